@@ -1,0 +1,38 @@
+# The two commands: `make demo` and `make test`. Each brings all it needs into .venv, at the versions that
+# requirements.lock pins by hash.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-all check host lock clean
+
+demo: $(READY)  ## hold a meeting of four processes and say whether every promise held
+	$(BIN)/conclave demo
+
+host: $(READY)  ## serve meetings here
+	$(BIN)/conclave host
+
+test: check  ## what CI runs
+	$(BIN)/pytest -m "not long"
+
+test-all: check  ## the long tests too
+	$(BIN)/pytest
+
+check: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Conclave needs Python 3.11 or newer; set PYTHON=python3.x")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+lock:  ## pin the newest versions that pyproject.toml allows; needs uv
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis
