@@ -1,0 +1,234 @@
+"""The meeting link, and what is derived from its secret (docs/protocol.md, "Meeting link").
+
+`https://HOST/m/<meeting_id>#<version>.<suite>.<flags>.<host>.<link_secret>`
+
+What stands after `#` never reaches the server, and it, not the server, fixes the cipher suite, the flags and
+whose policy counts.
+"""
+
+import hashlib
+import hmac
+import os
+import struct
+from dataclasses import dataclass, field
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from conference import base64url
+from conference.errors import LinkError, MemberError
+
+VERSION = 1
+SUITES = (1,)
+MAX_LINK = 2048
+MAX_PASSPHRASE = 1024
+ID_SIZE = SECRET_SIZE = HOST_SIZE = 16
+NONCE_SIZE = 12
+WITH_PASSPHRASE = "p"
+
+# Argon2id's parameters are part of the protocol: every participant must come to the same key.
+ARGON2_MEMORY_KIB = 19456
+ARGON2_ITERATIONS = 2
+ARGON2_LANES = 1
+
+
+def host_hash(host_public_key: bytes) -> bytes:
+    """16 octets that name the host's Ed25519 key (32 octets) in the link."""
+    return hashlib.sha256(b"Conclave 1.0 host" + host_public_key).digest()[:HOST_SIZE]
+
+
+@dataclass(frozen=True)
+class MeetingLink:
+    """A parsed link. Its `str` is the link itself, secret and all; its `repr` leaves the secret out."""
+
+    server: str
+    """Scheme and authority, such as `https://meet.example`, without a slash at the end."""
+    meeting_id: str
+    """16 octets in base64url, chosen by the server."""
+    suite: int
+    """The MLS cipher suite's number."""
+    host: bytes
+    """`host_hash` of the key that signs the meeting's policy."""
+    link_secret: bytes = field(repr=False)
+    has_passphrase: bool = False
+
+    @classmethod
+    def create(
+        cls,
+        server: str,
+        meeting_id: str,
+        host_public_key: bytes,
+        *,
+        suite: int = 1,
+        has_passphrase: bool = False,
+    ) -> "MeetingLink":
+        """A link with a fresh secret."""
+        secret = os.urandom(SECRET_SIZE)
+        return cls(_origin(server), meeting_id, suite, host_hash(host_public_key), secret, has_passphrase)
+
+    @classmethod
+    def parse(cls, text: str) -> "MeetingLink":
+        """The link that `text` spells. LinkError says what is wrong with it, without repeating the secret."""
+        if len(text) > MAX_LINK:
+            raise LinkError(f"A meeting link has at most {MAX_LINK} characters; this one has {len(text)}.")
+        try:
+            parts = urlsplit(text.strip())
+        except ValueError as error:
+            raise LinkError("This is not a link: its address cannot be read.") from error
+        if parts.query:
+            raise LinkError("A meeting link has no `?` part: the server would see it.")
+        where = parts.path.split("/")
+        if len(where) != 3 or where[:2] != ["", "m"]:
+            raise LinkError("A meeting link looks like https://HOST/m/MEETING#…; this one has another path.")
+        _octets("meeting id", where[2], ID_SIZE)
+        return cls(_origin(f"{parts.scheme}://{parts.netloc}"), where[2], *_fragment(parts.fragment))
+
+    @property
+    def flags(self) -> str:
+        return WITH_PASSPHRASE if self.has_passphrase else "0"
+
+    @property
+    def public_fragment(self) -> str:
+        """The fragment without its secret: what the derived keys are bound to."""
+        return f"{VERSION}.{self.suite}.{self.flags}.{base64url.encode(self.host)}"
+
+    def __str__(self) -> str:
+        secret = base64url.encode(self.link_secret)
+        return f"{self.server}/m/{self.meeting_id}#{self.public_fragment}.{secret}"
+
+    def keys(self, passphrase: str | None = None) -> "LinkKeys":
+        """The keys that the link (and its passphrase) give. Takes about 50 ms with a passphrase.
+
+        LinkError if a passphrase is missing, or given where the link has none.
+        """
+        if self.has_passphrase and passphrase is None:
+            raise LinkError("This meeting has a passphrase; ask the host for it.")
+        if passphrase is not None and not self.has_passphrase:
+            raise LinkError("This meeting has no passphrase, but one was given.")
+        stretched = b"" if passphrase is None else self._stretch(passphrase)
+        root = hmac.digest(b"Conclave 1.0 link", self.link_secret + stretched, "sha256")
+        context = f"{self.public_fragment}/{self.meeting_id}".encode()
+        return LinkKeys(
+            meeting_id=self.meeting_id,
+            link_psk=_expand(root, b"Conclave 1.0 link psk\0" + context),
+            knock_key=_expand(root, b"Conclave 1.0 knock key\0" + context),
+        )
+
+    def _stretch(self, passphrase: str) -> bytes:
+        octets = passphrase.encode()
+        if not 0 < len(octets) <= MAX_PASSPHRASE:
+            raise LinkError(f"A passphrase has 1 to {MAX_PASSPHRASE} bytes in UTF-8.")
+        salt = hashlib.sha256(b"Conclave 1.0 passphrase\0" + self.meeting_id.encode()).digest()[:16]
+        return Argon2id(
+            salt=salt,
+            length=32,
+            iterations=ARGON2_ITERATIONS,
+            lanes=ARGON2_LANES,
+            memory_cost=ARGON2_MEMORY_KIB,
+        ).derive(octets)
+
+
+@dataclass(frozen=True)
+class LinkKeys:
+    """What whoever has the link can do: vouch for an Add, and seal what the server must not read."""
+
+    meeting_id: str
+    link_psk: bytes = field(repr=False)
+    """32 octets: the external PSK in every commit that adds anybody."""
+    knock_key: bytes = field(repr=False)
+    """32 octets, AES-256-GCM."""
+
+    def seal_knock(self, participant_id: str, key_package: bytes) -> bytes:
+        """A join request that only holders of the link can read: nonce ‖ ciphertext ‖ tag."""
+        return self._seal(self._knock_aad(participant_id), key_package)
+
+    def open_knock(self, participant_id: str, knock: bytes) -> bytes:
+        """The KeyPackage in a join request. MemberError if it was not sealed for this meeting and sender."""
+        return self._open(self._knock_aad(participant_id), knock)
+
+    def seal_policy(self, group_id: bytes, epoch: int, document: bytes) -> bytes:
+        """The policy for who joins the group at `epoch`."""
+        return self._seal(self._policy_aad(group_id, epoch), document)
+
+    def open_policy(self, group_id: bytes, epoch: int, sealed: bytes) -> bytes:
+        """The policy that came beside a Welcome. MemberError if it was sealed for anything else."""
+        return self._open(self._policy_aad(group_id, epoch), sealed)
+
+    def _knock_aad(self, participant_id: str) -> bytes:
+        return f"Conclave 1.0 knock\0{self.meeting_id}/{participant_id}".encode()
+
+    def _policy_aad(self, group_id: bytes, epoch: int) -> bytes:
+        place = struct.pack(">Q", epoch) + group_id
+        return f"Conclave 1.0 policy\0{self.meeting_id}/".encode() + place
+
+    @cached_property
+    def _aead(self) -> AESGCM:
+        return AESGCM(self.knock_key)
+
+    def _seal(self, aad: bytes, octets: bytes) -> bytes:
+        nonce = os.urandom(NONCE_SIZE)
+        return nonce + self._aead.encrypt(nonce, octets, aad)
+
+    def _open(self, aad: bytes, sealed: bytes) -> bytes:
+        try:
+            return self._aead.decrypt(sealed[:NONCE_SIZE], sealed[NONCE_SIZE:], aad)
+        except (InvalidTag, ValueError) as error:
+            raise MemberError(
+                "What was sealed under the meeting link does not open: another link, passphrase or sender."
+            ) from error
+
+
+def link_psk_id(generation: int) -> bytes:
+    """The id of the link's PSK; the generation counts how often the host has changed the link."""
+    return b"Conclave 1.0 link psk" + struct.pack(">I", generation)
+
+
+def _expand(root: bytes, info: bytes) -> bytes:
+    # HKDF-Expand to 32 octets is one block (RFC 5869 §2.3).
+    return hmac.digest(root, info + b"\x01", "sha256")
+
+
+def _origin(server: str) -> str:
+    parts = urlsplit(server.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise LinkError("A server's address begins with http:// or https:// and names a host.")
+    if parts.username is not None or parts.path or parts.query or parts.fragment:
+        raise LinkError(
+            "A server's address is only scheme, host and port, such as https://meet.example:8443."
+        )
+    try:
+        parts.port  # noqa: B018  (reading it checks it)
+    except ValueError as error:
+        raise LinkError("The port in this address is not a number from 0 to 65535.") from error
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _octets(what: str, text: str, size: int) -> bytes:
+    try:
+        octets = base64url.decode(text)
+    except ValueError as error:
+        raise LinkError(f"The link's {what} is damaged. Copy the whole link again.") from error
+    if len(octets) != size:
+        raise LinkError(f"The link's {what} has the wrong length. Copy the whole link again.")
+    return octets
+
+
+def _fragment(fragment: str) -> tuple[int, bytes, bytes, bool]:
+    """Suite, host, secret and whether there is a passphrase, of the part after `#`."""
+    fields = fragment.split(".")
+    if fields[0] != str(VERSION):
+        raise LinkError(
+            "The part after # is missing or of another version. Copy the whole link, or update Conclave."
+        )
+    if len(fields) != 5:
+        raise LinkError("The part of the link after # is incomplete. Copy the whole link again.")
+    if fields[1] not in map(str, SUITES):
+        raise LinkError("The link asks for a cipher suite that this version of Conclave does not know.")
+    if fields[2] not in ("0", WITH_PASSPHRASE):
+        raise LinkError("The link asks for a feature that this version of Conclave does not know.")
+    host = _octets("host key", fields[3], HOST_SIZE)
+    secret = _octets("secret", fields[4], SECRET_SIZE)
+    return int(fields[1]), host, secret, fields[2] == WITH_PASSPHRASE
