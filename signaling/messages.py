@@ -1,0 +1,822 @@
+"""The messages of docs/protocol.md, "Signaling messages": one frozen dataclass each.
+
+A class is the only declaration of its message. Its name in snake_case is the wire's `type`; its annotations
+give the encoder, the strict decoder and the longest text that is accepted. `bytes` travel as canonical
+unpadded base64url, an identifier is the 22 characters of such an encoding of 16 bytes and stays a `str`.
+
+Imports the standard library and this package's errors only, for both sides of the wire use it.
+"""
+
+import base64
+import binascii
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Annotated, NoReturn, Protocol, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from signaling.errors import ErrorCode, MessageError, MisuseError
+
+PROTOCOL = 1
+MAX_INTEGER = 2**53 - 1  # what a JavaScript number holds exactly
+MAX_DEPTH = 3  # an object in a list in the message
+MAX_TOKENS = 16384  # strings and brackets in one text; bounds what the parser allocates
+
+KIB, MIB = 1024, 1024 * 1024
+
+Json: TypeAlias = bool | int | str | list["Json"] | dict[str, "Json"] | None
+
+
+# --- The kinds of field -------------------------------------------------------------------------------------
+
+
+class Kind(Protocol):
+    """How one field stands in JSON. `longest` is the size in characters of its longest encoding."""
+
+    @property
+    def longest(self) -> int: ...
+    def encode(self, value: object) -> Json: ...
+    def decode(self, value: Json) -> object: ...
+
+
+def _refuse(code: ErrorCode, explanation: str) -> NoReturn:
+    raise MessageError(code, explanation)
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        _refuse(ErrorCode.WRONG_TYPE, f"expected a string, got {_named(value)}")
+    return value
+
+
+_JSON_WORDS: dict[type, str] = {
+    bool: "a boolean",
+    int: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def _named(value: object) -> str:
+    """What a value is in JSON's words; never its content, which may be long or private."""
+    if value is None:
+        return "null"
+    words: dict[type, str] = {
+        bool: "a boolean",
+        int: "a number",
+        str: "a string",
+        list: "a list",
+        dict: "an object",
+    }
+    return words.get(type(value), type(value).__name__)
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number, 0 to `maximum`. `true` is none, and neither is 1.0."""
+
+    maximum: int = MAX_INTEGER
+
+    @property
+    def longest(self) -> int:
+        return len(str(self.maximum))
+
+    def encode(self, value: object) -> Json:
+        if type(value) is not int:
+            _refuse(ErrorCode.WRONG_TYPE, f"expected a whole number, got {_named(value)}")
+        if not 0 <= value <= self.maximum:
+            _refuse(ErrorCode.OUT_OF_RANGE, f"expected a number from 0 to {self.maximum}")
+        return value
+
+    def decode(self, value: Json) -> object:
+        return self.encode(value)
+
+
+@dataclass(frozen=True)
+class Octets:
+    """`minimum` to `maximum` bytes, as canonical unpadded base64url (RFC 4648 §5)."""
+
+    minimum: int
+    maximum: int
+
+    @property
+    def longest(self) -> int:
+        return 2 + _base64url_length(self.maximum)
+
+    def encode(self, value: object) -> Json:
+        if not isinstance(value, bytes):
+            _refuse(ErrorCode.WRONG_TYPE, f"expected bytes, got {_named(value)}")
+        if not self.minimum <= len(value) <= self.maximum:
+            _refuse(
+                ErrorCode.WRONG_LENGTH, f"expected {self.minimum} to {self.maximum} bytes, got {len(value)}"
+            )
+        return encode_base64url(value)
+
+    def decode(self, value: Json) -> object:
+        text = _string(value)
+        if not _base64url_length(self.minimum) <= len(text) <= _base64url_length(self.maximum):
+            _refuse(ErrorCode.WRONG_LENGTH, f"expected {self.minimum} to {self.maximum} bytes as base64url")
+        return decode_base64url(text)
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """16 bytes as base64url; a `str` in Python, for it is only ever compared and looked up."""
+
+    longest: int = 24
+
+    def encode(self, value: object) -> Json:
+        text = _string(value)
+        if len(text) != 22:
+            _refuse(ErrorCode.WRONG_LENGTH, f"an identifier has 22 characters, got {len(text)}")
+        decode_base64url(text)
+        return text
+
+    def decode(self, value: Json) -> object:
+        return self.encode(value)
+
+
+@dataclass(frozen=True)
+class Text:
+    """`minimum` to `maximum` characters of printable ASCII, line ends and tabs, unless `pattern` says else."""
+
+    maximum: int
+    minimum: int = 0
+    pattern: str = r"[\t\r\n\x20-\x7e]*"
+
+    @property
+    def longest(self) -> int:
+        return 2 + 6 * self.maximum  # each character may be written \u00xx
+
+    def encode(self, value: object) -> Json:
+        text = _string(value)
+        if not self.minimum <= len(text) <= self.maximum:
+            _refuse(
+                ErrorCode.WRONG_LENGTH,
+                f"expected {self.minimum} to {self.maximum} characters, got {len(text)}",
+            )
+        if not re.fullmatch(self.pattern, text):
+            _refuse(ErrorCode.UNKNOWN_VALUE, "the string has a character that does not belong there")
+        return text
+
+    def decode(self, value: Json) -> object:
+        return self.encode(value)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of the words of an enumeration."""
+
+    words: type[StrEnum]
+
+    @property
+    def longest(self) -> int:
+        return 2 + max(len(word) for word in self.words)
+
+    def encode(self, value: object) -> Json:
+        return str(self.decode(_string(value)))
+
+    def decode(self, value: Json) -> StrEnum:
+        try:
+            return self.words(_string(value))
+        except ValueError:
+            _refuse(ErrorCode.UNKNOWN_VALUE, f"expected one of {', '.join(self.words)}")
+
+
+@dataclass(frozen=True)
+class Nullable:
+    """What `kind` says, or null."""
+
+    kind: Kind
+
+    @property
+    def longest(self) -> int:
+        return max(4, self.kind.longest)
+
+    def encode(self, value: object) -> Json:
+        return None if value is None else self.kind.encode(value)
+
+    def decode(self, value: Json) -> object:
+        return None if value is None else self.kind.decode(value)
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """At most `maximum` of `kind`; a tuple in Python."""
+
+    kind: Kind
+    maximum: int
+
+    @property
+    def longest(self) -> int:
+        return 2 + self.maximum * (1 + self.kind.longest)
+
+    def encode(self, value: object) -> Json:
+        if not isinstance(value, tuple):
+            _refuse(ErrorCode.WRONG_TYPE, f"expected a tuple, got {_named(value)}")
+        self._check_length(len(value))
+        return [self.kind.encode(item) for item in value]
+
+    def decode(self, value: Json) -> object:
+        if not isinstance(value, list):
+            _refuse(ErrorCode.WRONG_TYPE, f"expected a list, got {_named(value)}")
+        self._check_length(len(value))
+        return tuple(self.kind.decode(item) for item in value)
+
+    def _check_length(self, length: int) -> None:
+        if length > self.maximum:
+            _refuse(ErrorCode.WRONG_LENGTH, f"expected at most {self.maximum} items, got {length}")
+
+
+class Struct:
+    """An object with exactly the fields of a dataclass, whatever their order."""
+
+    def __init__(self, structure: type, constant: Mapping[str, str] | None = None) -> None:
+        self.structure = structure
+        self.constant = dict(constant or {})
+        self.kinds = {
+            name: _kind_of(hint) for name, hint in get_type_hints(structure, include_extras=True).items()
+        }
+        self.longest = 2 + sum(len(name) + 4 + kind.longest for name, kind in self.kinds.items())
+        self.longest += sum(len(name) + len(word) + 6 for name, word in self.constant.items())
+
+    def encode(self, value: object) -> Json:
+        if type(value) is not self.structure:
+            _refuse(ErrorCode.WRONG_TYPE, f"expected {self.structure.__name__}, got {_named(value)}")
+        fields = {name: _at(name, kind.encode, getattr(value, name)) for name, kind in self.kinds.items()}
+        return {**self.constant, **fields}
+
+    def decode(self, value: Json) -> object:
+        if not isinstance(value, dict):
+            _refuse(ErrorCode.WRONG_TYPE, f"expected an object, got {_named(value)}")
+        given, expected = value.keys() - self.constant.keys(), self.kinds.keys()
+        if missing := expected - given:
+            _refuse(ErrorCode.MISSING_FIELD, f"there is no {', '.join(sorted(missing))}")
+        if extra := given - expected:
+            _refuse(ErrorCode.EXTRA_FIELD, f"{len(extra)} field(s) too many")
+        return self.structure(
+            **{name: _at(name, kind.decode, value[name]) for name, kind in self.kinds.items()}
+        )
+
+
+class _Convert(Protocol):
+    def __call__(self, value: Json, /) -> object: ...
+
+
+def _at(name: str, convert: "_Convert", value: Json) -> Json:
+    """Convert a field; an error is prefixed with where it stands."""
+    try:
+        return convert(value)  # type: ignore[return-value]
+    except MessageError as error:
+        raise MessageError(error.code, f"{name}: {error}") from None
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """Annotation of a tuple: how many items it may have."""
+
+    maximum: int
+
+
+def _kind_of(hint: object) -> Kind:
+    """The kind that an annotation names; an annotation that names none is our own bug."""
+    if get_origin(hint) is Annotated:
+        inner, note = get_args(hint)
+        if isinstance(note, AtMost):
+            item, _ = get_args(inner)
+            return ListOf(_kind_of(item), note.maximum)
+        return note  # type: ignore[no-any-return]
+    if get_origin(hint) in (Union, UnionType):
+        (inner,) = (part for part in get_args(hint) if part is not NoneType)
+        return Nullable(_kind_of(inner))
+    assert isinstance(hint, type), f"{hint} says no limits"
+    if issubclass(hint, StrEnum):
+        return OneOf(hint)
+    assert dataclasses.is_dataclass(hint), f"{hint} says no limits"
+    return Struct(hint)
+
+
+def _base64url_length(octets: int) -> int:
+    return (octets * 8 + 5) // 6
+
+
+def encode_base64url(octets: bytes) -> str:
+    """Canonical base64url without padding (RFC 4648 §5)."""
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+
+
+def decode_base64url(text: str) -> bytes:
+    """The bytes of which `text` is the one canonical encoding; raises MessageError for any other text."""
+    try:
+        octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (ValueError, binascii.Error):
+        octets = b""
+    # The library skips what it does not know and ignores trailing bits: only what encodes back is canonical.
+    if encode_base64url(octets) != text:
+        _refuse(ErrorCode.NOT_BASE64URL, "expected canonical unpadded base64url")
+    return octets
+
+
+# --- Fields that several messages have ----------------------------------------------------------------------
+
+Counter = Annotated[int, Integer()]
+Id = Annotated[str, Identifier()]
+Ids = Annotated[tuple[Id, ...], AtMost(2048)]
+ResumeToken = Annotated[bytes, Octets(32, 32)]
+GroupId = Annotated[bytes, Octets(16, 32)]
+SealedKnock = Annotated[bytes, Octets(1, 16 * KIB)]
+CommitOctets = Annotated[bytes, Octets(1, 2 * MIB)]
+WelcomeOctets = Annotated[bytes, Octets(1, 4 * MIB)]
+SealedPolicy = Annotated[bytes, Octets(1, 64 * KIB)]
+ApplicationOctets = Annotated[bytes, Octets(1, 64 * KIB)]
+Sdp = Annotated[str, Text(256 * KIB, minimum=1)]
+Mid = Annotated[str, Text(32, minimum=1, pattern=r"[A-Za-z0-9._~-]+")]
+KidContext = Annotated[int, Integer(3)]
+
+
+class State(StrEnum):
+    """Presence of a participant: what the server says, which proves nothing about the group."""
+
+    WAITING = "waiting"
+    MEMBER = "member"
+    AWAY = "away"
+    LEFT = "left"
+
+
+class DismissReason(StrEnum):
+    """Why an item of work gets no commit."""
+
+    UNREADABLE = "unreadable"
+    POLICY = "policy"
+    UNNEEDED = "unneeded"
+
+
+class RefusedReason(StrEnum):
+    """What of a commit was no longer so."""
+
+    EPOCH = "epoch"
+    TERM = "term"
+    GENERATION = "generation"
+    LEADER = "leader"
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A participant in the list that `joined` and `resumed` bring."""
+
+    participant_id: Id
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """An item of the leader's work: a knock, which only members can open."""
+
+    participant_id: Id
+    knock: SealedKnock = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a participant sends on one m-line."""
+
+    mid: Mid
+    kid_context: KidContext
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What the server says it forwards on one m-line; the KID decides, not this."""
+
+    mid: Mid
+    participant_id: Id | None
+    kid_context: KidContext | None
+
+
+# --- Client to server ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """First message of a new participant."""
+
+    protocol: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """First message after a dropped connection: all entries before `next_epoch` have been processed."""
+
+    protocol: Counter
+    participant_id: Id
+    resume_token: ResumeToken = field(repr=False)
+    generation: Counter
+    next_epoch: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Compare and swap: if `generation` is still the current one and closed, a group of the next begins."""
+
+    generation: Counter
+    group_id: GroupId
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """Asks the members to be let in; a later one replaces the earlier."""
+
+    generation: Counter
+    knock: SealedKnock = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The leader ends `epoch`, adding `joined` and removing `left`."""
+
+    generation: Counter
+    term: Counter
+    epoch: Counter
+    commit: CommitOctets = field(repr=False)
+    welcome: WelcomeOctets | None = field(repr=False)
+    sealed_policy: SealedPolicy | None = field(repr=False)
+    joined: Ids
+    left: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """The leader says that this item of its work needs or can have no commit."""
+
+    term: Counter
+    participant_id: Id
+    reason: DismissReason
+
+
+@dataclass(frozen=True, slots=True)
+class Welcomed:
+    """The joiner has joined at `epoch`."""
+
+    generation: Counter
+    epoch: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The member's group is at `epoch`, its receive keys are installed."""
+
+    generation: Counter
+    epoch: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An MLS application message for the other members."""
+
+    generation: Counter
+    epoch: Counter
+    message: ApplicationOctets = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A member whose leaf is due for a refresh asks to lead; `term` is the one it would follow."""
+
+    term: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The member cannot process the entry that ends `epoch`; it waits again and will knock."""
+
+    generation: Counter
+    epoch: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Goodbye, without grace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """WebRTC offer of the connection on which the member sends."""
+
+    sdp: Sdp = field(repr=False)
+    streams: Annotated[tuple[Stream, ...], AtMost(8)]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """WebRTC answer to the `subscribe` of that sequence number."""
+
+    sequence: Counter
+    sdp: Sdp = field(repr=False)
+
+
+# --- Server to client ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Answer to `join`: who you are, what there is. A dropped connection may resume for `grace_s` seconds."""
+
+    participant_id: Id
+    resume_token: ResumeToken = field(repr=False)
+    grace_s: Counter
+    generation: Counter
+    group_id: GroupId | None
+    next_epoch: Counter | None
+    term: Counter
+    leader: Id | None
+    participants: Annotated[tuple[Present, ...], AtMost(2048)]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Answer to `resume`; the entries that were missed follow."""
+
+    grace_s: Counter
+    generation: Counter
+    group_id: GroupId | None
+    next_epoch: Counter | None
+    term: Counter
+    leader: Id | None
+    participants: Annotated[tuple[Present, ...], AtMost(2048)]
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """A generation begins; its founder is its first member and leads, as the `leader` that follows says."""
+
+    generation: Counter
+    group_id: GroupId
+    founder: Id
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The last member of `generation` went; whoever waits may found the next."""
+
+    generation: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A participant came, changed or went, as far as the server says."""
+
+    participant_id: Id
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """A new term, and who leads it."""
+
+    term: Counter
+    leader: Id | None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """To the leader: what is to be committed; all that is pending at a new term, then what is new."""
+
+    term: Counter
+    joins: Annotated[tuple[JoinRequest, ...], AtMost(128)]
+    leaves: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The log's entry that ends `epoch`, to every member, the sender too."""
+
+    generation: Counter
+    epoch: Counter
+    term: Counter
+    sender: Id
+    commit: CommitOctets = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """To a committer: its commit is not in the log. `term` and `next_epoch` are the current ones."""
+
+    generation: Counter
+    epoch: Counter
+    reason: RefusedReason
+    term: Counter
+    next_epoch: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """To a joiner: its Welcome, which leads to `epoch`. Sent again after a resume, until `welcomed`."""
+
+    generation: Counter
+    epoch: Counter
+    welcome: WelcomeOctets = field(repr=False)
+    sealed_policy: SealedPolicy | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissed:
+    """To a joiner: its knock was set aside. It may knock again."""
+
+    reason: DismissReason
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """All connected members, and the joiners of the entry that led to `epoch`, have acknowledged it."""
+
+    generation: Counter
+    epoch: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationFrom:
+    """An application message of another member."""
+
+    generation: Counter
+    epoch: Counter
+    sender: Id
+    message: ApplicationOctets = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """WebRTC answer to `publish`."""
+
+    sdp: Sdp = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """WebRTC offer of the connection on which the member receives."""
+
+    sequence: Counter
+    sdp: Sdp = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Which streams the server says it forwards on which m-lines."""
+
+    slots: Annotated[tuple[Slot, ...], AtMost(1024)]
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What was sent is refused; nothing has changed."""
+
+    code: ErrorCode
+    message: Annotated[str, Text(512)]
+
+
+ClientMessage = (
+    Join
+    | Resume
+    | Found
+    | Knock
+    | Commit
+    | Dismiss
+    | Welcomed
+    | Ack
+    | Application
+    | Lead
+    | Lost
+    | Leave
+    | Publish
+    | Subscribed
+)
+
+ServerMessage = (
+    Joined
+    | Resumed
+    | Founded
+    | Closed
+    | Presence
+    | Leader
+    | Work
+    | Entry
+    | Refused
+    | Welcome
+    | Dismissed
+    | Acknowledged
+    | ApplicationFrom
+    | Published
+    | Subscribe
+    | Slots
+    | Error
+)
+
+
+# --- Encode, decode -----------------------------------------------------------------------------------------
+
+
+def wire_type(message_class: type) -> str:
+    """The `type` of a class of message: its name in snake_case."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", message_class.__name__).lower()
+
+
+def _structs(union: object) -> dict[str, Struct]:
+    classes = get_args(union)
+    return {wire_type(each): Struct(each, {"type": wire_type(each)}) for each in classes}
+
+
+CLIENT_STRUCTS = _structs(ClientMessage)
+SERVER_STRUCTS = _structs(ServerMessage)
+_STRUCT_OF = {struct.structure: struct for struct in (*CLIENT_STRUCTS.values(), *SERVER_STRUCTS.values())}
+
+MAX_CLIENT_TEXT = max(struct.longest for struct in CLIENT_STRUCTS.values())  # characters, all of them ASCII
+MAX_SERVER_TEXT = max(struct.longest for struct in SERVER_STRUCTS.values())
+
+
+def encode(message: ClientMessage | ServerMessage) -> str:
+    """The compact JSON text of a message; raises MisuseError if a field is out of its limits."""
+    try:
+        return json.dumps(_STRUCT_OF[type(message)].encode(message), separators=(",", ":"))
+    except KeyError:
+        raise MisuseError(f"{type(message).__name__} is no message") from None
+    except MessageError as error:
+        raise MisuseError(f"{wire_type(type(message))}: {error}") from None
+
+
+def decode_client(text: str) -> ClientMessage:
+    """The message that a client sent; raises MessageError, and nothing else, for any other text."""
+    return _decode(text, CLIENT_STRUCTS, MAX_CLIENT_TEXT)  # type: ignore[return-value]
+
+
+def decode_server(text: str) -> ServerMessage:
+    """The message that the server sent; raises MessageError, and nothing else, for any other text."""
+    return _decode(text, SERVER_STRUCTS, MAX_SERVER_TEXT)  # type: ignore[return-value]
+
+
+def _decode(text: str, structs: Mapping[str, Struct], longest: int) -> object:
+    if len(text) > longest:
+        _refuse(ErrorCode.TOO_LARGE, f"no message has more than {longest} characters")
+    value = _parse(text)
+    if not isinstance(value, dict):
+        _refuse(ErrorCode.WRONG_TYPE, f"a message is an object, not {_named(value)}")
+    if "type" not in value:
+        _refuse(ErrorCode.MISSING_FIELD, "there is no type")
+    struct = structs.get(_at("type", _string, value["type"]))  # type: ignore[arg-type]
+    if struct is None:
+        _refuse(ErrorCode.UNKNOWN_TYPE, f"the type is none of {', '.join(structs)}")
+    if len(text) > struct.longest:
+        _refuse(ErrorCode.TOO_LARGE, f"{value['type']} has at most {struct.longest} characters")
+    return struct.decode(value)
+
+
+# A string, whole or cut off, in one step and without backtracking; or a bracket.
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+
+
+def _parse(text: str) -> Json:
+    _check_structure(text)
+    try:
+        return _PARSER.decode(text)  # type: ignore[no-any-return]
+    except json.JSONDecodeError as error:  # its own words may cite the text
+        raise MessageError(ErrorCode.NOT_JSON, f"expected JSON; it ends at character {error.pos}") from None
+
+
+def _check_structure(text: str) -> None:
+    """Bound depth and number of objects before the parser allocates them."""
+    depth = 0
+    for count, token in enumerate(_TOKEN.finditer(text)):
+        bracket = text[token.start()]
+        depth += (bracket in "[{") - (bracket in "]}")
+        if depth > MAX_DEPTH:
+            _refuse(ErrorCode.TOO_DEEP, f"no message nests more than {MAX_DEPTH} deep")
+        if count > MAX_TOKENS:
+            _refuse(ErrorCode.TOO_LARGE, f"no message has more than {MAX_TOKENS} strings and brackets")
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        _refuse(ErrorCode.DUPLICATE_FIELD, "a field stands twice")
+    return fields
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > len(str(MAX_INTEGER)) or digits.startswith("-"):
+        _refuse(ErrorCode.OUT_OF_RANGE, f"a number is from 0 to {MAX_INTEGER}")
+    return int(digits)
+
+
+def _fraction(digits: str) -> NoReturn:
+    _refuse(ErrorCode.WRONG_TYPE, "a number has no fraction and no exponent")
+
+
+def _constant(name: str) -> NoReturn:
+    _refuse(ErrorCode.NOT_JSON, f"expected JSON, which has no {name}")
+
+
+_PARSER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_whole, parse_float=_fraction, parse_constant=_constant
+)
