@@ -18,8 +18,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from conference import base64url
 from conference.errors import LinkError, MemberError
+from signaling.errors import MessageError
+from signaling.messages import decode_base64url, encode_base64url
 
 VERSION = 1
 SUITES = (1,)
@@ -93,10 +94,10 @@ class MeetingLink:
     @property
     def public_fragment(self) -> str:
         """The fragment without its secret: what the derived keys are bound to."""
-        return f"{VERSION}.{self.suite}.{self.flags}.{base64url.encode(self.host)}"
+        return f"{VERSION}.{self.suite}.{self.flags}.{encode_base64url(self.host)}"
 
     def __str__(self) -> str:
-        secret = base64url.encode(self.link_secret)
+        secret = encode_base64url(self.link_secret)
         return f"{self.server}/m/{self.meeting_id}#{self.public_fragment}.{secret}"
 
     def keys(self, passphrase: str | None = None) -> "LinkKeys":
@@ -208,8 +209,8 @@ def _origin(server: str) -> str:
 
 def _octets(what: str, text: str, size: int) -> bytes:
     try:
-        octets = base64url.decode(text)
-    except ValueError as error:
+        octets = decode_base64url(text)
+    except MessageError as error:
         raise LinkError(f"The link's {what} is damaged. Copy the whole link again.") from error
     if len(octets) != size:
         raise LinkError(f"The link's {what} has the wrong length. Copy the whole link again.")

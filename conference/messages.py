@@ -9,8 +9,9 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from conference import base64url
 from conference.errors import EnvelopeError
+from signaling.errors import MessageError
+from signaling.messages import decode_base64url, encode_base64url
 
 VERSION = 1
 BUCKET = 256
@@ -156,8 +157,8 @@ def _read_recording(body: object) -> Recording:
 def _read_policy(body: object) -> PolicyNotice:
     (signed,) = _take(body, signed=str)
     try:
-        return PolicyNotice(base64url.decode(str(signed)))
-    except ValueError as error:
+        return PolicyNotice(decode_base64url(str(signed)))
+    except MessageError as error:
         raise EnvelopeError(f"The policy: {error}.") from error
 
 
@@ -179,5 +180,5 @@ _WRITERS: dict[type, tuple[str, Callable[..., dict[str, object]]]] = {
     Chat: ("chat", _plain),
     Heartbeat: ("heartbeat", _write_heartbeat),
     Recording: ("recording", _plain),
-    PolicyNotice: ("policy", lambda message: {"signed": base64url.encode(message.signed)}),
+    PolicyNotice: ("policy", lambda message: {"signed": encode_base64url(message.signed)}),
 }

@@ -2,8 +2,8 @@
 
 Version 0 is no document at all: what the link says holds, and nothing else. Any other version is a document
 signed by the host whose key the link names. Every commit carries the version and hash that it was made under
-in its `authenticated_data`, so both enter the transcript and the keys: members under different policies cannot
-share an epoch.
+in its `authenticated_data`, so both enter the transcript and the keys: members under different policies
+cannot share an epoch.
 """
 
 import hashlib
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from conference import base64url
 from conference.errors import PolicyError
 from conference.link import host_hash
+from signaling.errors import MessageError
+from signaling.messages import decode_base64url, encode_base64url
 
 MAX_DOCUMENT = 16 * 1024
 MAX_BARRED = 256
@@ -44,7 +45,7 @@ class Policy:
         if self.version == 0:
             return b""
         fields = {
-            "barred": [base64url.encode(key) for key in self.barred],
+            "barred": [encode_base64url(key) for key in self.barred],
             "link_generation": self.link_generation,
             "locked": self.locked,
             "meeting_id": self.meeting_id,
@@ -61,11 +62,11 @@ class Policy:
                 meeting_id=fields["meeting_id"],
                 version=fields["version"],
                 locked=fields["locked"],
-                barred=tuple(map(base64url.decode, fields["barred"])),
+                barred=tuple(map(decode_base64url, fields["barred"])),
                 link_generation=fields["link_generation"],
             )
             is_canonical = policy._has_declared_types() and policy.encode() == document
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (MessageError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PolicyError("The policy is not a document of the declared form.") from error
         if not is_canonical:
             raise PolicyError("The policy is not in its canonical form.")

@@ -1,8 +1,8 @@
 """The security code that people read to each other (docs/protocol.md, "Security code").
 
 It stands for the whole MLS state of one epoch: two people who see the same code are in the same group, at
-the same epoch, with the same members. Stretching makes a server that runs two groups and looks for a collision
-pay 2^18 hash blocks for each attempt (docs/threat-model.md has the sum).
+the same epoch, with the same members. Stretching makes a server that runs two groups and looks for a
+collision pay 2^18 hash blocks for each attempt (docs/threat-model.md has the sum).
 """
 
 import hashlib
