@@ -1,0 +1,183 @@
+"""What a member does while it leads (DESIGN §5): take the work that the server hands out, and commit it.
+
+A commit is built as the next group beside the current one and adopted when the log echoes it; refused means
+dropped, and the work is committed again on top of what was accepted instead.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import mls
+from conference.errors import MemberError, PolicyError
+from conference.link import LinkKeys, link_psk_id
+from conference.policy import Policy
+from conference.rules import check_key_package, person_of
+from signaling import messages as wire
+from signaling.messages import ClientMessage, DismissReason
+
+MAX_JOINS = 1024
+MAX_JOINS_IN_COMMIT = 128
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a commit is built upon."""
+
+    group: mls.Group
+    generation: int
+    policy: Policy
+    """The policy that the commit is to bind."""
+    signed_policy: bytes
+    is_new_policy: bool
+    used_key_packages: Collection[bytes]
+    wall_time: float
+
+
+@dataclass(frozen=True)
+class PendingCommit:
+    """A commit of ours that the log has not echoed yet."""
+
+    message: bytes = field(repr=False)
+    group: mls.Group
+    policy: Policy
+    removes: bool
+    key_packages: frozenset[bytes]
+
+
+class CommitLeader:
+    """The term, the work, and the commit under way."""
+
+    def __init__(self, keys: LinkKeys) -> None:
+        self.term = 0
+        self.leader: str | None = None
+        self.wants_refresh = False
+        self._keys = keys
+        self._joins: dict[str, bytes] = {}
+        self._leaves: set[str] = set()
+        self._pending: PendingCommit | None = None
+        self._refused_at: int | None = None
+
+    def set_term(self, term: int, leader: str | None) -> bool:
+        """A new term, whose leader is handed all pending work anew. False for a term that is over."""
+        if term < self.term:
+            return False
+        self.term, self.leader = term, leader
+        self.forget_work()
+        return True
+
+    def add_work(self, work: wire.Work) -> None:
+        """Work on top of what this term has brought before."""
+        for request in work.joins[: MAX_JOINS - len(self._joins)]:
+            self._joins[request.participant_id] = request.knock
+        self._leaves.update(work.leaves)
+        for participant_id in work.leaves:
+            self._joins.pop(participant_id, None)
+
+    def forget_work(self) -> None:
+        """It is somebody else's, or will be told anew."""
+        self._joins, self._leaves, self._refused_at = {}, set(), None
+
+    def refuse_commit(self, epoch: int) -> None:
+        """Ours is not in the log. At this epoch another is, so wait for it."""
+        self._pending, self._refused_at = None, epoch
+
+    def drop_commit(self) -> None:
+        """Another commit was accepted, or the connection with ours was lost."""
+        self._pending = None
+
+    def take_commit(self, message: bytes) -> PendingCommit | None:
+        """The commit under way if `message` is it, for the caller to adopt; else None."""
+        pending = self._pending
+        if pending is None or pending.message != message:
+            return None
+        self._pending, self.wants_refresh = None, False
+        return pending
+
+    def finish(self, group: mls.Group) -> None:
+        """Strike out the work that is done in `group`."""
+        members = {person_of(member).participant_id for member in group.members}
+        self._joins = {who: knock for who, knock in self._joins.items() if who not in members}
+        self._leaves &= members
+
+    def lead(self, on: Situation) -> list[ClientMessage]:
+        """What is to be sent: dismissals, and a commit if there is something to commit."""
+        if self._pending is not None or self._refused_at == on.group.epoch:
+            return []
+        people = [person_of(member) for member in on.group.members]
+        leaves = {person.participant_id: person.leaf for person in people if person.leaf != on.group.own_leaf}
+        dismissals, adds = self._open_joins(on)
+        for participant_id in sorted(self._leaves - leaves.keys()):
+            dismissals.append(self._dismiss(participant_id, DismissReason.UNNEEDED))
+        # Who knocks while a leaf of it is still in the group has lost its state: one commit swaps the leaf.
+        gone = sorted(participant_id for participant_id in leaves if participant_id in {*self._leaves, *adds})
+        if not (adds or gone or self.wants_refresh or on.is_new_policy):
+            return dismissals
+        built = on.group.commit(
+            add=list(adds.values()),
+            remove=[leaves[participant_id] for participant_id in gone],
+            psk=[(link_psk_id(on.policy.link_generation), self._keys.link_psk)] if adds else [],
+            authenticated_data=on.policy.binding,
+            now=on.wall_time,
+        )
+        references = frozenset(each.reference for each in adds.values())
+        self._pending = PendingCommit(built.message, built.group, on.policy, bool(gone), references)
+        return [*dismissals, self._commit_message(on, built, sorted(adds), gone)]
+
+    def _commit_message(
+        self, on: Situation, built: mls.PendingCommit, joined: list[str], left: list[str]
+    ) -> wire.Commit:
+        sealed_policy = None
+        if joined and on.signed_policy:
+            sealed_policy = self._keys.seal_policy(on.group.group_id, built.group.epoch, on.signed_policy)
+        return wire.Commit(
+            generation=on.generation,
+            term=self.term,
+            epoch=on.group.epoch,
+            commit=built.message,
+            welcome=built.welcome,
+            sealed_policy=sealed_policy,
+            joined=tuple(joined),
+            left=tuple(who for who in left if who not in joined),
+        )
+
+    def _open_joins(self, on: Situation) -> tuple[list[ClientMessage], dict[str, mls.KeyPackage]]:
+        """Dismissals of the knocks that may not be added, and the KeyPackages of those that may."""
+        dismissals: list[ClientMessage] = []
+        adds: dict[str, mls.KeyPackage] = {}
+        for participant_id, knock in list(self._joins.items())[:MAX_JOINS_IN_COMMIT]:
+            try:
+                key_package = mls.KeyPackage.decode(self._keys.open_knock(participant_id, knock))
+                self._check(key_package, participant_id, on, adds.values())
+            except PolicyError:
+                dismissals.append(self._dismiss(participant_id, DismissReason.POLICY))
+            except (MemberError, mls.MLSError):
+                dismissals.append(self._dismiss(participant_id, DismissReason.UNREADABLE))
+            else:
+                adds[participant_id] = key_package
+        return dismissals, adds
+
+    def _check(
+        self,
+        key_package: mls.KeyPackage,
+        participant_id: str,
+        on: Situation,
+        others: Collection[mls.KeyPackage],
+    ) -> None:
+        """What would make a commit with this Add fail must fail here, for the sake of the others in it."""
+        key_package.verify(on.group.cipher_suite, now=on.wall_time)
+        check_key_package(key_package, participant_id, on.policy)
+        if key_package.reference in on.used_key_packages:
+            raise PolicyError("This KeyPackage was used before.")
+        taken = {
+            member.signature_key
+            for member in on.group.members
+            if person_of(member).participant_id != participant_id
+        }
+        taken |= {other.leaf_node.signature_key for other in others}
+        if key_package.leaf_node.signature_key in taken:
+            raise PolicyError("Somebody else in the group has this signature key.")
+
+    def _dismiss(self, participant_id: str, reason: DismissReason) -> wire.Dismiss:
+        self._joins.pop(participant_id, None)
+        self._leaves.discard(participant_id)
+        return wire.Dismiss(self.term, participant_id, reason)

@@ -1,0 +1,110 @@
+"""Who is here: the members of the MLS group, held against what the server claims (DESIGN §9).
+
+The group is the truth about who can decrypt; the server's list is a claim. Where the two differ for longer
+than the network explains, the difference is shown.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+PENDING_S = 5.0
+MAX_TIMELINE = 10_000
+
+
+class Standing(StrEnum):
+    """How the group and the server's list agree about one participant."""
+
+    ALIGNED = "aligned"
+    PENDING = "pending"
+    """They differ, but for less than five seconds."""
+    ONLY_IN_GROUP = "in the group but not in the room"
+    """May still hold keys: a silent guest, or somebody whose removal is withheld."""
+    ONLY_IN_ROOM = "in the room but not in the group"
+    """Cannot decrypt."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A leaf of the group."""
+
+    leaf: int
+    name: str
+    """Self-chosen; proves nothing."""
+    participant_id: str
+    """The leaf's `application_id`, by which the two lists are compared."""
+    signature_key: bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    participant_id: str
+    person: Person | None
+    """None for who is only in the room."""
+    presence: str | None
+    """What the server says; None if it does not know the participant."""
+    standing: Standing
+
+
+@dataclass(frozen=True)
+class Change:
+    """A line of the timeline: every leaf that ever was stays seen."""
+
+    epoch: int
+    at: float
+    joined: bool
+    person: Person
+
+
+class Roster:
+    """The two lists and since when they differ. `now` is in seconds of any clock that does not go back."""
+
+    def __init__(self) -> None:
+        self._people: dict[str, Person] = {}
+        self._presence: dict[str, str] = {}
+        self._differs_since: dict[str, float] = {}
+        self.timeline: list[Change] = []
+
+    def set_group(self, epoch: int, people: Iterable[Person], now: float) -> None:
+        """The members at a new epoch."""
+        before, after = set(self._people.values()), list(people)
+        gone = [Change(epoch, now, False, person) for person in before.difference(after)]
+        come = [Change(epoch, now, True, person) for person in after if person not in before]
+        self.timeline = (self.timeline + sorted(gone, key=lambda change: change.person.leaf) + come)[
+            -MAX_TIMELINE:
+        ]
+        self._people = {person.participant_id: person for person in after}
+        self._compare(now)
+
+    def set_room(self, presence: Mapping[str, str], now: float) -> None:
+        """The server's whole list of participants who are connected or in their grace."""
+        self._presence = dict(presence)
+        self._compare(now)
+
+    def _compare(self, now: float) -> None:
+        differing = {each for each in {**self._people, **self._presence} if not self._agrees(each)}
+        self._differs_since = {each: self._differs_since.get(each, now) for each in differing}
+
+    def _agrees(self, participant_id: str) -> bool:
+        is_in_room = self._presence.get(participant_id) in ("member", "away")
+        return is_in_room == (participant_id in self._people)
+
+    def rows(self, now: float) -> tuple[Row, ...]:
+        """Members in the order of their leaves, then who is only in the room."""
+        members = sorted(self._people.values(), key=lambda person: person.leaf)
+        strangers = sorted(set(self._presence) - set(self._people))
+        ids = [person.participant_id for person in members] + strangers
+        return tuple(
+            Row(each, self._people.get(each), self._presence.get(each), self._standing(each, now))
+            for each in ids
+        )
+
+    def _standing(self, participant_id: str, now: float) -> Standing:
+        since = self._differs_since.get(participant_id)
+        if since is None and self._presence.get(participant_id) == "waiting":
+            return Standing.ONLY_IN_ROOM  # both lists say so: it waits to be let in
+        if since is None:
+            return Standing.ALIGNED
+        if now - since < PENDING_S:
+            return Standing.PENDING
+        return Standing.ONLY_IN_GROUP if participant_id in self._people else Standing.ONLY_IN_ROOM

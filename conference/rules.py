@@ -1,0 +1,112 @@
+"""What a meeting accepts (DESIGN §4): the rules that every member holds each commit and KeyPackage to.
+
+They look at what a commit does, not at what its sender or the server says that it does.
+"""
+
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import mls
+from conference.errors import MisuseError, PolicyError
+from conference.link import link_psk_id
+from conference.policy import Policy
+from conference.roster import Person
+from signaling.messages import encode_base64url
+
+MAX_NAME = 64
+PARTICIPANT_ID_SIZE = 16
+
+
+def checked_name(name: str) -> str:
+    """`name` in its normal form (NFC). MisuseError unless it has 1 to 64 printable characters."""
+    normal = unicodedata.normalize("NFC", name.strip())
+    if not 0 < len(normal) <= MAX_NAME or not normal.isprintable():
+        raise MisuseError(f"A name has 1 to {MAX_NAME} printable characters.")
+    return normal
+
+
+def person_of(member: mls.Member) -> Person:
+    """The member as people see it. PolicyError if its leaf is not one that a meeting has."""
+    if not isinstance(member.credential, mls.BasicCredential):
+        raise PolicyError("A member's credential is not a BasicCredential.")
+    if member.application_id is None or len(member.application_id) != PARTICIPANT_ID_SIZE:
+        raise PolicyError("A member's leaf does not carry its participant id.")
+    try:
+        name = member.credential.identity.decode()
+        is_normal = checked_name(name) == name
+    except (UnicodeDecodeError, MisuseError) as error:
+        raise PolicyError("A member's name is not printable text of 1 to 64 characters.") from error
+    if not is_normal:
+        raise PolicyError("A member's name is not in its normal form.")
+    participant_id = encode_base64url(member.application_id)
+    return Person(member.leaf_index, name, participant_id, member.signature_key)
+
+
+def check_key_package(key_package: mls.KeyPackage, participant_id: str, policy: Policy) -> None:
+    """PolicyError unless whoever leads may add this KeyPackage, which came in `participant_id`'s knock."""
+    leaf = key_package.leaf_node
+    person = person_of(mls.Member(0, leaf.credential, leaf.signature_key, leaf.application_id))
+    if person.participant_id != participant_id:
+        raise PolicyError("The KeyPackage is for another participant than the one who knocked.")
+    _check_may_be_added(person, policy)
+
+
+def _check_may_be_added(person: Person, policy: Policy) -> None:
+    if policy.locked:
+        raise PolicyError("The meeting is locked: nobody is added.")
+    if person.signature_key in policy.barred:
+        raise PolicyError("This signature key is barred from the meeting.")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What holds a commit to the meeting's rules."""
+
+    policies: tuple[Policy, ...]
+    """The policy in force and, if the host has announced one, its successor."""
+    used_key_packages: Collection[bytes]
+    """References of the KeyPackages that this meeting has seen added."""
+
+    def check_commit(self, before: mls.Group, commit: mls.CommitReceived) -> Policy:
+        """The policy that the commit was made under; PolicyError if it breaks a rule."""
+        policy = next((each for each in self.policies if each.is_bound_by(commit.authenticated_data)), None)
+        if policy is None:
+            raise PolicyError("The commit was made under another policy than the meeting's.")
+        if commit.is_external or not isinstance(commit.sender, int):
+            raise PolicyError("Only members commit in a meeting; this commit came from outside.")
+        adds = [each for each in commit.proposals if isinstance(each, mls.Add)]
+        removes = [each for each in commit.proposals if isinstance(each, mls.Remove)]
+        psks = [each for each in commit.proposals if isinstance(each, mls.PreSharedKey)]
+        if len(adds) + len(removes) + len(psks) != len(commit.proposals):
+            raise PolicyError("A meeting knows only Add, Remove and PreSharedKey proposals.")
+        if (removes or not adds) and not commit.has_path:
+            raise PolicyError("A commit that removes, or adds nobody, must have a path.")
+        self._check_adds(adds, tuple(commit.psk_ids), policy)
+        if commit.group is not None:
+            _check_unchanged_leaves(before, commit.group, {remove.removed for remove in removes})
+        return policy
+
+    def _check_adds(self, adds: list[mls.Add], psk_ids: tuple[bytes, ...], policy: Policy) -> None:
+        # The link's PSK is what proves that whoever committed an Add knew the link, and not only the server.
+        expected = (link_psk_id(policy.link_generation),) if adds else ()
+        if psk_ids != expected:
+            raise PolicyError(
+                "A commit carries the PSK of the meeting link if it adds somebody, and no other."
+            )
+        for add in adds:
+            leaf = add.key_package.leaf_node
+            member = mls.Member(0, leaf.credential, leaf.signature_key, leaf.application_id)
+            _check_may_be_added(person_of(member), policy)
+            if add.key_package.reference in self.used_key_packages:
+                raise PolicyError("The commit adds a KeyPackage that was used before.")
+
+
+def _check_unchanged_leaves(before: mls.Group, after: mls.Group, removed: set[int]) -> None:
+    """A leaf never changes who it is during a meeting, and no two leaves are one participant."""
+    people = {person.leaf: person for person in map(person_of, after.members)}
+    if len({person.participant_id for person in people.values()}) != len(people):
+        raise PolicyError("Two leaves of the group carry the same participant id.")
+    for was in map(person_of, before.members):
+        if was.leaf not in removed and people.get(was.leaf) != was:
+            raise PolicyError("The commit changes who a member is.")

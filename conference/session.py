@@ -1,0 +1,639 @@
+"""A participant's side of a meeting, without I/O: signaling messages and `now` in, messages and events out.
+
+    OFFLINE ──connected──▶ ENTERING ──there is a group: knock──▶ WAITING ──welcome──▶ MEMBER ──leave──▶ LEFT
+                              └────────nobody there: found────────────────────────────▲
+    MEMBER ──an entry that cannot be processed──▶ WAITING        any ──a new connection: resume──▶ the same
+
+The session holds the MLS group, obeys and enforces the meeting's rules (`rules`), commits when it leads
+(`commit_leader`), and feeds every epoch's secret to SFrame (`epoch_keys`). Media goes past it: the driver
+only asks it for keys.
+"""
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import mls
+from conference import messages
+from conference.commit_leader import CommitLeader, Situation
+from conference.epoch_keys import EpochKeys, EpochSecret
+from conference.errors import ConferenceError, MemberError, MisuseError, PolicyError
+from conference.heartbeat import Heartbeats
+from conference.link import LinkKeys, MeetingLink, link_psk_id
+from conference.policy import Policy, verify_policy
+from conference.roster import Person, Roster
+from conference.rules import Rules, checked_name, person_of
+from conference.verification import CodeInput
+from signaling import messages as wire
+from signaling.errors import ErrorCode
+from signaling.messages import ClientMessage, ServerMessage, decode_base64url
+
+REFRESH_S = 300.0
+REFRESH_PER_MEMBER_S = 10.0
+KEY_PACKAGE_LIFETIME_S = 24 * 3600
+SFRAME_SUITE_OF = {1: 0x0004}
+"""SFrame suite by MLS suite (DESIGN §6)."""
+SFRAME_KEY_SIZE = {0x0004: 16, 0x0005: 32}
+
+
+class Phase(StrEnum):
+    OFFLINE = "offline"
+    ENTERING = "entering"
+    WAITING = "waiting to be let in"
+    MEMBER = "member"
+    LEFT = "left"
+
+
+@dataclass(frozen=True)
+class EpochChanged:
+    """The group is at a new epoch; receive keys are in place."""
+
+    epoch: int
+    members: tuple[Person, ...]
+    joined: tuple[Person, ...]
+    left: tuple[Person, ...]
+    committer: Person | None
+    """None for the epoch in which we founded or joined the group."""
+
+
+@dataclass(frozen=True)
+class RoomChanged:
+    """The server's list of participants changed."""
+
+
+@dataclass(frozen=True)
+class ChatReceived:
+    sender: Person
+    text: str
+
+
+@dataclass(frozen=True)
+class TroubleReported:
+    """A member says whom it cannot decrypt; empty when it is well again."""
+
+    sender: Person
+    troubles: tuple[messages.Trouble, ...]
+
+
+@dataclass(frozen=True)
+class RecordingChanged:
+    sender: Person
+    on: bool
+
+
+@dataclass(frozen=True)
+class SendingPaused:
+    """No majority of the members confirms our epoch, so nothing is sent; `on` False when it is again."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that the user should know: the server or a member did what it must not."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The meeting is over for us."""
+
+    reason: str
+
+
+Event = (
+    EpochChanged
+    | RoomChanged
+    | ChatReceived
+    | TroubleReported
+    | RecordingChanged
+    | SendingPaused
+    | Warned
+    | Ended
+)
+
+
+class Session:
+    """One participant in one meeting.
+
+    Whoever drives it calls `connected`, `receive` and `handle_timer`, then takes what `take_messages` and
+    `take_events` give. `now` is in seconds of a clock that does not go back; `wall_time` is seconds since 1970
+    at the construction's `now`, for the lifetimes in MLS KeyPackages.
+    """
+
+    def __init__(
+        self,
+        link: MeetingLink,
+        keys: LinkKeys,
+        name: str,
+        *,
+        now: float,
+        wall_time: float,
+        chance: random.Random,
+    ) -> None:
+        self.link = link
+        self.name = checked_name(name)
+        self.phase = Phase.OFFLINE
+        self.participant_id: str | None = None
+        self.group: mls.Group | None = None
+        self.epoch_keys: EpochKeys | None = None
+        self.policy = Policy(link.meeting_id)
+        self.roster = Roster()
+        self.troubles: tuple[messages.Trouble, ...] = ()
+        """Whom we cannot decrypt; the driver sets it, heartbeats carry it."""
+        self.is_isolated = False
+        self._keys = keys
+        self._wall_offset = wall_time - now
+        self._chance = chance
+        self._suite = mls.cipher_suite(link.suite)
+        self._credential = mls.BasicCredential(self.name.encode())
+        self._signature_key = mls.SignaturePrivateKey.generate(self._suite)
+        self._sframe_suite = SFRAME_SUITE_OF[link.suite]
+        self._resume_token = b""
+        self._generation = 0
+        self._group_id = b""
+        """Of the generation's group, as the server says; of no consequence until a Welcome agrees."""
+        self._keyed_group: bytes | None = None
+        self._room: dict[str, str] = {}
+        self._bundle: mls.KeyPackageBundle | None = None
+        self._signed_policy = b""
+        self._next_policy: tuple[Policy, bytes] | None = None
+        self._used_key_packages: set[bytes] = set()
+        self._leader = CommitLeader(keys)
+        self._heartbeats = Heartbeats()
+        self._refresh_at: float | None = None
+        self._outbox: list[ClientMessage] = []
+        self._events: list[Event] = []
+
+    # --- what the driver calls ----------------------------------------------------------------------------
+
+    def connected(self, now: float) -> None:
+        """The WebSocket is open: enter, or resume where the last connection ended."""
+        if self.phase is Phase.LEFT:
+            raise MisuseError("This session has ended; make a new one to join again.")
+        if self.participant_id is None:
+            self._enter()
+        else:
+            next_epoch = self.group.epoch if self.group else 0
+            self._send(
+                wire.Resume(
+                    wire.PROTOCOL, self.participant_id, self._resume_token, self._generation, next_epoch
+                )
+            )
+
+    def receive(self, message: ServerMessage, now: float) -> None:
+        """Take a message of the server. Media's messages are the driver's and are passed over here."""
+        if self.phase is Phase.LEFT:
+            return
+        handler = _HANDLERS.get(type(message))
+        if handler is not None:
+            handler(self, message, now)
+            self._lead(now)
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due by `now`."""
+        if self.epoch_keys is not None:
+            self.epoch_keys.handle_timer(now)
+        if self.phase is not Phase.MEMBER:
+            return
+        if self._heartbeats.is_due(now):
+            self._tell(messages.Heartbeat(self._member_group.epoch, self.troubles))
+            self._check_isolation(now)
+        if self._refresh_at is not None and now >= self._refresh_at:
+            self._refresh(now)
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` is due next."""
+        times = [self._heartbeats.next_at, self._refresh_at] if self.phase is Phase.MEMBER else []
+        times.append(self.epoch_keys.next_timer() if self.epoch_keys else None)
+        return min((time for time in times if time is not None), default=None)
+
+    def take_messages(self) -> list[ClientMessage]:
+        """What is to be sent, in order."""
+        taken, self._outbox = self._outbox, []
+        return taken
+
+    def take_events(self) -> list[Event]:
+        """What has happened, in order."""
+        taken, self._events = self._events, []
+        return taken
+
+    # --- what the user does -------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Go, without grace. The keys stay where they are until this object is dropped."""
+        if self.phase not in (Phase.OFFLINE, Phase.LEFT):
+            self._send(wire.Leave())
+        self._end("You left the meeting.")
+
+    def chat(self, text: str) -> None:
+        """Say something to all members."""
+        self._tell(messages.Chat(text))
+
+    def set_recording(self, on: bool) -> None:
+        """Tell all members whether we record."""
+        self._tell(messages.Recording(on))
+
+    def rotate(self, now: float) -> None:
+        """Replace our leaf's keys as soon as we may lead."""
+        if self.phase is not Phase.MEMBER:
+            raise MisuseError("Keys rotate in a meeting; this session is not in one.")
+        self._refresh(now)
+
+    def announce_policy(self, signed: bytes, now: float) -> None:
+        """Tell the members a policy that the host signed; the next commit puts it in force."""
+        self._take_policy(signed)
+        self._tell(messages.PolicyNotice(signed))
+        self._lead(now)
+
+    def code_input(self) -> CodeInput:
+        """What `verification.security_code` makes this epoch's code from."""
+        group = self._member_group
+        return CodeInput(group.group_id, group.epoch, group.epoch_authenticator)
+
+    @property
+    def may_send_media(self) -> bool:
+        return self.phase is Phase.MEMBER and not self.is_isolated
+
+    # --- entering -----------------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        self.phase = Phase.ENTERING
+        self._send(wire.Join(wire.PROTOCOL))
+
+    def _on_joined(self, message: wire.Joined, now: float) -> None:
+        if self.phase is not Phase.ENTERING:
+            return self._warn(
+                "The server greeted this participant twice; the second greeting was not heeded."
+            )
+        self.participant_id, self._resume_token = message.participant_id, message.resume_token
+        self._take_room(message, now)
+        self._enter_generation(message.generation, message.group_id, now)
+
+    def _on_resumed(self, message: wire.Resumed, now: float) -> None:
+        self._take_room(message, now)
+        if self.phase is Phase.MEMBER and message.generation != self._generation:
+            self._warn("The server has begun this meeting anew: it is another group, with another code.")
+            self._drop_group()
+            self._generation = message.generation
+        if self.phase is Phase.MEMBER:
+            if message.next_epoch == self._member_group.epoch:
+                self._leader.drop_commit()  # it is not in the log, so it never got there
+            return
+        self._enter_generation(message.generation, message.group_id, now)
+
+    def _take_room(self, message: wire.Joined | wire.Resumed, now: float) -> None:
+        self._room = {each.participant_id: str(each.state) for each in message.participants}
+        self.roster.set_room(self._room, now)
+        self._leader.set_term(message.term, message.leader)
+        self._events.append(RoomChanged())
+
+    def _enter_generation(self, generation: int, group_id: bytes | None, now: float) -> None:
+        """Knock at the group that there is, or found one."""
+        self._generation = generation
+        if group_id is None:
+            self.phase = Phase.ENTERING
+            self._group_id = os.urandom(16)
+            self._send(wire.Found(generation, self._group_id))
+        else:
+            self._group_id = group_id
+            self._knock(now)
+
+    def _on_founded(self, message: wire.Founded, now: float) -> None:
+        if self.phase is Phase.MEMBER:
+            self._warn("The server has begun this meeting anew: it is another group, with another code.")
+            self._drop_group()
+        if message.founder != self.participant_id or message.group_id != self._group_id:
+            return self._enter_generation(message.generation, message.group_id, now)
+        self._generation = message.generation
+        group = mls.Group.create(
+            self._suite,
+            message.group_id,
+            self._credential,
+            self._signature_key,
+            now=self._wall(now),
+            application_id=decode_base64url(self.participant_id),
+        )
+        self._adopt(group, committer=None, removes=False, now=now)
+
+    def _on_closed(self, message: wire.Closed, now: float) -> None:
+        if self.phase is Phase.MEMBER:
+            return self._warn("The server says that the meeting is over, but we are still in it.")
+        self._enter_generation(message.generation, None, now)
+
+    def _knock(self, now: float) -> None:
+        assert self.participant_id is not None
+        self.phase = Phase.WAITING
+        self._bundle = mls.KeyPackageBundle.create(
+            self._suite,
+            self._credential,
+            self._signature_key,
+            now=self._wall(now),
+            lifetime_s=KEY_PACKAGE_LIFETIME_S,
+            application_id=decode_base64url(self.participant_id),
+        )
+        sealed = self._keys.seal_knock(self.participant_id, self._bundle.key_package.encode())
+        self._send(wire.Knock(self._generation, sealed))
+
+    def _on_dismissed(self, message: wire.Dismissed, now: float) -> None:
+        if self.phase is not Phase.WAITING:
+            return
+        if message.reason is wire.DismissReason.UNREADABLE:
+            self._end(
+                "The members cannot open the request to join: the link or the passphrase is another one."
+            )
+        else:
+            self._end("The members did not let this participant in: the meeting's policy does not allow it.")
+
+    def _on_welcome(self, message: wire.Welcome, now: float) -> None:
+        if self.phase is not Phase.WAITING or self._bundle is None or message.generation != self._generation:
+            return
+        try:
+            group, policy, signed = self._join(message, self._bundle, now)
+        except (mls.MLSError, ConferenceError) as error:
+            self._warn(f"The Welcome was refused: {error}")
+            return self._knock(now)
+        self.policy, self._signed_policy, self._bundle = policy, signed, None
+        self._adopt(group, committer=None, removes=False, now=now)
+        self._send(wire.Welcomed(self._generation, group.epoch))
+
+    def _join(
+        self, message: wire.Welcome, bundle: mls.KeyPackageBundle, now: float
+    ) -> tuple[mls.Group, Policy, bytes]:
+        """The group, its policy and that policy as signed, or raise and change nothing."""
+        policy, signed = Policy(self.link.meeting_id), b""
+        if message.sealed_policy is not None:
+            signed = self._keys.open_policy(self._group_id, message.epoch, message.sealed_policy)
+            policy = verify_policy(signed, policy, self.link.host)
+        psks = {link_psk_id(policy.link_generation): self._keys.link_psk}
+        group = mls.Group.join(message.welcome, bundle, now=self._wall(now), psks=psks)
+        if tuple(group.joined_psk_ids) != tuple(psks):
+            raise PolicyError("The Welcome does not carry the PSK of the meeting link, and no other.")
+        if group.group_id != self._group_id or group.epoch != message.epoch:
+            raise PolicyError("It leads to another group or epoch than the server says.")
+        people = [person_of(member) for member in group.members]
+        if len({person.participant_id for person in people}) != len(people):
+            raise PolicyError("Two members carry the same participant id.")
+        return group, policy, signed
+
+    # --- the log ------------------------------------------------------------------------------------------
+
+    def _on_entry(self, message: wire.Entry, now: float) -> None:
+        group = self.group
+        if self.phase is not Phase.MEMBER or group is None or message.generation != self._generation:
+            return
+        if message.epoch < group.epoch:
+            return  # told again after a resume
+        if message.epoch > group.epoch:
+            return self._lose(f"The server left out the commit that ends epoch {group.epoch}.", now)
+        own = self._leader.take_commit(message.commit)
+        if own is not None:
+            self._use_policy(own.policy)
+            self._used_key_packages |= own.key_packages
+            return self._adopt(own.group, committer=self._own(), removes=own.removes, now=now)
+        try:
+            self._process(group, message.commit, now)
+        except (mls.MLSError, MemberError) as error:
+            self._lose(f"The commit that ends epoch {group.epoch} was refused: {error}", now)
+
+    def _process(self, group: mls.Group, commit: bytes, now: float) -> None:
+        """Adopt the epoch that another member's commit leads to, or raise and change nothing."""
+        psks = {link_psk_id(policy.link_generation): self._keys.link_psk for policy in self._policies()}
+        received = group.process(commit, now=self._wall(now), psks=psks)
+        if not isinstance(received, mls.CommitReceived):
+            raise PolicyError("The log holds a message that is not a commit.")
+        policy = Rules(self._policies(), self._used_key_packages).check_commit(group, received)
+        removes = bool(received.removed)
+        if received.group is None:
+            return self._end("The members removed this participant from the meeting.")
+        committer = next(
+            (person_of(each) for each in group.members if each.leaf_index == received.sender), None
+        )
+        added = [each for each in received.proposals if isinstance(each, mls.Add)]
+        self._used_key_packages |= {each.key_package.reference for each in added}
+        self._use_policy(policy)
+        self._adopt(received.group, committer=committer, removes=removes, now=now)
+
+    def _on_refused(self, message: wire.Refused, now: float) -> None:
+        self._leader.refuse_commit(message.epoch)
+
+    def _lose(self, why: str, now: float) -> None:
+        """We are out of the group's step: say so, and ask to be let in again (RFC 9420 §16.12)."""
+        assert self.group is not None
+        self._warn(why)
+        self._send(wire.Lost(self._generation, self.group.epoch))
+        self._drop_group()
+        self._knock(now)
+
+    def _drop_group(self) -> None:
+        self.group = None
+        self.phase = Phase.ENTERING
+        self._leader.drop_commit()
+        self._refresh_at = None
+        self._heartbeats = Heartbeats()
+
+    def _adopt(self, group: mls.Group, *, committer: Person | None, removes: bool, now: float) -> None:
+        """Make `group` the current one: receive keys first, then everything that shows it."""
+        before = {person_of(member) for member in self.group.members} if self.group else set()
+        people = tuple(person_of(member) for member in group.members)
+        if self._keyed_group != group.group_id:
+            self.epoch_keys, self._keyed_group = EpochKeys(self._sframe_suite), group.group_id
+        self.group, self.phase = group, Phase.MEMBER
+        self._use_keys(group, removes, now)
+        self._leader.drop_commit()
+        self._leader.finish(group)
+        self.roster.set_group(group.epoch, people, now)
+        others = [person.leaf for person in people if person.leaf != group.own_leaf]
+        self._heartbeats.set_group(group.epoch, others, now)
+        if self._refresh_at is None or (committer is not None and committer.leaf == group.own_leaf):
+            self._schedule_refresh(len(people), now)
+        joined = tuple(person for person in people if person not in before)
+        left = tuple(sorted(before - set(people), key=lambda person: person.leaf))
+        self._events.append(EpochChanged(group.epoch, people, joined, left, committer))
+        self._send(wire.Ack(self._generation, group.epoch))
+
+    def _use_keys(self, group: mls.Group, removes: bool, now: float) -> None:
+        assert self.epoch_keys is not None
+        size = SFRAME_KEY_SIZE[self._sframe_suite]
+        base_key = group.export("SFrame 1.0 Base Key", b"", size)  # RFC 9605 §5.2
+        secret = EpochSecret(group.epoch, base_key, group.leaf_count, group.own_leaf)
+        self.epoch_keys.adopt(secret, removes=removes, now=now)
+
+    def _on_acknowledged(self, message: wire.Acknowledged, now: float) -> None:
+        if self.epoch_keys is not None and message.generation == self._generation:
+            self.epoch_keys.acknowledged(message.epoch, now)
+
+    # --- leading ------------------------------------------------------------------------------------------
+
+    def _on_leader(self, message: wire.Leader, now: float) -> None:
+        if not self._leader.set_term(message.term, message.leader):
+            self._warn("The server announced a leader under a term that is over; it was not heeded.")
+
+    def _on_work(self, message: wire.Work, now: float) -> None:
+        if message.term != self._leader.term or self._leader.leader != self.participant_id:
+            return self._warn("The server gave the leader's work to somebody who does not lead.")
+        self._leader.add_work(message)
+
+    def _lead(self, now: float) -> None:
+        """Commit what is to be committed, if it is ours to do."""
+        if self.phase is not Phase.MEMBER or self._leader.leader != self.participant_id:
+            return
+        policy, signed = self._next_policy or (self.policy, self._signed_policy)
+        self._outbox += self._leader.lead(
+            Situation(
+                group=self._member_group,
+                generation=self._generation,
+                policy=policy,
+                signed_policy=signed,
+                is_new_policy=policy != self.policy,
+                used_key_packages=self._used_key_packages,
+                wall_time=self._wall(now),
+            )
+        )
+
+    def _refresh(self, now: float) -> None:
+        # Ask again in a while if it is not granted, or if the commit is lost.
+        self._refresh_at = now + 10.0
+        self._leader.wants_refresh = True
+        if self._leader.leader == self.participant_id:
+            self._lead(now)
+        else:
+            self._send(wire.Lead(self._leader.term))
+
+    def _schedule_refresh(self, members: int, now: float) -> None:
+        period = max(REFRESH_S, REFRESH_PER_MEMBER_S * members)
+        self._refresh_at = now + period * self._chance.uniform(0.8, 1.2)
+
+    # --- what members say ---------------------------------------------------------------------------------
+
+    def _tell(self, message: messages.Message) -> None:
+        group = self._member_group
+        sealed = group.encrypt(messages.encode(message))
+        self._send(wire.Application(self._generation, group.epoch, sealed))
+
+    def _on_application_from(self, message: wire.ApplicationFrom, now: float) -> None:
+        group = self.group
+        if self.phase is not Phase.MEMBER or group is None or message.generation != self._generation:
+            return
+        try:
+            received = group.process(message.message, now=self._wall(now))
+            if not isinstance(received, mls.ApplicationMessage):
+                raise PolicyError("a handshake message came as an application message")
+            told = messages.decode(received.data)
+        except (mls.MLSError, MemberError) as error:
+            return self._warn(f"A message was refused: {error}")
+        sender = self._person(received.sender)
+        listener = _LISTENERS.get(type(told))
+        if listener is not None and sender is not None:
+            listener(self, sender, told, now)
+
+    def _person(self, leaf: int) -> Person | None:
+        return next((person_of(each) for each in self._member_group.members if each.leaf_index == leaf), None)
+
+    def _on_chat(self, sender: Person, told: messages.Chat, now: float) -> None:
+        self._events.append(ChatReceived(sender, told.text))
+
+    def _on_heartbeat(self, sender: Person, told: messages.Heartbeat, now: float) -> None:
+        self._heartbeats.confirm(sender.leaf, told.epoch, now)
+        self._events.append(TroubleReported(sender, told.troubles))
+        self._check_isolation(now)
+
+    def _on_recording(self, sender: Person, told: messages.Recording, now: float) -> None:
+        self._events.append(RecordingChanged(sender, told.on))
+
+    def _on_policy_notice(self, sender: Person, told: messages.PolicyNotice, now: float) -> None:
+        try:
+            self._take_policy(told.signed)
+        except PolicyError as error:
+            self._warn(f"{sender.name} announced a policy that was refused: {error}")
+
+    def _take_policy(self, signed: bytes) -> None:
+        known = self._next_policy[0] if self._next_policy else self.policy
+        self._next_policy = (verify_policy(signed, known, self.link.host), signed)
+
+    def _policies(self) -> tuple[Policy, ...]:
+        return (self.policy, *((self._next_policy[0],) if self._next_policy else ()))
+
+    def _use_policy(self, policy: Policy) -> None:
+        if self._next_policy is not None and policy == self._next_policy[0]:
+            (self.policy, self._signed_policy), self._next_policy = self._next_policy, None
+
+    # --- the server's list, and the end -------------------------------------------------------------------
+
+    def _on_presence(self, message: wire.Presence, now: float) -> None:
+        if message.state is wire.State.LEFT:
+            self._room.pop(message.participant_id, None)
+        else:
+            self._room[message.participant_id] = str(message.state)
+        self.roster.set_room(self._room, now)
+        self._events.append(RoomChanged())
+
+    def _on_error(self, message: wire.Error, now: float) -> None:
+        if message.code is ErrorCode.CANNOT_RESUME:
+            self._drop_group()
+            self.participant_id = None
+            return self._enter()
+        if message.code in _FATAL:
+            return self._end(f"The server ended the connection: {message.message}")
+        return self._warn(f"The server refused a message: {message.message}")
+
+    def _check_isolation(self, now: float) -> None:
+        is_isolated = self._heartbeats.is_isolated(now)
+        if is_isolated != self.is_isolated:
+            self.is_isolated = is_isolated
+            self._events.append(SendingPaused(is_isolated))
+
+    def _end(self, reason: str) -> None:
+        self.phase = Phase.LEFT
+        self._events.append(Ended(reason))
+
+    # --- small things -------------------------------------------------------------------------------------
+
+    @property
+    def _member_group(self) -> mls.Group:
+        if self.phase is not Phase.MEMBER or self.group is None:
+            raise MisuseError("This needs to be in the meeting; this session is not.")
+        return self.group
+
+    def _own(self) -> Person | None:
+        return self._person(self._member_group.own_leaf)
+
+    def _wall(self, now: float) -> float:
+        return now + self._wall_offset
+
+    def _send(self, message: ClientMessage) -> None:
+        self._outbox.append(message)
+
+    def _warn(self, text: str) -> None:
+        self._events.append(Warned(text))
+
+
+_FATAL = (ErrorCode.UNSUPPORTED_PROTOCOL, ErrorCode.ROOM_FULL, ErrorCode.REPLACED)
+
+# What is done for each message; the types that are missing here are media's, which go to the driver.
+_HANDLERS: dict[type, Callable[..., None]] = {
+    wire.Joined: Session._on_joined,
+    wire.Resumed: Session._on_resumed,
+    wire.Founded: Session._on_founded,
+    wire.Closed: Session._on_closed,
+    wire.Presence: Session._on_presence,
+    wire.Leader: Session._on_leader,
+    wire.Work: Session._on_work,
+    wire.Entry: Session._on_entry,
+    wire.Refused: Session._on_refused,
+    wire.Welcome: Session._on_welcome,
+    wire.Dismissed: Session._on_dismissed,
+    wire.Acknowledged: Session._on_acknowledged,
+    wire.ApplicationFrom: Session._on_application_from,
+    wire.Error: Session._on_error,
+}
+
+_LISTENERS: dict[type, Callable[..., None]] = {
+    messages.Chat: Session._on_chat,
+    messages.Heartbeat: Session._on_heartbeat,
+    messages.Recording: Session._on_recording,
+    messages.PolicyNotice: Session._on_policy_notice,
+}
