@@ -1,0 +1,204 @@
+"""The `conclave` command. Each subcommand imports what it needs when it runs, so that a running
+`conclave host` has no key schedule in memory (DESIGN §2)."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+DEFAULT_PORT = 8443
+SABOTAGES = ("no-rekey-on-leave", "plaintext-media", "ghost-member", "wrong-sender")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the result is the process's exit code."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="conclave",
+        description="End-to-end encrypted video meetings that anyone can host with one command.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_host(commands.add_parser("host", help="serve meetings from this machine"))
+    _add_create(commands.add_parser("create", help="make a meeting and print its link"))
+    _add_join(commands.add_parser("join", help="take part in a meeting from this terminal"))
+    _add_demo(commands.add_parser("demo", help="hold a meeting here and check every promise"))
+    return parser
+
+
+# --- host -----------------------------------------------------------------------------------------
+
+
+def _add_host(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Serve meetings: the page, HTTP and WebSocket on one TCP port, media on one UDP port. The server "
+        "orders what the members send and forwards their media; it cannot read either."
+    )
+    parser.add_argument("--address", default="0.0.0.0", help="address to listen at (default: all)")  # noqa: S104
+    parser.add_argument(
+        "--port", type=_port, default=DEFAULT_PORT, help=f"TCP port (default {DEFAULT_PORT}; 0: any)"
+    )
+    parser.add_argument("--media-port", type=_port, default=0, help="UDP port for media (default 0: any)")
+    parser.add_argument(
+        "--advertise",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="IP address at which participants reach the media port; may be given more than once "
+        "(default: this machine's own addresses)",
+    )
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keep meetings in this SQLite file")
+    parser.add_argument(
+        "--tap",
+        type=Path,
+        metavar="FILE",
+        help="write all media as the server sees it, SRTP removed (for audits)",
+    )
+    parser.add_argument(
+        "--record-signaling",
+        type=Path,
+        metavar="FILE",
+        help="write all signaling as the server sees it (for audits)",
+    )
+    parser.set_defaults(run=_host)
+
+
+def _host(options: argparse.Namespace) -> int:
+    from conference.host import HostConfig, host
+
+    config = HostConfig(
+        address=options.address,
+        port=options.port,
+        media_port=options.media_port,
+        advertised=tuple(options.advertise),
+        state=options.state,
+        tap=options.tap,
+        signaling_record=options.record_signaling,
+    )
+    return asyncio.run(host(config))
+
+
+# --- create ---------------------------------------------------------------------------------------
+
+
+def _add_create(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Make a meeting on a server and print its link. The part of the link after # is the meeting's "
+        "secret: the server never learns it. The key that makes you its host is kept in "
+        "~/.local/share/conclave."
+    )
+    parser.add_argument("--server", required=True, metavar="URL", help="such as https://meet.example")
+    parser.add_argument(
+        "--passphrase",
+        action="store_true",
+        help="joining needs a passphrase beside the link; tell it to people by another way",
+    )
+    parser.set_defaults(run=_create)
+
+
+def _create(options: argparse.Namespace) -> int:
+    from conference.create import create_meeting
+    from conference.errors import ConferenceError
+
+    try:
+        link = create_meeting(options.server, has_passphrase=options.passphrase)
+    except ConferenceError as error:
+        return _fail(error)
+    print(link)
+    return 0
+
+
+# --- join -----------------------------------------------------------------------------------------
+
+
+def _add_join(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Take part in a meeting from this terminal. Ctrl-C leaves. Without --media a test picture and a tone "
+        "are sent."
+    )
+    parser.add_argument("link", help="the meeting link; quote it, for it contains #")
+    parser.add_argument("--name", required=True, help="what the others see; the server does not learn it")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--media", type=Path, metavar="FILE", help="send this recording, again and again")
+    source.add_argument("--silent", action="store_true", help="send nothing")
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="write what is decrypted to WebM files")
+    parser.add_argument(
+        "--report", choices=("screen", "json"), default="screen", help="how to tell what happens"
+    )
+    parser.add_argument("--seconds", type=float, metavar="N", help="leave after this long")
+    parser.set_defaults(run=_join)
+
+
+def _join(options: argparse.Namespace) -> int:
+    from conference.errors import ConferenceError
+    from conference.join import JoinConfig, join
+
+    config = JoinConfig(
+        link=options.link,
+        name=options.name,
+        media=options.media,
+        is_silent=options.silent,
+        record=options.record,
+        report=options.report,
+        seconds=options.seconds,
+        passphrase=passphrase_from_environment(),
+    )
+    try:
+        return asyncio.run(join(config))
+    except ConferenceError as error:
+        return _fail(error)
+
+
+def passphrase_from_environment() -> str | None:
+    """A passphrase is never an argument: other users of the machine can read those."""
+    return os.environ.get("CONCLAVE_PASSPHRASE")
+
+
+# --- demo -----------------------------------------------------------------------------------------
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Hold a meeting of separate processes on this machine, over a real server, and say of every promise "
+        "whether it held. The exit code is 0 only if all did."
+    )
+    parser.add_argument(
+        "--media", type=Path, metavar="FILE", help="send this recording instead of test pictures"
+    )
+    parser.add_argument("--sabotage", choices=SABOTAGES, help="break one promise, to see that it is noticed")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep what the server saw in this folder")
+    parser.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from conference.demo.run import DemoConfig, demo
+
+    return asyncio.run(demo(DemoConfig(media=options.media, sabotage=options.sabotage, keep=options.keep)))
+
+
+# --- small things ---------------------------------------------------------------------------------
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 65536:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return port
+
+
+def _fail(error: Exception) -> int:
+    print(f"conclave: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
