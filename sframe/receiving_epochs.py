@@ -1,0 +1,210 @@
+"""The receiving side under MLS (RFC 9605 §5.2): whose key a KID names, and when keys are erased.
+
+A receiver reads the low E bits of a KID first, then uses that epoch's S for the rest. Keys are derived when a
+frame first asks for them; there are at most `leaf_count` x CONTEXTS in an epoch, and a KID outside of that is
+refused by arithmetic alone, so nobody can make us derive for ever.
+
+Erased by the clock, at the latest with the next call after that:
+- a sender's keys of earlier epochs, MOVED_ON_S after its first frame under a later one;
+- all of an epoch, KEPT_S after its successor was added;
+- the oldest epoch when MAX_EPOCHS are held, and an earlier one with the same low-order E bits.
+
+An epoch's base key stays until the whole epoch goes. The rule about senders therefore stops late frames from
+being accepted; it is the erasure of the epoch that makes past frames safe from whoever gets at our memory.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import inf
+from typing import NamedTuple
+
+from sframe.ciphersuite import CipherSuite
+from sframe.epochs import CONTEXTS, EPOCH_MASK, EpochSecret, KIDLayout
+from sframe.errors import EpochNotNewer, MisuseError, NoSuchSender, OwnFrame, UnknownKey
+from sframe.header import decode_header
+from sframe.keys import ReceivingKey
+
+MOVED_ON_S = 0.5
+KEPT_S = 5.0  # never less than 2 s: a sender may be that late with a commit
+MAX_EPOCHS = 32
+
+
+class Opened(NamedTuple):
+    """A frame that was opened: the plaintext with its clear prefix, and who sealed it."""
+
+    frame: bytes
+    epoch: int
+    sender_index: int
+    kid_context: int
+    ctr: int
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """One KID: its key, and what the KID says."""
+
+    key: ReceivingKey
+    sender_index: int
+    kid_context: int
+    was_heard: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Epoch:
+    secret: EpochSecret
+    layout: KIDLayout
+    drop_at: float = inf
+    streams: dict[int, _Stream] = field(default_factory=dict)  # by KID
+
+
+@dataclass(slots=True, frozen=True)
+class _Move:
+    """A sender was first heard under `epoch`; its earlier keys go at `drop_at`."""
+
+    drop_at: float
+    sender_index: int
+    epoch: int
+
+
+class ReceivingEpochs:
+    """The keys that we open with: the epochs of one group. Not for several threads at once."""
+
+    def __init__(self, suite: CipherSuite) -> None:
+        self.suite = suite
+        self._epochs: dict[int, _Epoch] = {}  # by low-order E bits; oldest first
+        self._newest = -1
+        # Both waits are constants, so that what is queued first is due first.
+        self._moves: deque[_Move] = deque()
+        self._moved_to: dict[int, int] = {}  # sender index: keys of epochs before this one are erased
+        self._next_drop = inf
+
+    def __repr__(self) -> str:
+        return f"ReceivingEpochs({self.suite}, epochs={self.epochs()})"
+
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs whose keys are held, oldest first."""
+        return tuple(epoch.secret.epoch for epoch in self._epochs.values())
+
+    def next_timer(self) -> float | None:
+        """When `handle_timer` should be called next, or None."""
+        return None if self._next_drop == inf else self._next_drop
+
+    def add(self, secret: EpochSecret, now: float) -> None:
+        """Takes up a new epoch, whose frames open from now on. Raises EpochNotNewer or MisuseError.
+
+        Epochs come in order, though some may be left out.
+        """
+        secret.check(self.suite)
+        if secret.epoch <= self._newest:
+            raise EpochNotNewer(f"epoch {secret.epoch} does not come after {self._newest}")
+        self.handle_timer(now)
+        predecessor = self._epochs.get(self._newest & EPOCH_MASK)
+        if predecessor is not None:
+            predecessor.drop_at = now + KEPT_S
+        # "receivers MUST remove an old epoch when a new epoch with the same low-order E bits is introduced"
+        self._epochs.pop(secret.epoch & EPOCH_MASK, None)
+        if len(self._epochs) == MAX_EPOCHS:
+            self._drop_oldest()
+        self._epochs[secret.epoch & EPOCH_MASK] = _Epoch(secret, secret.layout)
+        self._newest = secret.epoch
+        self._schedule()
+
+    def erase(self) -> None:
+        """Erases every key."""
+        self._epochs.clear()
+        self._moves.clear()
+        self._moved_to.clear()
+        self._next_drop = inf
+
+    def handle_timer(self, now: float) -> None:
+        """Erases what is due."""
+        if now < self._next_drop:
+            return
+        while self._moves and self._moves[0].drop_at <= now:
+            self._drop_earlier_keys(self._moves.popleft())
+        while self._epochs and self._oldest().drop_at <= now:
+            self._drop_oldest()
+        self._schedule()
+
+    def open(self, frame: bytes, clear: int, now: float) -> Opened:
+        """Opens a frame whose first `clear` bytes are in the clear.
+
+        Raises a ProtocolError (Malformed, UnknownKey, NoSuchSender, OwnFrame, Replayed or BadTag); the frame
+        has then changed nothing. MisuseError for a negative `clear`.
+        """
+        if clear < 0:
+            raise MisuseError(f"a number of clear bytes is not negative, got {clear}")
+        if now >= self._next_drop:
+            self.handle_timer(now)
+        kid, ctr, end = decode_header(frame, clear)
+        epoch = self._epochs.get(kid & EPOCH_MASK)
+        if epoch is None:
+            raise UnknownKey(kid, may_come=self._may_come(kid))
+        stream = epoch.streams.get(kid)
+        if stream is None:
+            stream = self._derive(epoch, kid)
+        if clear:
+            prefix = frame[:clear]
+            plaintext = prefix + stream.key.decrypt(ctr, frame[clear:end] + prefix, frame[end:])
+        else:
+            plaintext = stream.key.decrypt(ctr, frame[:end], frame[end:])
+        if not stream.was_heard:
+            self._note_first_frame(epoch, stream, now)
+        return Opened(plaintext, epoch.secret.epoch, stream.sender_index, stream.kid_context, ctr)
+
+    def _may_come(self, kid: int) -> bool:
+        """Whether the epoch bits of a KID that is not held lie ahead of the newest epoch rather than behind.
+
+        Before the first epoch everything may come: a joiner hears the others before it has its keys.
+        """
+        if self._newest < 0:
+            return True
+        return 0 < (kid - self._newest) & EPOCH_MASK <= EPOCH_MASK // 2
+
+    def _derive(self, epoch: _Epoch, kid: int) -> _Stream:
+        """The stream of a KID that was not heard before in this epoch."""
+        secret = epoch.secret
+        context, sender_index, _ = epoch.layout.parts(kid)
+        if context >= CONTEXTS or sender_index >= secret.leaf_count or sender_index in secret.blank_leaves:
+            raise NoSuchSender(
+                f"epoch {secret.epoch} has no sender {sender_index} with context {context} (KID {kid:#x})"
+            )
+        if sender_index == secret.own_leaf:
+            raise OwnFrame(f"KID {kid:#x} is ours in epoch {secret.epoch}")
+        if secret.epoch < self._moved_to.get(sender_index, 0):
+            raise UnknownKey(kid, may_come=False)
+        stream = _Stream(ReceivingKey(self.suite, kid, secret.base_key), sender_index, context)
+        epoch.streams[kid] = stream
+        return stream
+
+    def _note_first_frame(self, epoch: _Epoch, stream: _Stream, now: float) -> None:
+        """Starts the clock for the sender's keys of earlier epochs, if there are any."""
+        stream.was_heard = True
+        if epoch is self._oldest():
+            return
+        self._moves.append(_Move(now + MOVED_ON_S, stream.sender_index, epoch.secret.epoch))
+        self._schedule()
+
+    def _drop_earlier_keys(self, move: _Move) -> None:
+        sender_index = move.sender_index
+        if move.epoch <= self._moved_to.get(sender_index, 0):
+            return
+        self._moved_to[sender_index] = move.epoch
+        for epoch in self._epochs.values():
+            # An index that the smaller tree of an earlier epoch did not have would spill into the context.
+            if epoch.secret.epoch < move.epoch and sender_index < epoch.secret.leaf_count:
+                for context in range(CONTEXTS):
+                    epoch.streams.pop(epoch.layout.kid(context, sender_index, epoch.secret.epoch), None)
+
+    def _oldest(self) -> _Epoch:
+        return next(iter(self._epochs.values()))
+
+    def _drop_oldest(self) -> None:
+        self._epochs.pop(self._oldest().secret.epoch & EPOCH_MASK)
+        if len(self._epochs) <= 1:
+            self._moved_to.clear()  # nothing earlier is left that it could keep from being derived
+
+    def _schedule(self) -> None:
+        of_moves = self._moves[0].drop_at if self._moves else inf
+        of_epochs = self._oldest().drop_at if self._epochs else inf
+        self._next_drop = min(of_moves, of_epochs)
