@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     WRONG_GENERATION = "wrong_generation"
     WRONG_EPOCH = "wrong_epoch"
     WRONG_TERM = "wrong_term"
+    CONTRADICTION = "contradiction"
     NOT_LEADER = "not_leader"
     UNKNOWN_PARTICIPANT = "unknown_participant"
     CANNOT_RESUME = "cannot_resume"

@@ -25,6 +25,8 @@ MAX_INTEGER = 2**53 - 1  # what a JavaScript number holds exactly
 MAX_DEPTH = 3  # an object in a list in the message
 MAX_TOKENS = 16384  # strings and brackets in one text; bounds what the parser allocates
 
+MAX_BLANKS = 1024  # what a text may have beyond the longest compact encoding of its type
+
 KIB, MIB = 1024, 1024 * 1024
 
 Json: TypeAlias = bool | int | str | list["Json"] | dict[str, "Json"] | None
@@ -142,7 +144,7 @@ class Identifier:
 
 @dataclass(frozen=True)
 class Text:
-    """`minimum` to `maximum` characters of printable ASCII, line ends and tabs, unless `pattern` says else."""
+    """`minimum` to `maximum` characters of printable ASCII, line ends, tabs, or what `pattern` says."""
 
     maximum: int
     minimum: int = 0
@@ -732,8 +734,10 @@ CLIENT_STRUCTS = _structs(ClientMessage)
 SERVER_STRUCTS = _structs(ServerMessage)
 _STRUCT_OF = {struct.structure: struct for struct in (*CLIENT_STRUCTS.values(), *SERVER_STRUCTS.values())}
 
-MAX_CLIENT_TEXT = max(struct.longest for struct in CLIENT_STRUCTS.values())  # characters, all of them ASCII
-MAX_SERVER_TEXT = max(struct.longest for struct in SERVER_STRUCTS.values())
+MAX_CLIENT_TEXT = (
+    max(struct.longest for struct in CLIENT_STRUCTS.values()) + MAX_BLANKS
+)  # characters, all of them ASCII
+MAX_SERVER_TEXT = max(struct.longest for struct in SERVER_STRUCTS.values()) + MAX_BLANKS
 
 
 def encode(message: ClientMessage | ServerMessage) -> str:
@@ -767,7 +771,7 @@ def _decode(text: str, structs: Mapping[str, Struct], longest: int) -> object:
     struct = structs.get(_at("type", _string, value["type"]))  # type: ignore[arg-type]
     if struct is None:
         _refuse(ErrorCode.UNKNOWN_TYPE, f"the type is none of {', '.join(structs)}")
-    if len(text) > struct.longest:
+    if len(text) > struct.longest + MAX_BLANKS:
         _refuse(ErrorCode.TOO_LARGE, f"{value['type']} has at most {struct.longest} characters")
     return struct.decode(value)
 
