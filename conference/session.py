@@ -120,7 +120,7 @@ class Session:
     """One participant in one meeting.
 
     Whoever drives it calls `connected`, `receive` and `handle_timer`, then takes what `take_messages` and
-    `take_events` give. `now` is in seconds of a clock that does not go back; `wall_time` is seconds since 1970
+    `take_events` give. `now` is in seconds of a clock that never goes back; `wall_time` is seconds since 1970
     at the construction's `now`, for the lifetimes in MLS KeyPackages.
     """
 
@@ -224,7 +224,7 @@ class Session:
     # --- what the user does -------------------------------------------------------------------------------
 
     def leave(self) -> None:
-        """Go, without grace. The keys stay where they are until this object is dropped."""
+        """Go, without grace; every key is erased."""
         if self.phase not in (Phase.OFFLINE, Phase.LEFT):
             self._send(wire.Leave())
         self._end("You left the meeting.")
@@ -457,10 +457,18 @@ class Session:
 
     def _use_keys(self, group: mls.Group, removes: bool, now: float) -> None:
         assert self.epoch_keys is not None
+        self.epoch_keys.adopt(self.epoch_secret(group), removes=removes, now=now)
+
+    def epoch_secret(self, group: mls.Group) -> EpochSecret:
+        """What SFrame takes from an epoch of the group (RFC 9605 §5.2)."""
         size = SFRAME_KEY_SIZE[self._sframe_suite]
-        base_key = group.export("SFrame 1.0 Base Key", b"", size)  # RFC 9605 §5.2
-        secret = EpochSecret(group.epoch, base_key, group.leaf_count, group.own_leaf)
-        self.epoch_keys.adopt(secret, removes=removes, now=now)
+        return EpochSecret(
+            epoch=group.epoch,
+            base_key=group.export("SFrame 1.0 Base Key", b"", size),
+            leaf_count=group.leaf_count,
+            own_leaf=group.own_leaf,
+            blank_leaves=frozenset(range(group.leaf_count)) - {member.leaf_index for member in group.members},
+        )
 
     def _on_acknowledged(self, message: wire.Acknowledged, now: float) -> None:
         if self.epoch_keys is not None and message.generation == self._generation:
@@ -587,7 +595,10 @@ class Session:
             self._events.append(SendingPaused(is_isolated))
 
     def _end(self, reason: str) -> None:
-        self.phase = Phase.LEFT
+        self.phase, self.group, self._bundle = Phase.LEFT, None, None
+        self._leader.drop_commit()
+        if self.epoch_keys is not None:
+            self.epoch_keys.erase()
         self._events.append(Ended(reason))
 
     # --- small things -------------------------------------------------------------------------------------
