@@ -30,7 +30,7 @@ from sframe.errors import (
     UnknownCipherSuite,
     UnknownKey,
 )
-from sframe.header import Header, decode_header, encode_header
+from sframe.header import decode_header, encode_header
 from sframe.keys import ReceivingKey, SendingKey
 from sframe.receiving_epochs import Opened, ReceivingEpochs
 from sframe.sending_epochs import SendingEpochs
@@ -46,7 +46,6 @@ __all__ = [
     "CounterExhausted",
     "EpochNotNewer",
     "EpochSecret",
-    "Header",
     "KIDLayout",
     "Malformed",
     "MisuseError",

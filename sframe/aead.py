@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 class Aead(Protocol):
     """What a cipher suite makes of a key; `decrypt` raises cryptography's InvalidTag."""
 
-    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes: ...
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes: ...
+    def encrypt(self, nonce: bytes, data: bytes | memoryview, associated_data: bytes, /) -> bytes: ...
+    def decrypt(self, nonce: bytes, data: bytes | memoryview, associated_data: bytes, /) -> bytes: ...
 
 
 class AesCtrHmac:
@@ -30,11 +30,11 @@ class AesCtrHmac:
         self._hash_name = hash_name
         self._tag_length = nt
 
-    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+    def encrypt(self, nonce: bytes, data: bytes | memoryview, associated_data: bytes, /) -> bytes:
         inner = self._apply_key_stream(nonce, data)
         return inner + self._compute_tag(nonce, associated_data, inner)
 
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+    def decrypt(self, nonce: bytes, data: bytes | memoryview, associated_data: bytes, /) -> bytes:
         if len(data) < self._tag_length:
             raise InvalidTag
         inner, tag = data[: -self._tag_length], data[-self._tag_length :]
@@ -42,12 +42,12 @@ class AesCtrHmac:
             raise InvalidTag
         return self._apply_key_stream(nonce, inner)
 
-    def _apply_key_stream(self, nonce: bytes, data: bytes) -> bytes:
+    def _apply_key_stream(self, nonce: bytes, data: bytes | memoryview) -> bytes:
         """AES-CTR from `nonce || 0^32` on; encryption and decryption are the same."""
         stream = Cipher(self._aes, CTR(nonce + bytes(4))).encryptor()
         return stream.update(data) + stream.finalize()
 
-    def _compute_tag(self, nonce: bytes, aad: bytes, inner: bytes) -> bytes:
+    def _compute_tag(self, nonce: bytes, aad: bytes, inner: bytes | memoryview) -> bytes:
         lengths = b"".join(n.to_bytes(8, "big") for n in (len(aad), len(inner), self._tag_length))
         tag = hmac.digest(self._auth_key, lengths + nonce + aad + inner, self._hash_name)
         return tag[: self._tag_length]

@@ -9,24 +9,16 @@ A value of 0 to 7 stands in K or C itself; a larger one follows in as few bytes 
 carries their number less one, the flag above it set.
 """
 
-from typing import NamedTuple
-
 from sframe.errors import Malformed, MisuseError
 
 MAX_VALUE = 2**64 - 1
 INLINE_LIMIT = 8  # values below stand in the config byte
 EXTENDED = 8  # the flag X or Y, above its three-bit field
 
-# LEAST[n - 1] is the least value that needs n bytes; anything less in n bytes is not minimal.
-LEAST = (INLINE_LIMIT, *(1 << (8 * n) for n in range(1, 8)))
+# By field with its flag: the least value that may follow it. Anything less would fit into fewer bytes.
+_LEAST = (*(0,) * EXTENDED, INLINE_LIMIT, *(1 << (8 * length) for length in range(1, 8)))
 
-
-class Header(NamedTuple):
-    """A decoded header; `end` is the offset of the first byte after it in the frame it was read from."""
-
-    kid: int
-    ctr: int
-    end: int
+_from_big_endian = int.from_bytes  # its default order
 
 
 def encode_field(value: int) -> tuple[int, bytes]:
@@ -46,10 +38,11 @@ def encode_header(kid: int, ctr: int) -> bytes:
     return bytes((kid_bits << 4 | ctr_bits,)) + kid_bytes + ctr_bytes
 
 
-def decode_header(frame: bytes, start: int = 0) -> Header:
-    """The header that begins at offset `start` of `frame`. Raises Malformed.
+def decode_header(frame: bytes, start: int = 0) -> tuple[int, int, int]:
+    """KID, CTR and the offset of what follows the header that begins at offset `start` of `frame`.
 
-    "the value MUST be encoded with the minimum number of bytes required": a longer encoding is refused.
+    Raises Malformed. "the value MUST be encoded with the minimum number of bytes required": any longer
+    encoding is refused.
     """
     if len(frame) <= start:
         raise Malformed(f"expected an SFrame header at offset {start}, got only {len(frame)} bytes")
@@ -57,18 +50,20 @@ def decode_header(frame: bytes, start: int = 0) -> Header:
     end = start + 1
     kid = config >> 4
     if kid >= EXTENDED:
-        length = kid - EXTENDED
-        begin, end = end, end + length + 1
-        kid = int.from_bytes(frame[begin:end], "big")
-        if kid < LEAST[length]:
+        begin = end
+        end += kid - EXTENDED + 1
+        value = _from_big_endian(frame[begin:end])
+        if value < _LEAST[kid]:
             raise Malformed("the header is truncated, or its KID could be written in fewer bytes")
+        kid = value
     ctr = config & 15
     if ctr >= EXTENDED:
-        length = ctr - EXTENDED
-        begin, end = end, end + length + 1
-        ctr = int.from_bytes(frame[begin:end], "big")
-        if ctr < LEAST[length]:
+        begin = end
+        end += ctr - EXTENDED + 1
+        value = _from_big_endian(frame[begin:end])
+        if value < _LEAST[ctr]:
             raise Malformed("the header is truncated, or its CTR could be written in fewer bytes")
+        ctr = value
     if end > len(frame):
         raise Malformed(f"the header should end at offset {end}, got {len(frame)} bytes")
-    return Header(kid, ctr, end)
+    return kid, ctr, end

@@ -23,6 +23,7 @@ from sframe.header import EXTENDED, INLINE_LIMIT, MAX_VALUE, decode_header, enco
 from sframe.replay import ReplayWindow
 
 MAX_FRAME_BYTES = 1 << 24  # far above any encoded frame; a bound on what one frame can make us do
+LARGE_FRAME_BYTES = 8192  # from about here on, copying a slice takes longer than making a view of it
 
 _HASHES: dict[str, HashAlgorithm] = {"sha256": SHA256(), "sha512": SHA512()}
 
@@ -112,7 +113,8 @@ class SendingKey(_Key):
         if not clear:
             return header + self._aead.encrypt(nonce, frame, header)
         prefix = frame[:clear]
-        return prefix + header + self._aead.encrypt(nonce, frame[clear:], header + prefix)
+        rest = frame[clear:] if len(frame) < LARGE_FRAME_BYTES else memoryview(frame)[clear:]
+        return prefix + header + self._aead.encrypt(nonce, rest, header + prefix)
 
     def _next(self, length: int) -> tuple[bytes, bytes]:
         """The header and the nonce of the next frame; each is given out once."""
@@ -142,12 +144,12 @@ class ReceivingKey(_Key):
 
         Raises Malformed, UnknownKey (another KID), Replayed or BadTag; the key is then as it was.
         """
-        header = decode_header(ciphertext)
-        if header.kid != self.kid:
-            raise UnknownKey(header.kid, may_come=True)
-        return self.decrypt(header.ctr, ciphertext[: header.end] + metadata, ciphertext[header.end :])
+        kid, ctr, end = decode_header(ciphertext)
+        if kid != self.kid:
+            raise UnknownKey(kid, may_come=True)
+        return self.decrypt(ctr, ciphertext[:end] + metadata, ciphertext[end:])
 
-    def decrypt(self, ctr: int, aad: bytes, ciphertext: bytes) -> bytes:
+    def decrypt(self, ctr: int, aad: bytes, ciphertext: bytes | memoryview) -> bytes:
         """The plaintext of a frame whose header has been read; `aad` is that header and the metadata.
 
         Raises Malformed, Replayed or BadTag; the key is then as it was.

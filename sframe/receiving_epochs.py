@@ -22,7 +22,7 @@ from sframe.ciphersuite import CipherSuite
 from sframe.epochs import CONTEXTS, EPOCH_MASK, EpochSecret, KIDLayout
 from sframe.errors import EpochNotNewer, MisuseError, NoSuchSender, OwnFrame, UnknownKey
 from sframe.header import decode_header
-from sframe.keys import ReceivingKey
+from sframe.keys import LARGE_FRAME_BYTES, ReceivingKey
 
 MOVED_ON_S = 0.5
 KEPT_S = 5.0  # never less than 2 s: a sender may be that late with a commit
@@ -143,11 +143,12 @@ class ReceivingEpochs:
         stream = epoch.streams.get(kid)
         if stream is None:
             stream = self._derive(epoch, kid)
+        rest = frame[end:] if len(frame) < LARGE_FRAME_BYTES else memoryview(frame)[end:]
         if clear:
             prefix = frame[:clear]
-            plaintext = prefix + stream.key.decrypt(ctr, frame[clear:end] + prefix, frame[end:])
+            plaintext = prefix + stream.key.decrypt(ctr, frame[clear:end] + prefix, rest)
         else:
-            plaintext = stream.key.decrypt(ctr, frame[:end], frame[end:])
+            plaintext = stream.key.decrypt(ctr, frame[:end], rest)
         if not stream.was_heard:
             self._note_first_frame(epoch, stream, now)
         return Opened(plaintext, epoch.secret.epoch, stream.sender_index, stream.kid_context, ctr)
