@@ -8,11 +8,13 @@ whose policy counts.
 
 import hashlib
 import hmac
+import ipaddress
 import os
+import re
 import struct
+import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
-from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,7 +30,7 @@ MAX_LINK = 2048
 MAX_PASSPHRASE = 1024
 ID_SIZE = SECRET_SIZE = HOST_SIZE = 16
 NONCE_SIZE = 12
-WITH_PASSPHRASE = "p"
+NO_FLAGS, WITH_PASSPHRASE = "0", "p"
 
 # Argon2id's parameters are part of the protocol: every participant must come to the same key.
 ARGON2_MEMORY_KIB = 19456
@@ -38,15 +40,19 @@ ARGON2_LANES = 1
 
 def host_hash(host_public_key: bytes) -> bytes:
     """16 octets that name the host's Ed25519 key (32 octets) in the link."""
-    return hashlib.sha256(b"Conclave 1.0 host" + host_public_key).digest()[:HOST_SIZE]
+    return hashlib.sha256(b"Conclave 1.0 host\0" + host_public_key).digest()[:HOST_SIZE]
 
 
 @dataclass(frozen=True)
 class MeetingLink:
-    """A parsed link. Its `str` is the link itself, secret and all; its `repr` leaves the secret out."""
+    """A link that `parse` takes. Its `str` is the link, secret and all; its `repr` leaves the secret out.
+
+    LinkError if a part is not of its form, however the link is made: the meeting id that `create` is given
+    comes from the server, which could else write a fragment of its own into the link.
+    """
 
     server: str
-    """Scheme and authority, such as `https://meet.example`, without a slash at the end."""
+    """Scheme and authority in lower case, such as `https://meet.example`, without a slash at the end."""
     meeting_id: str
     """16 octets in base64url, chosen by the server."""
     suite: int
@@ -55,6 +61,15 @@ class MeetingLink:
     """`host_hash` of the key that signs the meeting's policy."""
     link_secret: bytes = field(repr=False)
     has_passphrase: bool = False
+
+    def __post_init__(self) -> None:
+        if _origin(self.server) != self.server:
+            raise LinkError("A server's address is in lower case and has no slash at its end.")
+        _octets("meeting id", self.meeting_id, ID_SIZE)
+        if self.suite not in SUITES:
+            raise LinkError("The link asks for a cipher suite that this version of Conclave does not know.")
+        if len(self.host) != HOST_SIZE or len(self.link_secret) != SECRET_SIZE:
+            raise LinkError("The host or the secret of a link has the wrong length.")
 
     @classmethod
     def create(
@@ -66,7 +81,7 @@ class MeetingLink:
         suite: int = 1,
         has_passphrase: bool = False,
     ) -> "MeetingLink":
-        """A link with a fresh secret."""
+        """A link with a fresh secret. LinkError if the server's address or meeting id is none."""
         secret = os.urandom(SECRET_SIZE)
         return cls(_origin(server), meeting_id, suite, host_hash(host_public_key), secret, has_passphrase)
 
@@ -75,21 +90,17 @@ class MeetingLink:
         """The link that `text` spells. LinkError says what is wrong with it, without repeating the secret."""
         if len(text) > MAX_LINK:
             raise LinkError(f"A meeting link has at most {MAX_LINK} characters; this one has {len(text)}.")
-        try:
-            parts = urlsplit(text.strip())
-        except ValueError as error:
-            raise LinkError("This is not a link: its address cannot be read.") from error
-        if parts.query:
+        address, _, fragment = text.strip().partition("#")
+        if "?" in address:
             raise LinkError("A meeting link has no `?` part: the server would see it.")
-        where = parts.path.split("/")
-        if len(where) != 3 or where[:2] != ["", "m"]:
+        server, _, meeting_id = address.rpartition("/m/")
+        if not server:
             raise LinkError("A meeting link looks like https://HOST/m/MEETING#…; this one has another path.")
-        _octets("meeting id", where[2], ID_SIZE)
-        return cls(_origin(f"{parts.scheme}://{parts.netloc}"), where[2], *_fragment(parts.fragment))
+        return cls(_origin(server), meeting_id, *_fragment(fragment))
 
     @property
     def flags(self) -> str:
-        return WITH_PASSPHRASE if self.has_passphrase else "0"
+        return WITH_PASSPHRASE if self.has_passphrase else NO_FLAGS
 
     @property
     def public_fragment(self) -> str:
@@ -119,7 +130,11 @@ class MeetingLink:
         )
 
     def _stretch(self, passphrase: str) -> bytes:
-        octets = passphrase.encode()
+        try:
+            # One person's keyboard composes what another's does not.
+            octets = unicodedata.normalize("NFC", passphrase).encode()
+        except UnicodeEncodeError:
+            raise LinkError("The passphrase has a character that is none; type it again.") from None
         if not 0 < len(octets) <= MAX_PASSPHRASE:
             raise LinkError(f"A passphrase has 1 to {MAX_PASSPHRASE} bytes in UTF-8.")
         salt = hashlib.sha256(b"Conclave 1.0 passphrase\0" + self.meeting_id.encode()).digest()[:16]
@@ -192,19 +207,27 @@ def _expand(root: bytes, info: bytes) -> bytes:
     return hmac.digest(root, info + b"\x01", "sha256")
 
 
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[(?P<ipv6>[0-9a-f:.]+)\])"
+_ORIGIN = re.compile(rf"(?P<origin>https?://{_HOST}(?::(?P<port>[1-9][0-9]{{0,4}}))?)/?")
+
+
 def _origin(server: str) -> str:
-    parts = urlsplit(server.rstrip("/"))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise LinkError("A server's address begins with http:// or https:// and names a host.")
-    if parts.username is not None or parts.path or parts.query or parts.fragment:
+    """Scheme and authority in lower case. No error repeats `server`: it may be a whole link, run together."""
+    match = _ORIGIN.fullmatch(server.lower() if server.isascii() else "")
+    if match is None:
         raise LinkError(
-            "A server's address is only scheme, host and port, such as https://meet.example:8443."
+            "A server's address is http:// or https://, a host and perhaps a port, such as "
+            "https://meet.example:8443, and nothing else."
         )
-    try:
-        parts.port  # noqa: B018  (reading it checks it)
-    except ValueError as error:
-        raise LinkError("The port in this address is not a number from 0 to 65535.") from error
-    return f"{parts.scheme}://{parts.netloc}"
+    if int(match["port"] or 0) > 0xFFFF:
+        raise LinkError("The port in this address is not a number from 1 to 65535.")
+    if match["ipv6"] is not None:
+        try:
+            ipaddress.IPv6Address(match["ipv6"])
+        except ValueError:
+            raise LinkError("The address in brackets is not an IPv6 address.") from None
+    return match["origin"]
 
 
 def _octets(what: str, text: str, size: int) -> bytes:
@@ -228,7 +251,7 @@ def _fragment(fragment: str) -> tuple[int, bytes, bytes, bool]:
         raise LinkError("The part of the link after # is incomplete. Copy the whole link again.")
     if fields[1] not in map(str, SUITES):
         raise LinkError("The link asks for a cipher suite that this version of Conclave does not know.")
-    if fields[2] not in ("0", WITH_PASSPHRASE):
+    if fields[2] not in (NO_FLAGS, WITH_PASSPHRASE):
         raise LinkError("The link asks for a feature that this version of Conclave does not know.")
     host = _octets("host key", fields[3], HOST_SIZE)
     secret = _octets("secret", fields[4], SECRET_SIZE)

@@ -2,78 +2,101 @@
 
 Envelope: version (1 octet) ‖ length of the JSON text (4 octets) ‖ JSON text ‖ zeros up to a multiple of 256.
 The padding hides from the server which kind of message was sent, but for its size class.
+
+There is one envelope for a message: what encodes back to other octets is refused. That one comparison keeps
+out duplicate fields, blanks, `1.0` for `1` and needless escapes, in every language alike.
 """
 
 import json
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, NoReturn
 
-from conference.errors import EnvelopeError
+from conference.errors import EnvelopeError, MisuseError
+from conference.fields import Flag, Prose
+from conference.policy import MAX_SIGNED
 from signaling.errors import MessageError
-from signaling.messages import decode_base64url, encode_base64url
+from signaling.messages import AtMost, Counter, Integer, Octets, Struct, wire_type
 
 VERSION = 1
 BUCKET = 256
-MAX_ENVELOPE = 64 * 1024
+MAX_ENVELOPE = 48 * 1024  # with MLS's framing around it, less than what signaling carries
 MAX_CHAT = 4000
-MAX_HEALTH = 1000
+MAX_TROUBLES = 512
 _HEAD = struct.Struct(">BI")
 
-REASONS = ("no key", "bad tag", "nothing received")
+_Uint32 = Annotated[int, Integer(2**32 - 1)]
+
+
+class Reason(StrEnum):
+    """Why a member cannot be decrypted."""
+
+    NO_KEY = "no key"
+    BAD_TAG = "bad tag"
+    NOTHING_RECEIVED = "nothing received"
 
 
 @dataclass(frozen=True)
 class Chat:
-    """A line of chat, at most 4000 characters."""
+    """Something said, at most 4000 code points; may have line feeds and tabs."""
 
-    text: str
+    text: Annotated[str, Prose(MAX_CHAT)]
 
 
 @dataclass(frozen=True)
 class Trouble:
     """One member whom the sender cannot decrypt."""
 
-    leaf: int
-    reason: str
-    """One of REASONS."""
-    since_s: int
+    leaf: _Uint32
+    reason: Reason
+    since_s: _Uint32
 
 
 @dataclass(frozen=True)
 class Heartbeat:
     """I am in this epoch, and these are the members whom I cannot decrypt."""
 
-    epoch: int
-    troubles: tuple[Trouble, ...] = ()
+    epoch: Counter
+    troubles: Annotated[tuple[Trouble, ...], AtMost(MAX_TROUBLES)] = ()
+    sent_ms: Counter = 0
+    """When, by a clock of the sender's own that never goes back and starts wherever it likes."""
 
 
 @dataclass(frozen=True)
 class Recording:
     """I record (or no longer record) what I decrypt."""
 
-    on: bool
+    on: Annotated[bool, Flag()]
 
 
 @dataclass(frozen=True)
 class PolicyNotice:
     """A signed policy that the next commit will bind."""
 
-    signed: bytes
+    signed: Annotated[bytes, Octets(1, MAX_SIGNED)] = field(repr=False)
 
 
 Message = Chat | Heartbeat | Recording | PolicyNotice
 
+_STRUCTS = {
+    wire_type(each): Struct(each, {"type": wire_type(each)})
+    for each in (Chat, Heartbeat, Recording, PolicyNotice)
+}
+
 
 def encode(message: Message) -> bytes:
-    """The envelope of `message`."""
-    name, writer = _WRITERS[type(message)]
-    body = json.dumps({"type": name} | writer(message), separators=(",", ":"), ensure_ascii=False)
-    text = body.encode("utf-8", "surrogatepass")
+    """The envelope of `message`. MisuseError if one of its fields is out of its limits."""
+    kind = wire_type(type(message))
+    try:
+        body = _STRUCTS[kind].encode(message)
+    except MessageError as error:
+        raise MisuseError(f"This {kind} cannot be sent: {error}.") from error
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
     envelope = _HEAD.pack(VERSION, len(text)) + text
-    if len(envelope) > MAX_ENVELOPE:
-        raise EnvelopeError(f"A message to the others may have {MAX_ENVELOPE} octets, not {len(envelope)}.")
-    return envelope + bytes(-len(envelope) % BUCKET)
+    envelope += bytes(-len(envelope) % BUCKET)
+    assert len(envelope) <= MAX_ENVELOPE, "the limits of the fields add up to more than an envelope holds"
+    return envelope
 
 
 def decode(envelope: bytes) -> Message | None:
@@ -81,104 +104,42 @@ def decode(envelope: bytes) -> Message | None:
 
     EnvelopeError for anything that is not well formed.
     """
-    if not _HEAD.size <= len(envelope) <= MAX_ENVELOPE + BUCKET:
-        raise EnvelopeError("An end-to-end message is too short or too long.")
-    version, length = _HEAD.unpack_from(envelope)
-    if version != VERSION:
+    if not 0 < len(envelope) <= MAX_ENVELOPE:
+        raise EnvelopeError(f"An end-to-end message has 1 to {MAX_ENVELOPE} octets, not {len(envelope)}.")
+    if envelope[0] != VERSION:
         return None
-    text, padding = envelope[_HEAD.size : _HEAD.size + length], envelope[_HEAD.size + length :]
-    if len(text) != length or len(envelope) % BUCKET or len(padding) >= BUCKET or any(padding):
-        raise EnvelopeError("An end-to-end message is not padded as it must be.")
-    try:
-        body = json.loads(text, object_pairs_hook=_without_duplicates)
-        kind = body.pop("type")
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise EnvelopeError("An end-to-end message is not a JSON object with a type.") from error
+    body = _parse(_unpad(envelope))
+    kind = body.get("type") if isinstance(body, dict) else None
     if not isinstance(kind, str):
-        raise EnvelopeError("The type of an end-to-end message is not a string.")
-    reader = _READERS.get(kind)
-    return None if reader is None else reader(body)
-
-
-def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    names = dict(pairs)
-    if len(names) != len(pairs):
-        raise ValueError("duplicate name")
-    return names
-
-
-def _take(body: object, **types: type) -> list[object]:
-    """The values of exactly these fields, each of exactly its type."""
-    if not isinstance(body, dict) or body.keys() != types.keys():
-        raise EnvelopeError(f"Expected exactly the fields {', '.join(types)}.")
-    for name, kind in types.items():
-        if type(body[name]) is not kind:
-            raise EnvelopeError(f"The field {name} must be a {kind.__name__}.")
-    return [body[name] for name in types]
-
-
-def _count(value: object) -> int:
-    assert isinstance(value, int)
-    if not 0 <= value < 2**53:
-        raise EnvelopeError("A number is out of range.")
-    return value
-
-
-def _read_chat(body: object) -> Chat:
-    (text,) = _take(body, text=str)
-    assert isinstance(text, str)
-    if not 0 < len(text) <= MAX_CHAT:
-        raise EnvelopeError(f"A line of chat has 1 to {MAX_CHAT} characters.")
-    if any(0xD800 <= ord(character) < 0xE000 for character in text):
-        raise EnvelopeError("A line of chat holds half a surrogate pair.")
-    return Chat(text)
-
-
-def _read_heartbeat(body: object) -> Heartbeat:
-    epoch, troubles = _take(body, epoch=int, troubles=list)
-    assert isinstance(troubles, list)
-    if len(troubles) > MAX_HEALTH:
-        raise EnvelopeError("A heartbeat names too many members.")
-    return Heartbeat(_count(epoch), tuple(map(_read_trouble, troubles)))
-
-
-def _read_trouble(body: object) -> Trouble:
-    leaf, reason, since_s = _take(body, leaf=int, reason=str, since_s=int)
-    if reason not in REASONS:
-        raise EnvelopeError("A heartbeat gives a reason that does not exist.")
-    return Trouble(_count(leaf), str(reason), _count(since_s))
-
-
-def _read_recording(body: object) -> Recording:
-    (on,) = _take(body, on=bool)
-    return Recording(bool(on))
-
-
-def _read_policy(body: object) -> PolicyNotice:
-    (signed,) = _take(body, signed=str)
+        raise EnvelopeError("An end-to-end message is not a JSON object with a type.")
+    if kind not in _STRUCTS:
+        return None
     try:
-        return PolicyNotice(decode_base64url(str(signed)))
+        message: Message = _STRUCTS[kind].decode(body)  # type: ignore[arg-type, assignment]
     except MessageError as error:
-        raise EnvelopeError(f"The policy: {error}.") from error
+        raise EnvelopeError(f"A {kind} is not of its declared form: {error}.") from error
+    if encode(message) != envelope:
+        raise EnvelopeError(f"A {kind} is not in its canonical form.")
+    return message
 
 
-def _plain(message: object) -> dict[str, object]:
-    return {field.name: getattr(message, field.name) for field in fields(message)}  # type: ignore[arg-type]
+def _unpad(envelope: bytes) -> bytes:
+    if len(envelope) % BUCKET:
+        raise EnvelopeError(f"An end-to-end message has a multiple of {BUCKET} octets, not {len(envelope)}.")
+    _, length = _HEAD.unpack_from(envelope)
+    text, padding = envelope[_HEAD.size :][:length], envelope[_HEAD.size :][length:]
+    if len(text) != length or len(padding) >= BUCKET or any(padding):
+        raise EnvelopeError("An end-to-end message is not padded as it must be.")
+    return text
 
 
-def _write_heartbeat(message: Heartbeat) -> dict[str, object]:
-    return {"epoch": message.epoch, "troubles": [_plain(trouble) for trouble in message.troubles]}
+def _parse(text: bytes) -> object:
+    try:
+        # Decoded by us: given bytes, the library would also take UTF-16 and UTF-32.
+        return json.loads(text.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise EnvelopeError("An end-to-end message is not JSON.") from error
 
 
-_READERS: dict[str, Callable[[object], Message]] = {
-    "chat": _read_chat,
-    "heartbeat": _read_heartbeat,
-    "recording": _read_recording,
-    "policy": _read_policy,
-}
-_WRITERS: dict[type, tuple[str, Callable[..., dict[str, object]]]] = {
-    Chat: ("chat", _plain),
-    Heartbeat: ("heartbeat", _write_heartbeat),
-    Recording: ("recording", _plain),
-    PolicyNotice: ("policy", lambda message: {"signed": encode_base64url(message.signed)}),
-}
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no {name}")

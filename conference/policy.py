@@ -11,83 +11,76 @@ import hmac
 import json
 import struct
 from dataclasses import dataclass
+from typing import Annotated
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from conference.errors import PolicyError
+from conference.errors import MisuseError, PolicyError
+from conference.fields import Flag
 from conference.link import host_hash
 from signaling.errors import MessageError
-from signaling.messages import decode_base64url, encode_base64url
+from signaling.messages import AtMost, Id, Integer, Octets, Struct
 
-MAX_DOCUMENT = 16 * 1024
+KEY_SIZE, SIGNATURE_SIZE = 32, 64
+HEAD_SIZE = KEY_SIZE + SIGNATURE_SIZE
+MAX_SIGNED = 16 * 1024
 MAX_BARRED = 256
 MAX_VERSION = 2**32 - 1
 _LABEL = b"Conclave 1.0 policy\0"
 _BINDING = struct.Struct(">BI32s")
 _BINDING_VERSION = 1
 
+_Count = Annotated[int, Integer(MAX_VERSION)]
+_Key = Annotated[bytes, Octets(32, 32)]
+
 
 @dataclass(frozen=True)
 class Policy:
     """What a meeting allows beyond its link."""
 
-    meeting_id: str
-    version: int = 0
-    locked: bool = False
+    meeting_id: Id
+    version: _Count = 0
+    locked: Annotated[bool, Flag()] = False
     """Nobody is added."""
-    barred: tuple[bytes, ...] = ()
-    """MLS signature keys that are not added."""
-    link_generation: int = 0
+    barred: Annotated[tuple[_Key, ...], AtMost(MAX_BARRED)] = ()
+    """MLS signature keys (Ed25519, 32 octets each) that are not added."""
+    link_generation: _Count = 0
+    """How often the host has changed the link."""
 
     def encode(self) -> bytes:
-        """The document: JSON with sorted keys and no blanks. Empty for version 0."""
+        """The document: JSON with sorted keys and no blanks. Empty for version 0.
+
+        MisuseError if a field is out of its limits.
+        """
         if self.version == 0:
             return b""
-        fields = {
-            "barred": [encode_base64url(key) for key in self.barred],
-            "link_generation": self.link_generation,
-            "locked": self.locked,
-            "meeting_id": self.meeting_id,
-            "version": self.version,
-        }
+        try:
+            fields = _FORM.encode(self)
+        except MessageError as error:
+            raise MisuseError(f"This policy cannot be written: {error}.") from error
         return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
 
     @classmethod
     def decode(cls, document: bytes) -> "Policy":
         """The policy that `document` spells. PolicyError unless it is exactly what `encode` gives for it."""
+        if len(document) > MAX_SIGNED:
+            raise PolicyError(f"A policy has less than {MAX_SIGNED} octets; this one has {len(document)}.")
         try:
-            fields = json.loads(document)
-            policy = cls(
-                meeting_id=fields["meeting_id"],
-                version=fields["version"],
-                locked=fields["locked"],
-                barred=tuple(map(decode_base64url, fields["barred"])),
-                link_generation=fields["link_generation"],
-            )
-            is_canonical = policy._has_declared_types() and policy.encode() == document
-        except (MessageError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            policy = _FORM.decode(json.loads(document))
+        except (MessageError, ValueError, RecursionError) as error:
             raise PolicyError("The policy is not a document of the declared form.") from error
-        if not is_canonical:
-            raise PolicyError("The policy is not in its canonical form.")
+        assert isinstance(policy, cls)
+        # The parser forgives much that only one of all spellings can have: blanks, order, duplicate names.
+        if policy.encode() != document:
+            raise PolicyError("The policy is not in its canonical form, or has version 0.")
         return policy
 
-    def _has_declared_types(self) -> bool:
-        def is_count(value: object) -> bool:
-            return type(value) is int and 0 <= value <= MAX_VERSION
-
-        return (
-            type(self.meeting_id) is str
-            and is_count(self.version)
-            and self.version > 0
-            and is_count(self.link_generation)
-            and type(self.locked) is bool
-            and len(self.barred) <= MAX_BARRED
-        )
-
     def sign(self, host_key: Ed25519PrivateKey) -> bytes:
-        """Host's public key (32) ‖ signature (64) ‖ document."""
+        """Host's public key (32) ‖ signature (64) ‖ document. MisuseError for version 0."""
         document = self.encode()
+        if not document:
+            raise MisuseError("Version 0 is the absence of a policy; a policy begins with version 1.")
         return host_key.public_key().public_bytes_raw() + host_key.sign(_LABEL + document) + document
 
     @property
@@ -100,15 +93,20 @@ class Policy:
         return hmac.compare_digest(self.binding, authenticated_data)
 
 
+_FORM = Struct(Policy)
+
+
 def verify_policy(signed: bytes, current: Policy, link_host: bytes) -> Policy:
     """The policy in `signed`, checked to be a lawful successor of `current`.
 
     PolicyError if its signer is not the host that the link names (`link_host`, 16 octets), the signature is
     wrong, or it belongs to another meeting or is no newer. Whoever joins passes version 0 as `current`.
     """
-    if len(signed) > MAX_DOCUMENT or len(signed) < 96:
-        raise PolicyError(f"A signed policy has 96 to {MAX_DOCUMENT} octets; this one has {len(signed)}.")
-    signer, signature, document = signed[:32], signed[32:96], signed[96:]
+    if not HEAD_SIZE < len(signed) <= MAX_SIGNED:
+        raise PolicyError(
+            f"A signed policy has more than {HEAD_SIZE} and at most {MAX_SIGNED} octets, not {len(signed)}."
+        )
+    signer, signature, document = signed[:KEY_SIZE], signed[KEY_SIZE:HEAD_SIZE], signed[HEAD_SIZE:]
     if not hmac.compare_digest(host_hash(signer), link_host):
         raise PolicyError("The policy is signed by somebody who is not the host of this meeting.")
     try:

@@ -22,6 +22,8 @@ class Standing(StrEnum):
     """May still hold keys: a silent guest, or somebody whose removal is withheld."""
     ONLY_IN_ROOM = "in the room but not in the group"
     """Cannot decrypt."""
+    UNKNOWN = "unknown to both"
+    """Neither list has ever named it, or both have struck it out."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,18 @@ class Roster:
         self._presence: dict[str, str] = {}
         self._differs_since: dict[str, float] = {}
         self.timeline: list[Change] = []
+        self.forgotten = 0
+        """How many of its oldest lines the timeline has lost to its bound."""
 
     def set_group(self, epoch: int, people: Iterable[Person], now: float) -> None:
         """The members at a new epoch."""
         before, after = set(self._people.values()), list(people)
         gone = [Change(epoch, now, False, person) for person in before.difference(after)]
         come = [Change(epoch, now, True, person) for person in after if person not in before]
-        self.timeline = (self.timeline + sorted(gone, key=lambda change: change.person.leaf) + come)[
-            -MAX_TIMELINE:
-        ]
+        self.timeline += sorted(gone, key=lambda change: change.person.leaf) + come
+        surplus = max(0, len(self.timeline) - MAX_TIMELINE)
+        self.forgotten += surplus
+        del self.timeline[:surplus]
         self._people = {person.participant_id: person for person in after}
         self._compare(now)
 
@@ -92,19 +97,21 @@ class Roster:
     def rows(self, now: float) -> tuple[Row, ...]:
         """Members in the order of their leaves, then who is only in the room."""
         members = sorted(self._people.values(), key=lambda person: person.leaf)
-        strangers = sorted(set(self._presence) - set(self._people))
+        strangers = sorted(self._presence.keys() - self._people.keys())
         ids = [person.participant_id for person in members] + strangers
         return tuple(
-            Row(each, self._people.get(each), self._presence.get(each), self._standing(each, now))
+            Row(each, self._people.get(each), self._presence.get(each), self.standing(each, now))
             for each in ids
         )
 
-    def _standing(self, participant_id: str, now: float) -> Standing:
+    def standing(self, participant_id: str, now: float) -> Standing:
+        """How the lists agree about `participant_id`, which something else may have named, such as a slot."""
+        is_in_group, presence = participant_id in self._people, self._presence.get(participant_id)
+        if not is_in_group and presence is None:
+            return Standing.UNKNOWN
         since = self._differs_since.get(participant_id)
-        if since is None and self._presence.get(participant_id) == "waiting":
-            return Standing.ONLY_IN_ROOM  # both lists say so: it waits to be let in
-        if since is None:
-            return Standing.ALIGNED
-        if now - since < PENDING_S:
+        if since is not None and now - since < PENDING_S:
             return Standing.PENDING
-        return Standing.ONLY_IN_GROUP if participant_id in self._people else Standing.ONLY_IN_ROOM
+        if is_in_group:
+            return Standing.ALIGNED if since is None else Standing.ONLY_IN_GROUP
+        return Standing.ONLY_IN_ROOM  # if it waits, both lists say so

@@ -7,6 +7,7 @@ collision pay 2^18 hash blocks for each attempt (docs/threat-model.md has the su
 
 import hashlib
 import struct
+import unicodedata
 from dataclasses import dataclass, field
 
 ROUNDS = 2**17
@@ -35,7 +36,11 @@ def security_code(of: CodeInput) -> str:
 def normalise_code(typed: str) -> str:
     """A code as a person may have typed it, in the form that `security_code` gives.
 
-    Crockford's base32 reads O as 0 and I, L as 1, in either case; blanks and hyphens do not count.
+    Crockford's base32 reads O as 0 and I, L as 1, in either case; blanks and dashes of any kind do not count.
+    What cannot be part of a code is kept, so that it equals none.
     """
-    plain = typed.upper().translate(str.maketrans("OIL", "011", "- \t\n"))
+    plain = "".join(
+        each for each in typed.upper() if not each.isspace() and unicodedata.category(each) != "Pd"
+    )
+    plain = plain.translate(str.maketrans("OIL", "011"))
     return "-".join(plain[start : start + 5] for start in range(0, len(plain), 5))
