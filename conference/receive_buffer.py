@@ -41,7 +41,7 @@ AUDIO: Final = Window(packets=64, wait_s=0.08, ask_s=None, repeat_s=None, one_pa
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One RTP packet, its payload without the codec's payload descriptor.
+    """One RTP packet, its payload without the codec's payload descriptor; empty if it is mere padding.
 
     `starts` says that a frame begins with it, `key` that this frame is a key frame (both from clear bits).
     """
@@ -217,7 +217,10 @@ class ReceiveBuffer:
         """Last packet of the frame at the origin, or None while it is not whole. Moves the cursor."""
         assert self._origin is not None
         while (first := self._held.get(self._origin)) is not None and not first.starts:
-            self._discard(self._origin + 1)  # the rest of a frame whose beginning is gone
+            if first.payload:
+                self._discard(self._origin + 1)  # the rest of a frame whose beginning is gone
+            else:
+                self._pass_over_padding()
         if first is None:
             self._cursor = self._origin
             return None
@@ -243,6 +246,11 @@ class ReceiveBuffer:
         self.counters.frames += 1
         self._advance(end + 1)
         return frame
+
+    def _pass_over_padding(self) -> None:
+        assert self._origin is not None
+        del self._held[self._origin]
+        self._advance(self._origin + 1)
 
     def _advance(self, origin: int) -> None:
         self._origin = self._cursor = origin

@@ -146,6 +146,15 @@ def test_a_frame_whose_beginning_is_lost_is_not_given_out_torn() -> None:
     assert [frame.payload for frame in feed(buffer, frames[1])] == [whole(1)]
 
 
+@pytest.mark.parametrize("window", [VIDEO, AUDIO])
+def test_padding_packets_are_passed_over_and_break_nothing(window: Window) -> None:
+    buffer = ReceiveBuffer(window)
+    frames = video(0, 1, packets=1) + video(3, 2, packets=1)
+    padding = [Packet(sequence, 0, marker=False, payload=b"", starts=False) for sequence in (1, 2)]
+    given = feed(buffer, [*frames[0], *padding, *frames[1], *frames[2]])
+    assert [frame.lost for frame in given] == [0, 0, 0]
+
+
 def test_audio_passes_a_lost_packet_within_a_tenth_of_a_second() -> None:
     buffer = ReceiveBuffer(AUDIO)
     packets = audio(0, 10)

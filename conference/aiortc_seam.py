@@ -1,0 +1,609 @@
+"""The seam to aiortc 1.16: no sender or receiver of a meeting exists without its transform (DESIGN §6, §7).
+
+The one module that touches aiortc's private names. It is pinned: `check_aiortc` runs at import and refuses
+a version whose insides were not looked at, for a seam that does not hold must not let media through.
+
+Sending: every sender has a sealing encoder from birth. Frames, and packets that are encoded already, are
+sealed before they are packetized, so PLI, REMB, NACK and RTX work on packets as ever. What cannot be sealed
+is not sent.
+
+Receiving: aiortc decodes nothing. Our receive buffer stands where its jitter buffer was, hands sealed
+frames to a `FrameSink` and always tells aiortc that there is no frame yet; the decoder's queue refuses
+whatever it is given.
+
+Both are put in at the single place where aiortc makes transceivers, whether for our offer or for the peer's.
+"""
+
+import asyncio
+import importlib.metadata
+import logging
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final, Protocol
+
+import av
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+)
+from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.mediastreams import convert_timebase
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpsender import RTCEncodedFrame
+from aiortc.rtp import AnyRtcpPacket, RtcpByePacket, RtpPacket
+from av.frame import Frame
+from av.stream import Stream
+
+from conference.errors import MisuseError
+from conference.frames import CLEAR, KINDS, FrameSealer, FrameSink, Kind, ReceivedFrame, is_vp8_key_frame
+from conference.receive_buffer import AUDIO, VIDEO, Counters, Outcome, Packet, ReceiveBuffer
+
+if TYPE_CHECKING:
+    EncodedPacket = av.Packet[Stream]
+else:  # generic for type checkers only
+    EncodedPacket = av.Packet
+
+logger = logging.getLogger(__name__)
+
+_VERSION: Final = "1.16."
+_CREATE_TRANSCEIVER: Final = "_RTCPeerConnection__createTransceiver"
+_METHODS: Final = (
+    (RTCPeerConnection, _CREATE_TRANSCEIVER),
+    (RTCRtpSender, "_next_encoded_frame"),
+    (RTCRtpSender, "_send_keyframe"),
+    (RTCRtpReceiver, "_handle_rtp_packet"),
+    (RTCRtpReceiver, "_handle_rtcp_packet"),
+    (RTCRtpReceiver, "_handle_disconnect"),
+    (RTCRtpReceiver, "_send_rtcp_pli"),
+    (RTCRtpReceiver, "_send_rtcp_nack"),
+    (Vp8Encoder, "_packetize"),
+)
+
+DEFAULT_VIDEO_BITRATE: Final = 500_000
+MINIMUM_VIDEO_BITRATE: Final = 100_000
+AUDIO_BITRATE_PER_CHANNEL: Final = 32_000
+KEY_FRAME_REQUESTS_APART_S: Final = 0.3
+
+_AUDIO_RATE: Final = 48_000
+_AUDIO_SAMPLES: Final = 960  # 20 ms
+_AUDIO_TIME_BASE: Final = Fraction(1, _AUDIO_RATE)
+
+
+class SeamError(Exception):
+    """aiortc is not as this module knows it, so nothing may be sent or received through it."""
+
+
+def check_aiortc(version: str | None = None) -> None:
+    """Raise SeamError unless aiortc is of the pinned version and has the names that this module replaces."""
+    version = version or importlib.metadata.version("aiortc")
+    if not version.startswith(_VERSION):
+        raise SeamError(f"aiortc {_VERSION}x is needed, {version} is installed, which was not looked into.")
+    for owner, name in _METHODS:
+        if not callable(getattr(owner, name, None)):
+            raise SeamError(f"aiortc's {owner.__name__} has no {name}.")
+
+
+def _put(owner: object, name: str, value: object) -> None:
+    """Replace a private attribute, which must be there."""
+    if name not in vars(owner):
+        raise SeamError(f"aiortc's {type(owner).__name__} has no {name}.")
+    setattr(owner, name, value)
+
+
+check_aiortc()
+
+
+# --- sending ---
+
+
+class _Seal:
+    """Seals one stream's frames and counts them. Whatever goes wrong, nothing leaves unsealed."""
+
+    def __init__(self, sealer: FrameSealer, kid_context: int) -> None:
+        self.sealed = 0
+        self.withheld = 0
+        self._sealer = sealer
+        self._kid_context = kid_context
+        self._clear = CLEAR[KINDS[kid_context]]
+
+    def __call__(self, frame: bytes) -> bytes | None:
+        try:
+            sealed = self._sealer.seal(self._kid_context, frame, self._clear)
+        except Exception:
+            logger.exception("sealing a frame of context %d failed; it is not sent", self._kid_context)
+            sealed = None
+        if sealed is None:
+            self.withheld += 1
+        else:
+            self.sealed += 1
+        return sealed
+
+
+class _SealingEncoder(Protocol):
+    codec_name: str
+
+    @property
+    def wants_key_frame(self) -> bool: ...
+
+    def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]: ...
+
+    def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]: ...
+
+
+def _encoded(payloads: list[bytes], timestamp: int) -> list[RTCEncodedFrame]:
+    # No audio level (RFC 6464): it would tell the server who speaks.
+    return [RTCEncodedFrame(payloads, timestamp, None)] if payloads else []  # type: ignore[arg-type]
+
+
+class _Vp8Packetizer(Vp8Encoder):
+    """aiortc's encoder, sealing between encoding and packetizing.
+
+    After a frame that could not be sealed, the receivers' decoders lack a reference: nothing is sent until
+    a key frame.
+    """
+
+    def __init__(self, seal: _Seal, ceiling: int) -> None:
+        super().__init__()
+        self.wants_key_frame = False
+        self._seal = seal
+        self._ceiling = ceiling
+        _put(self, "_Vp8Encoder__target_bitrate", ceiling)
+
+    @property
+    def target_bitrate(self) -> int:
+        return super().target_bitrate
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        """The receiver's estimate. Each change makes a new encoder and a key frame, so small raises wait."""
+        bitrate = max(MINIMUM_VIDEO_BITRATE, min(bitrate, self._ceiling))
+        if bitrate < self.target_bitrate or bitrate == self._ceiling or bitrate > 1.25 * self.target_bitrate:
+            _put(self, "_Vp8Encoder__target_bitrate", bitrate)
+
+    def _packetize(self, buffer: bytes, picture_id: int) -> list[bytes]:  # type: ignore[override]
+        if not buffer or (self.wants_key_frame and not is_vp8_key_frame(buffer)):
+            return []
+        sealed = self._seal(buffer)
+        self.wants_key_frame = sealed is None
+        return [] if sealed is None else super()._packetize(sealed, picture_id)
+
+
+class _Vp8Sealing:
+    codec_name = "VP8"
+
+    def __init__(self, seal: _Seal, bitrate: int | None) -> None:
+        self._encoder = _Vp8Packetizer(seal, bitrate or DEFAULT_VIDEO_BITRATE)
+
+    @property
+    def wants_key_frame(self) -> bool:
+        return self._encoder.wants_key_frame
+
+    @property
+    def target_bitrate(self) -> int:
+        return self._encoder.target_bitrate
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        self._encoder.target_bitrate = bitrate
+
+    def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]:
+        return _encoded(*self._encoder.encode(frame, force_key_frame or self.wants_key_frame))
+
+    def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]:
+        return _encoded(*self._encoder.pack(packet))
+
+
+class _OpusSealing:
+    """Opus at a constant bitrate and without DTX, because packet sizes tell what is said (RFC 6562)."""
+
+    codec_name = "opus"
+    wants_key_frame = False
+
+    def __init__(self, seal: _Seal, bitrate: int | None) -> None:
+        self._seal = seal
+        self._bitrate = bitrate
+        self._codec: av.AudioCodecContext | None = None
+        self._resampler: av.AudioResampler | None = None
+
+    def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]:
+        assert isinstance(frame, av.AudioFrame)
+        if self._codec is None:
+            self._codec = self._open(frame.layout.nb_channels)
+        encoded = []
+        for piece in self._pieces(frame):
+            for packet in self._codec.encode(piece):
+                encoded += self._sealed(bytes(packet), piece)
+        return encoded
+
+    def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]:
+        return self._sealed(bytes(packet), packet)
+
+    def _sealed(self, data: bytes, timed: Frame | EncodedPacket) -> list[RTCEncodedFrame]:
+        assert timed.pts is not None
+        assert timed.time_base is not None
+        sealed = self._seal(data)
+        if sealed is None:
+            return []
+        return _encoded([sealed], convert_timebase(timed.pts, timed.time_base, _AUDIO_TIME_BASE))
+
+    def _open(self, channels: int) -> av.AudioCodecContext:
+        codec = av.AudioCodecContext.create("libopus", "w")
+        assert isinstance(codec, av.AudioCodecContext)
+        channels = min(channels, 2)
+        codec.bit_rate = self._bitrate or AUDIO_BITRATE_PER_CHANNEL * channels
+        codec.format = "s16"
+        codec.layout = "mono" if channels == 1 else "stereo"
+        codec.sample_rate = _AUDIO_RATE
+        codec.time_base = _AUDIO_TIME_BASE
+        codec.options = {"application": "voip", "vbr": "off", "compression_level": "5"}
+        return codec
+
+    def _pieces(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        """The frame in pieces of 20 ms, as the encoder takes them."""
+        assert self._codec is not None
+        fits = (
+            frame.samples == _AUDIO_SAMPLES
+            and frame.sample_rate == _AUDIO_RATE
+            and frame.format.name == "s16"
+            and frame.layout.name == self._codec.layout.name
+        )
+        if fits and self._resampler is None:
+            return [frame]
+        if self._resampler is None:
+            self._resampler = av.AudioResampler("s16", self._codec.layout, _AUDIO_RATE, _AUDIO_SAMPLES)
+        return self._resampler.resample(frame)
+
+
+def _sealing_encoder(seal: _Seal, kind: Kind, bitrate: int | None) -> _SealingEncoder:
+    return _Vp8Sealing(seal, bitrate) if kind == "video" else _OpusSealing(seal, bitrate)
+
+
+class SealedSender(RTCRtpSender):
+    """A sender whose frames are sealed as one context. Without a context it sends nothing."""
+
+    def __init__(
+        self,
+        track_or_kind: MediaStreamTrack | str,
+        transport: RTCDtlsTransport,
+        sealer: FrameSealer | None = None,
+        kid_context: int | None = None,
+        bitrate: int | None = None,
+    ) -> None:
+        super().__init__(track_or_kind, transport)
+        self.kid_context = kid_context
+        self._force_key_frame = False
+        self._ready: deque[RTCEncodedFrame] = deque()
+        self._seal: _Seal | None = None
+        self._encoder: _SealingEncoder | None = None
+        if sealer is not None and kid_context is not None:
+            self._seal = _Seal(sealer, kid_context)
+            self._encoder = _sealing_encoder(self._seal, KINDS[kid_context], bitrate)
+        # aiortc hands it the receiver's bitrate estimates.
+        _put(self, "_RTCRtpSender__encoder", self._encoder)
+
+    @property
+    def frames_sealed(self) -> int:
+        """Frames sealed and given to the transport."""
+        return self._seal.sealed if self._seal else 0
+
+    @property
+    def frames_withheld(self) -> int:
+        """Frames not sent, because there was no key to seal them with."""
+        return self._seal.withheld if self._seal else 0
+
+    def replaceTrack(self, track: MediaStreamTrack | None) -> None:  # noqa: N802 (aiortc's name)
+        """Send `track` from now on. Raises MisuseError if it is of the other kind."""
+        kind = getattr(self, "_RTCRtpSender__kind", None)
+        if track is not None and kind is not None and track.kind != kind:
+            raise MisuseError(f"A sender of {kind} cannot send a track of {track.kind}.")
+        super().replaceTrack(track)
+
+    def _send_keyframe(self) -> None:
+        self._force_key_frame = True
+        self._ask_track_for_key_frame()
+
+    def _ask_track_for_key_frame(self) -> None:
+        """A track of encoded packets makes its own key frames."""
+        ask = getattr(self.track, "request_key_frame", None)
+        if ask is not None:
+            ask()
+
+    async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
+        if self._ready:
+            return self._ready.popleft()
+        data = await self.track.recv()
+        encoder = self._encoder
+        if not self._enabled or encoder is None:
+            return None
+        if codec.name.lower() != encoder.codec_name.lower():
+            raise SeamError(f"{codec.name} was negotiated where only {encoder.codec_name} is sealed.")
+        if isinstance(data, Frame):
+            force, self._force_key_frame = self._force_key_frame, False
+            loop = asyncio.get_running_loop()
+            self._ready.extend(await loop.run_in_executor(None, encoder.encode, data, force))
+        else:
+            self._ready.extend(encoder.pack(data))
+            if encoder.wants_key_frame:
+                self._ask_track_for_key_frame()
+        return self._ready.popleft() if self._ready else None
+
+
+# --- receiving ---
+
+
+class _NoDecoder(queue.Queue[None]):
+    """Stands for the queue to aiortc's decoder. Only the end passes."""
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        if item is not None:
+            raise SeamError("A received frame was on its way to aiortc's decoder.")
+        super().put(None, block, timeout)
+
+
+class _BufferForAiortc(JitterBuffer):
+    """Stands for aiortc's jitter buffer: passes packets on and never has a frame for aiortc."""
+
+    def __init__(self, take: Callable[[RtpPacket], None]) -> None:
+        super().__init__(capacity=1)
+        self._take = take
+
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        self._take(packet)
+        return False, None
+
+
+def _buffer_packet(kind: Kind, packet: RtpPacket) -> Packet:
+    """Raises AttributeError only if aiortc no longer depayloads before its jitter buffer."""
+    payload: bytes = packet._data  # type: ignore[attr-defined]
+    starts = key = bool(payload)
+    if kind == "video" and payload:
+        # RFC 7741 §4.2: S and PID in the payload descriptor.
+        starts = packet.payload[0] & 0x17 == 0x10
+        key = starts and is_vp8_key_frame(payload)
+    return Packet(packet.sequence_number, packet.timestamp, bool(packet.marker), payload, starts, key)
+
+
+class SealedReceiver(RTCRtpReceiver):
+    """A receiver that gives whole sealed frames to a sink, and decodes nothing."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        transport: RTCDtlsTransport,
+        sink: FrameSink | None,
+        clock: Callable[[], float],
+        mid: Callable[[], str | None],
+    ) -> None:
+        super().__init__(kind, transport)
+        self._kind: Kind = kind
+        self._sink = sink
+        self._clock = clock
+        self._mid = mid
+        self._buffer = ReceiveBuffer(VIDEO if kind == "video" else AUDIO)
+        self._media_ssrc: int | None = None
+        self._asked_at = float("-inf")
+        self._nack: list[int] = []
+        self._wants_key_frame = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.key_frames_asked = 0
+        _put(self, "_RTCRtpReceiver__jitter_buffer", _BufferForAiortc(self._take))
+        _put(self, "_RTCRtpReceiver__decoder_queue", _NoDecoder())
+        # Ours asks again while the window is open, and never for what was given up.
+        _put(self, "_RTCRtpReceiver__nack_generator", None)
+
+    @property
+    def counters(self) -> Counters:
+        """What became of the packets."""
+        return self._buffer.counters
+
+    def request_key_frame(self) -> None:
+        """Ask the sender for a key frame, unless that was done a moment ago or nothing ever came."""
+        if self._kind == "video" and self._media_ssrc is not None:
+            self._wants_key_frame = True
+            self._spawn(self._send_feedback())
+
+    async def stop(self) -> None:
+        self._cease()
+        await super().stop()
+
+    def _handle_disconnect(self) -> None:
+        self._cease()
+        super()._handle_disconnect()
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        # The m-line goes on when a sender behind it leaves; aiortc would end it for good.
+        if not isinstance(packet, RtcpByePacket):
+            await super()._handle_rtcp_packet(packet)
+
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        await super()._handle_rtp_packet(packet, arrival_time_ms=arrival_time_ms)
+        await self._send_feedback()
+
+    def _take(self, packet: RtpPacket) -> None:
+        """A packet of the media itself: retransmissions have been unwrapped, repair is not told apart."""
+        if packet.ssrc != self._media_ssrc:
+            if self._media_ssrc is not None:
+                self._buffer.reset()
+            self._media_ssrc = packet.ssrc
+        self._deliver(self._buffer.add(_buffer_packet(self._kind, packet), self._clock()))
+
+    def _deliver(self, outcome: Outcome) -> None:
+        self._nack = outcome.nack
+        self._wants_key_frame = self._wants_key_frame or outcome.ask_key_frame
+        mid = self._mid()
+        for frame in outcome.frames:
+            if self._sink is None or mid is None:
+                continue
+            received = ReceivedFrame(
+                mid=mid,
+                kind=self._kind,
+                payload=frame.payload,
+                rtp_timestamp=frame.rtp_timestamp,
+                is_key=frame.is_key,
+                lost=frame.lost,
+                received_at=frame.received_at,
+            )
+            try:
+                self._sink.receive(received)
+            except Exception:
+                # Raised further it would end the transport, and with it everybody else's media.
+                logger.exception("a received frame was dropped")
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = self._buffer.next_timer()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, due - self._clock()), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._deliver(self._buffer.handle_timer(self._clock()))
+        self._spawn(self._send_feedback())
+
+    async def _send_feedback(self) -> None:
+        nack, self._nack = self._nack, []
+        if self._media_ssrc is None:
+            return
+        if nack:
+            await self._send_rtcp_nack(self._media_ssrc, nack)
+        now = self._clock()
+        if self._wants_key_frame and now - self._asked_at >= KEY_FRAME_REQUESTS_APART_S:
+            self._wants_key_frame = False
+            self._asked_at = now
+            self.key_frames_asked += 1
+            await self._send_rtcp_pli(self._media_ssrc)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _cease(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in self._tasks:
+            task.cancel()
+
+
+# --- both ---
+
+
+class E2eePeerConnection(RTCPeerConnection):
+    """A peer connection that sends only what `sealer` sealed, and gives what it receives, sealed, to `sink`.
+
+    Streams are added with `publish`; `addTrack` is refused. Only VP8 and Opus are offered and accepted. No
+    ICE server is asked unless `configuration` names one.
+    """
+
+    def __init__(
+        self,
+        *,
+        sealer: FrameSealer | None = None,
+        sink: FrameSink | None = None,
+        configuration: RTCConfiguration | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        default = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        super().__init__(configuration or default)
+        self._sealer = sealer
+        self._sink = sink
+        self._clock = clock
+        self._publishing: tuple[int, int | None] | None = None
+
+    def publish(
+        self, track: MediaStreamTrack, kid_context: int, *, bitrate: int | None = None
+    ) -> SealedSender:
+        """Send `track`, sealed as `kid_context`; `bitrate` in bits per second is the most that it takes.
+
+        Raises MisuseError if there is no sealer, or the context does not exist, is of the other kind, or is
+        taken: a context is one track, for its counter is drawn from one thread at a time.
+        """
+        if self._sealer is None:
+            raise MisuseError("This connection has no sealer, so it cannot publish.")
+        if not 0 <= kid_context < len(KINDS) or KINDS[kid_context] != track.kind:
+            raise MisuseError(f"Context {kid_context} is not one for {track.kind}.")
+        if any(sender.kid_context == kid_context for sender in self._sealed_senders()):
+            raise MisuseError(f"Context {kid_context} is published already.")
+        self._publishing = (kid_context, bitrate)
+        try:
+            sender = self.addTransceiver(track, direction="sendonly").sender
+        finally:
+            self._publishing = None
+        assert isinstance(sender, SealedSender)
+        return sender
+
+    def addTrack(self, track: MediaStreamTrack) -> RTCRtpSender:  # noqa: N802 (aiortc's name)
+        """Refused: a stream needs a context to be sealed as."""
+        raise MisuseError("Use publish, which says as what context the track is sealed.")
+
+    def streams(self) -> dict[str, int]:
+        """The published m-lines: `mid` to `kid_context`. Complete once the local description is set."""
+        return {
+            transceiver.mid: transceiver.sender.kid_context
+            for transceiver in self.getTransceivers()
+            if transceiver.mid is not None
+            and isinstance(transceiver.sender, SealedSender)
+            and transceiver.sender.kid_context is not None
+        }
+
+    def force_key_frames(self) -> None:
+        """Every video that is sent has a key frame next: after a change of keys."""
+        for sender in self._sealed_senders():
+            if sender.kind == "video":
+                sender._send_keyframe()
+
+    def request_key_frame(self, mid: str) -> None:
+        """Ask who feeds the m-line `mid` for a key frame; throttled."""
+        for transceiver in self.getTransceivers():
+            if transceiver.mid == mid and isinstance(transceiver.receiver, SealedReceiver):
+                transceiver.receiver.request_key_frame()
+
+    def receive_counters(self) -> dict[str, Counters]:
+        """What became of the packets of each m-line, by `mid`."""
+        return {
+            transceiver.mid: transceiver.receiver.counters
+            for transceiver in self.getTransceivers()
+            if transceiver.mid is not None and isinstance(transceiver.receiver, SealedReceiver)
+        }
+
+    def _sealed_senders(self) -> list[SealedSender]:
+        return [sender for sender in self.getSenders() if isinstance(sender, SealedSender)]
+
+    def _RTCPeerConnection__createTransceiver(  # noqa: N802 (aiortc's name, mangled)
+        self, direction: str, kind: Kind, sender_track: MediaStreamTrack | None = None
+    ) -> RTCRtpTransceiver:
+        """The choke point: aiortc makes every transceiver here."""
+        if sender_track is not None and self._publishing is None:
+            raise MisuseError("Use publish, which says as what context the track is sealed.")
+        kid_context, bitrate = self._publishing or (None, None)
+        # aiortc's own sender never sees the track, and nobody has seen the sender when it is replaced.
+        create = getattr(super(), _CREATE_TRANSCEIVER)
+        transceiver: RTCRtpTransceiver = create(direction=direction, kind=kind, sender_track=None)
+        stock = transceiver.sender
+        transport = stock.transport
+        sender = SealedSender(sender_track or kind, transport, self._sealer, kid_context, bitrate)
+        receiver = SealedReceiver(kind, transport, self._sink, self._clock, lambda: transceiver.mid)
+        sender._stream_id = stock._stream_id
+        receiver._set_rtcp_ssrc(sender._ssrc)
+        _put(transceiver, "_RTCRtpTransceiver__sender", sender)
+        _put(transceiver, "_RTCRtpTransceiver__receiver", receiver)
+        capabilities = RTCRtpSender.getCapabilities(kind).codecs
+        wanted = ("video/vp8", "video/rtx", "audio/opus")
+        transceiver.setCodecPreferences([c for c in capabilities if c.mimeType.lower() in wanted])
+        return transceiver
