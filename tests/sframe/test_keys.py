@@ -134,6 +134,7 @@ def test_counters_begin_at_zero_and_never_repeat() -> None:
     assert counters == list(range(70_000))
 
 
+@pytest.mark.usefixtures("eager_threads")
 def test_counters_do_not_repeat_across_threads() -> None:
     sending, receiving = a_pair()
     threads, frames = 8, 2000
