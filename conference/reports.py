@@ -1,0 +1,171 @@
+"""How `conclave join` tells what happens: a screen for people, JSON lines for programs."""
+
+import json
+import sys
+import time
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from conference.epoch_keys import Switched
+from conference.participant import ConnectionChanged
+from conference.roster import Person, Standing
+from conference.session import (
+    ChatReceived,
+    Ended,
+    EpochChanged,
+    Event,
+    RecordingChanged,
+    SendingPaused,
+    TroubleReported,
+    Warned,
+)
+from conference.status import CodeChanged, Status
+
+Told = Event | ConnectionChanged | CodeChanged | Switched
+
+
+class Report(Protocol):
+    """Takes what happens, and twice a second how things stand."""
+
+    def event(self, event: Told) -> None: ...
+    def status(self, status: Status) -> None: ...
+    def close(self) -> None: ...
+
+
+def sentence(event: Told) -> str | None:
+    """What to tell a person of an event, or None if it is not worth a line."""
+    match event:
+        case EpochChanged(epoch=epoch, joined=joined, left=left, committer=committer):
+            changes = [f"{person.name} joined" for person in joined] + [
+                f"{person.name} left" for person in left
+            ]
+            by = f", committed by {committer.name}" if committer else ""
+            return f"Epoch {epoch}: {', '.join(changes) or 'keys renewed'}{by}."
+        case ChatReceived(sender=sender, text=text):
+            return f"{sender.name}: {text}"
+        case RecordingChanged(sender=sender, on=on):
+            return f"{sender.name} {'records' if on else 'no longer records'} the meeting."
+        case TroubleReported(sender=sender, troubles=troubles) if troubles:
+            worst = max(troubles, key=lambda trouble: trouble.since_s)
+            since = f"since {worst.since_s} s: {worst.reason}"
+            return f"{sender.name} cannot decrypt {len(troubles)} of the others {since}."
+        case SendingPaused(on=True):
+            return "Most of the members do not confirm our epoch: nothing is sent until they do."
+        case SendingPaused(on=False):
+            return "The members confirm our epoch again: sending goes on."
+        case ConnectionChanged(is_open=False, why=why):
+            return f"{why} Trying again."
+        case ConnectionChanged(is_open=True):
+            return "Connected again."
+        case Warned(text=text):
+            return f"Warning: {text}"
+        case Ended(reason=reason):
+            return reason
+        case _:
+            return None
+
+
+class ScreenReport:
+    """A table that is drawn anew, and lines above it."""
+
+    def __init__(self, name: str, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._name = name
+        self._code = ""
+        self._live = Live("Connecting …", console=self._console, refresh_per_second=4)
+        self._live.start()
+
+    def event(self, event: Told) -> None:
+        if isinstance(event, CodeChanged):
+            self._code = event.code
+        line = sentence(event)
+        if line is not None:
+            style = "yellow" if isinstance(event, Warned | SendingPaused | ConnectionChanged) else None
+            self._live.console.print(Text(f"{time.strftime('%H:%M:%S')}  {line}", style=style or ""))
+
+    def status(self, status: Status) -> None:
+        self._live.update(self._screen(status))
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _screen(self, status: Status) -> RenderableType:
+        code = self._code if status.epoch is not None else "–"
+        head = Text.assemble(
+            ("Conclave  ", "bold"),
+            f"{self._name}, {status.phase}   epoch {_or_dash(status.epoch)}   security code ",
+            (code or "…", "bold green"),
+        )
+        table = Table(expand=False)
+        for title in ("who", "standing", "picture", "sound", "lateness", "refused"):
+            table.add_column(title)
+        for line in status.people:
+            late = line.video.lateness_ms if line.video else None
+            style = "" if line.standing in (Standing.ALIGNED, Standing.PENDING) else "bold red"
+            table.add_row(
+                Text(line.name),
+                Text(line.standing),
+                f"{line.video.decoded} frames" if line.video else "–",
+                f"{line.audio.decoded} frames" if line.audio else "–",
+                "–" if late is None else f"{late:.0f} ms",
+                str(line.refused) if line.refused else "–",
+                style=style,
+            )
+        refused = sum(status.refused.values())
+        words = ", ".join(f"{count} {why}" for why, count in status.refused.items() if count)
+        foot = Text(f"{refused} frames refused ({words})" if refused else "no frame refused", style="dim")
+        return Group(head, table, foot)
+
+
+class JsonReport:
+    """One JSON object a line: `kind`, `at` (seconds since 1970), and what belongs to the kind."""
+
+    def __init__(self, out: TextIO = sys.stdout) -> None:
+        self._out = out
+
+    def event(self, event: Told) -> None:
+        match event:
+            case EpochChanged(epoch=epoch, members=members, joined=joined, left=left):
+                self.write(
+                    "epoch",
+                    epoch=epoch,
+                    members=[_person(person) for person in members],
+                    joined=[person.name for person in joined],
+                    left=[person.name for person in left],
+                )
+            case CodeChanged(epoch=epoch, code=code):
+                self.write("code", epoch=epoch, code=code)
+            case Switched(epoch=epoch):
+                self.write("switched", epoch=epoch)
+            case ChatReceived(sender=sender, text=text):
+                self.write("chat", sender=sender.name, text=text)
+            case _:
+                line = sentence(event)
+                if line is not None:
+                    self.write(type(event).__name__.lower(), text=line)
+
+    def status(self, status: Status) -> None:
+        self.write("status", **status.as_json())
+
+    def close(self) -> None:
+        self.write("closed")
+
+    def write(self, kind: str, **fields: Any) -> None:
+        """One line; a reader that is gone does not matter."""
+        try:
+            self._out.write(json.dumps({"kind": kind, "at": time.time(), **fields}) + "\n")
+            self._out.flush()
+        except (BrokenPipeError, ValueError):
+            self._out = open("/dev/null", "w")  # noqa: SIM115  (nobody listens any more)
+
+
+def _person(person: Person) -> dict[str, Any]:
+    return {"leaf": person.leaf, "name": person.name, "participant_id": person.participant_id}
+
+
+def _or_dash(value: object) -> str:
+    return "–" if value is None else str(value)
