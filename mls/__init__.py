@@ -1,0 +1,146 @@
+"""Messaging Layer Security (RFC 9420): groups that agree on keys, without I/O, clock or tasks.
+
+    suite = CipherSuite.X25519_AES128GCM_SHA256_Ed25519
+    alice_key, bob_key = SignaturePrivateKey.generate(suite), SignaturePrivateKey.generate(suite)
+    alice = Group.create(suite, group_id, BasicCredential(b"Alice"), alice_key, now=now)
+    bundle = KeyPackageBundle.create(suite, BasicCredential(b"Bob"), bob_key, now=now)
+    pending = alice.commit(add=[bundle.key_package], now=now)
+    alice = pending.group                              # once the Commit is accepted
+    bob = Group.join(pending.welcome, bundle, now=now)
+    bob.process(alice.encrypt(b"hello"), now=now).data
+
+Each module is a section of the RFC, named in its first line. Errors are in `mls.errors`.
+"""
+
+from mls.ciphersuite import CIPHER_SUITES, CipherSuite, SignaturePrivateKey, cipher_suite
+from mls.credentials import BasicCredential, Certificate, Credential, X509Credential
+from mls.errors import (
+    BadKey,
+    BadSignature,
+    BadTag,
+    CryptographicError,
+    DecodeError,
+    DecryptionFailed,
+    FutureEpoch,
+    InvalidCommit,
+    InvalidCredential,
+    InvalidError,
+    InvalidKeyPackage,
+    InvalidLeafNode,
+    InvalidMessage,
+    InvalidProposals,
+    InvalidTree,
+    InvalidWelcome,
+    KeyPackageUsed,
+    MisuseError,
+    MLSError,
+    OwnMessage,
+    ProposalsPending,
+    ProtocolError,
+    Refused,
+    Replayed,
+    SequenceError,
+    TooFarAhead,
+    TooOld,
+    UnknownError,
+    UnknownProposal,
+    UnknownPSK,
+    UnsupportedError,
+    WrongGroup,
+)
+from mls.events import (
+    ApplicationMessage,
+    Check,
+    CommitReceived,
+    Event,
+    Member,
+    ProposalReceived,
+    PSKName,
+)
+from mls.extensions import Extension
+from mls.group import Group, PendingCommit
+from mls.key_package import KeyPackage, KeyPackageBundle
+from mls.leaf_node import Capabilities, LeafNode
+from mls.limits import Limits
+from mls.proposal_list import CommittedProposal
+from mls.proposals import (
+    Add,
+    ExternalInit,
+    GroupContextExtensions,
+    PreSharedKey,
+    Proposal,
+    ReInit,
+    Remove,
+    Update,
+)
+from mls.psk import ExternalPSKID, PreSharedKeyID, ResumptionPSKID
+
+__all__ = [
+    "CIPHER_SUITES",
+    "Add",
+    "ApplicationMessage",
+    "BadKey",
+    "BadSignature",
+    "BadTag",
+    "BasicCredential",
+    "Capabilities",
+    "Certificate",
+    "Check",
+    "CipherSuite",
+    "CommitReceived",
+    "CommittedProposal",
+    "Credential",
+    "CryptographicError",
+    "DecodeError",
+    "DecryptionFailed",
+    "Event",
+    "Extension",
+    "ExternalInit",
+    "ExternalPSKID",
+    "FutureEpoch",
+    "Group",
+    "GroupContextExtensions",
+    "InvalidCommit",
+    "InvalidCredential",
+    "InvalidError",
+    "InvalidKeyPackage",
+    "InvalidLeafNode",
+    "InvalidMessage",
+    "InvalidProposals",
+    "InvalidTree",
+    "InvalidWelcome",
+    "KeyPackage",
+    "KeyPackageBundle",
+    "KeyPackageUsed",
+    "LeafNode",
+    "Limits",
+    "MLSError",
+    "Member",
+    "MisuseError",
+    "OwnMessage",
+    "PSKName",
+    "PendingCommit",
+    "PreSharedKey",
+    "PreSharedKeyID",
+    "Proposal",
+    "ProposalReceived",
+    "ProposalsPending",
+    "ProtocolError",
+    "ReInit",
+    "Refused",
+    "Remove",
+    "Replayed",
+    "ResumptionPSKID",
+    "SequenceError",
+    "SignaturePrivateKey",
+    "TooFarAhead",
+    "TooOld",
+    "UnknownError",
+    "UnknownPSK",
+    "UnknownProposal",
+    "UnsupportedError",
+    "Update",
+    "WrongGroup",
+    "X509Credential",
+    "cipher_suite",
+]

@@ -1,0 +1,332 @@
+"""The presentation language: how structures become bytes and back (RFC 9420 §2.1).
+
+A *kind* reads a value from bytes at an offset, and writes it. Kinds compose: `vector(UINT16)`, `optional(OPAQUE)`.
+A struct is declared once, as annotated fields; `@struct` makes it a frozen dataclass and derives its reader and
+writer, one straight line of calls each:
+
+    @struct
+    class Lifetime(Struct):
+        not_before: Uint64
+        not_after: Uint64
+
+Decoding is strict, so each value has one encoding only. That is what allows a `Kept` struct to keep the bytes it
+came from, and to be signed, hashed and sent on without being encoded again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+    cast,
+    dataclass_transform,
+    get_origin,
+)
+
+from mls.errors import DecodeError
+
+T = TypeVar("T")
+E = TypeVar("E", bound=IntEnum)
+
+MAX_LENGTH = (1 << 30) - 1  # the longest vector that a length header can announce
+
+
+class Kind(Protocol[T]):
+    """How values of type T are read and written. Struct classes are kinds of their own instances."""
+
+    def read(self, data: bytes, at: int, /) -> tuple[T, int]:
+        """The value that starts at offset `at`, and the offset behind it."""
+
+    def write(self, value: T, /) -> bytes:
+        """The encoding of the value."""
+
+
+class Codec(NamedTuple, Generic[T]):
+    """A kind made of two functions."""
+
+    read: Callable[[bytes, int], tuple[T, int]]
+    write: Callable[[T], bytes]
+
+
+# --- scalars, vectors, options ------------------------------------------------------------------------------
+
+
+def _truncated(data: bytes, end: int) -> DecodeError:
+    return DecodeError(f"the encoding ends after {len(data)} bytes where at least {end} are announced")
+
+
+def uint(size: int) -> Codec[int]:
+    """An unsigned integer of `size` bytes in network order."""
+
+    def read(data: bytes, at: int) -> tuple[int, int]:
+        end = at + size
+        if end > len(data):
+            raise _truncated(data, end)
+        return int.from_bytes(data[at:end], "big"), end
+
+    return Codec(read, lambda value: value.to_bytes(size, "big"))
+
+
+def _read_length(data: bytes, at: int) -> tuple[int, int]:
+    """§2.1.2: a length of 1, 2 or 4 bytes, told by its two top bits; offsets of the content's start and end."""
+    try:
+        first = data[at]
+        if first < 0x40:
+            at += 1
+            end = at + first
+        elif first < 0x80:
+            length = (first & 0x3F) << 8 | data[at + 1]
+            # §2.1.2: "values using more bits than necessary MUST be treated as malformed"
+            if length < 0x40:
+                raise DecodeError(f"the length {length} is encoded in two bytes instead of one")
+            at += 2
+            end = at + length
+        elif first < 0xC0:
+            length = (first & 0x3F) << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
+            if length < 0x4000:
+                raise DecodeError(f"the length {length} is encoded in four bytes instead of fewer")
+            at += 4
+            end = at + length
+        else:
+            # §2.1.2: 'Vectors that start with the prefix "11" are invalid and MUST be rejected.'
+            raise DecodeError(f"a length cannot begin with the byte {first:#04x}")
+    except IndexError:
+        raise _truncated(data, len(data) + 1) from None
+    if end > len(data):
+        raise _truncated(data, end)
+    return at, end
+
+
+def encode_length(length: int) -> bytes:
+    """§2.1.2: the shortest encoding of a vector's length in bytes."""
+    if length < 0x40:
+        return length.to_bytes(1, "big")
+    if length < 0x4000:
+        return (0x4000 | length).to_bytes(2, "big")
+    if length > MAX_LENGTH:
+        raise DecodeError(f"a vector holds at most {MAX_LENGTH} bytes, not {length}")
+    return (0x80000000 | length).to_bytes(4, "big")
+
+
+def _read_opaque(data: bytes, at: int) -> tuple[bytes, int]:
+    at, end = _read_length(data, at)
+    return data[at:end], end
+
+
+def encode_opaque(value: bytes) -> bytes:
+    """`opaque value<V>`."""
+    return encode_length(len(value)) + value
+
+
+def vector(kind: Kind[T]) -> Codec[tuple[T, ...]]:
+    """`T values<V>`: as many as fill the announced number of bytes."""
+    read_one, write_one = kind.read, kind.write
+
+    def read(data: bytes, at: int) -> tuple[tuple[T, ...], int]:
+        at, end = _read_length(data, at)
+        values = []
+        while at < end:
+            value, at = read_one(data, at)
+            values.append(value)
+        if at != end:
+            raise DecodeError(f"the last element of a vector runs {at - end} bytes over the vector's end")
+        return tuple(values), end
+
+    return Codec(read, lambda values: encode_opaque(b"".join(map(write_one, values))))
+
+
+def optional(kind: Kind[T]) -> Codec[T | None]:
+    """`optional<T>` (§2.1.1)."""
+    read_value, write_value = kind.read, kind.write
+
+    def read(data: bytes, at: int) -> tuple[T | None, int]:
+        if at >= len(data):
+            raise _truncated(data, at + 1)
+        if data[at] == 0:
+            return None, at + 1
+        # §2.1.1: "a presence octet with a value other than 0 or 1 MUST be rejected as malformed"
+        if data[at] != 1:
+            raise DecodeError(f"a presence octet is 0 or 1, not {data[at]}")
+        return read_value(data, at + 1)
+
+    return Codec(read, lambda value: b"\0" if value is None else b"\1" + write_value(value))
+
+
+def enum(kind: Codec[int], names: type[E]) -> Codec[E]:
+    """A value of the enumeration; any other is malformed."""
+    known: Mapping[int, E] = {member.value: member for member in names}
+    encoded = {member: kind.write(member.value) for member in names}
+
+    def read(data: bytes, at: int) -> tuple[E, int]:
+        value, at = kind.read(data, at)
+        try:
+            return known[value], at
+        except KeyError:
+            raise DecodeError(f"{value} is no {names.__name__}") from None
+
+    return Codec(read, encoded.__getitem__)
+
+
+def select(tag: Codec[int], name: str, variants: Mapping[int, type["Struct"]]) -> Codec[Any]:
+    """`select` over a tag: one struct class per value of the tag, and each value knows its class."""
+    readers = {value: variant.read for value, variant in variants.items()}
+    tags = {variant: tag.write(value) for value, variant in variants.items()}
+
+    def read(data: bytes, at: int) -> tuple["Struct", int]:
+        value, at = tag.read(data, at)
+        try:
+            variant = readers[value]
+        except KeyError:
+            raise DecodeError(f"{value} is no {name} that is known here") from None
+        return variant(data, at)
+
+    return Codec(read, lambda value: tags[type(value)] + value.write())
+
+
+UINT8, UINT16, UINT32, UINT64 = uint(1), uint(2), uint(4), uint(8)
+OPAQUE: Codec[bytes] = Codec(_read_opaque, encode_opaque)
+
+Uint8 = Annotated[int, UINT8]
+Uint16 = Annotated[int, UINT16]
+Uint32 = Annotated[int, UINT32]
+Uint64 = Annotated[int, UINT64]
+Opaque = Annotated[bytes, OPAQUE]
+Uint16s = Annotated[tuple[int, ...], vector(UINT16)]
+Uint32s = Annotated[tuple[int, ...], vector(UINT32)]
+
+
+# --- structs ------------------------------------------------------------------------------------------------
+
+
+class Struct:
+    """A structure of the protocol: immutable, equal by its fields, with exactly one encoding."""
+
+    __slots__ = ("_raw",)
+    _raw: bytes
+
+    @classmethod
+    def read(cls, data: bytes, at: int, /) -> tuple[Self, int]:
+        """The struct at offset `at` and the offset behind it; replaced by `@struct`."""
+        raise NotImplementedError
+
+    def write(self) -> bytes:
+        """The encoding; replaced by `@struct`."""
+        raise NotImplementedError
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """The struct that these bytes encode, all of them. Raises DecodeError."""
+        value, end = cls.read(bytes(data), 0)
+        check_end(data, end)
+        return value
+
+    def encode(self) -> bytes:
+        """The encoding, computed once."""
+        try:
+            return self._raw
+        except AttributeError:
+            raw = self.write()
+            object.__setattr__(self, "_raw", raw)
+            return raw
+
+
+class Kept(Struct):
+    """A struct that remembers the bytes it was decoded from, because they are hashed, signed or sent on."""
+
+    __slots__ = ()
+
+
+class Signed(Kept):
+    """A struct whose last field is a signature over all fields before it."""
+
+    __slots__ = ("_verified",)
+    _verified: bool
+    signature: Opaque
+
+    @property
+    def to_be_signed(self) -> bytes:
+        """The encoding of all fields above the signature."""
+        return self.encode()[: -len(encode_opaque(self.signature))]
+
+    def is_verified(self) -> bool:
+        """Whether `mark_verified` was called: a struct does not change, so one good verification is enough."""
+        return getattr(self, "_verified", False)
+
+    def mark_verified(self) -> None:
+        """Remember that the signature was found good."""
+        object.__setattr__(self, "_verified", True)
+
+
+S = TypeVar("S", bound=Struct)
+
+
+def decode(kind: Kind[T], data: bytes) -> T:
+    """The value that these bytes encode, all of them. Raises DecodeError."""
+    value, end = kind.read(bytes(data), 0)
+    check_end(data, end)
+    return value
+
+
+def check_end(data: bytes, end: int) -> None:
+    """That a structure takes all of the bytes. Raises DecodeError."""
+    if end != len(data):
+        raise DecodeError(f"{len(data) - end} bytes are left over after the structure")
+
+
+@dataclass_transform(frozen_default=True)
+def struct(cls: type[S]) -> type[S]:
+    """Make a declared Struct a frozen dataclass with slots, a reader and a writer."""
+    made = dataclass(frozen=True, slots=True)(cls)
+    if (
+        "read" in cls.__dict__
+    ):  # it reads and writes itself, because of what the RFC selects by another struct
+        return made
+    kinds = {name: _kind_of(annotation) for name, annotation in cls.__annotations__.items()}
+    made.read = staticmethod(_reader(made, kinds))  # type: ignore[method-assign]
+    made.write = _writer(kinds, kept=issubclass(cls, Kept))  # type: ignore[method-assign, assignment]
+    return made
+
+
+def _kind_of(annotation: Any) -> Kind[Any]:
+    if get_origin(annotation) is Annotated:
+        kind: Kind[Any] = annotation.__metadata__[-1]
+        return kind
+    assert issubclass(annotation, Struct), annotation
+    return cast(Kind[Any], annotation)
+
+
+def _reader(cls: type[S], kinds: Mapping[str, Kind[Any]]) -> Callable[[bytes, int], tuple[S, int]]:
+    """A function of one line per field: reflection at each read would cost a tree of a thousand leaves 12 ms."""
+    lines = [f"    {name}, at = read_{name}(data, at)" for name in kinds]
+    made = f"cls({', '.join(kinds)})"
+    if issubclass(cls, Kept):
+        lines = ["    start = at", *lines, f"    value = {made}"]
+        lines += ["    keep(value, '_raw', data[start:at])", "    return value, at"]
+    else:
+        lines.append(f"    return {made}, at")
+    scope: dict[str, Any] = {f"read_{name}": kind.read for name, kind in kinds.items()}
+    scope |= {"cls": cls, "keep": object.__setattr__}
+    read: Callable[[bytes, int], tuple[S, int]] = _compile("read(data, at)", lines, scope)
+    return read
+
+
+def _writer(kinds: Mapping[str, Kind[Any]], *, kept: bool) -> Callable[[S], bytes]:
+    calls = [f"write_{name}(self.{name})" for name in kinds]
+    lines = [f"    return {' + '.join(calls) or repr(b'')}"]
+    if kept:
+        lines = ["    if hasattr(self, '_raw'):", "        return self._raw", *lines]
+    scope = {f"write_{name}": kind.write for name, kind in kinds.items()}
+    write: Callable[[S], bytes] = _compile("write(self)", lines, scope)
+    return write
+
+
+def _compile(signature: str, lines: list[str], scope: dict[str, Any]) -> Any:
+    """The function of these lines, which come from declarations in our own source."""
+    exec("\n".join([f"def {signature}:", *lines]), scope)  # noqa: S102
+    return scope[signature[: signature.index("(")]]

@@ -1,0 +1,153 @@
+"""Creating a Commit and its Welcome (RFC 9420 §12.4.1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from mls import tree_math
+from mls.commit import Commit, ProposalByValue, ProposalOrRef, ProposalReference, UpdatePath
+from mls.epoch import Epoch, OwnLeaf, Transition, advance, provisional_context
+from mls.framing import (
+    AuthenticatedContent,
+    FramedContent,
+    MemberSender,
+    WireFormat,
+    sign_content,
+    with_confirmation_tag,
+)
+from mls.hpke import HPKEPrivateKey
+from mls.key_schedule import GroupContext
+from mls.leaf_node import CommitSource, LeafNode
+from mls.proposal_list import Applied, CommittedProposal, ProposalList, apply_proposals
+from mls.psk import PreSharedKeyID, psk_secret
+from mls.ratchet_tree import RatchetTree
+from mls.treekem import MakeLeaf, NewPath, encrypt_path, set_new_path, surviving_keys
+from mls.welcome import (
+    EncryptedGroupSecrets,
+    GroupSecrets,
+    PathSecret,
+    Welcome,
+    make_group_info,
+    welcome_key,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedCommit:
+    """A signed Commit, and what follows if it is accepted."""
+
+    authenticated: AuthenticatedContent
+    welcome: Welcome | None
+    transition: Transition = field(repr=False)
+    own: OwnLeaf
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOptions:
+    """What the committer decides beyond the proposals."""
+
+    wire_format: WireFormat
+    authenticated_data: bytes
+    force_path: bool  # bring a path even where it may be omitted
+    tree_in_welcome: bool
+    now: float
+    longest_lifetime_s: float
+
+
+def create_commit(
+    epoch: Epoch,
+    own: OwnLeaf,
+    proposals: ProposalList,
+    psks: Sequence[tuple[PreSharedKeyID, bytes]],
+    options: CommitOptions,
+) -> CreatedCommit:
+    """A Commit of these proposals; `psks` are the secrets of those they inject, in order.
+
+    Nothing that is passed in changes. Raises ProtocolError if the proposals cannot be committed.
+    """
+    suite = epoch.suite
+    applied = apply_proposals(
+        suite, proposals, epoch.context, epoch.tree, own.index, options.now, options.longest_lifetime_s
+    )
+    new = None
+    if options.force_path or proposals.requires_path():
+        new = set_new_path(suite, applied.tree, own.index, _leaf_maker(epoch, own, applied.tree))
+    provisional = provisional_context(epoch.context, applied.tree, applied.extensions)
+    path, commit_secret = _make_path(epoch, applied, new, provisional)
+    commit = Commit(tuple(map(_proposal_or_ref, proposals.items)), path)
+    framed = FramedContent(
+        epoch.context.group_id,
+        epoch.context.epoch,
+        MemberSender(own.index),
+        options.authenticated_data,
+        commit,
+    )
+    signed = sign_content(suite, own.signature_key, options.wire_format, framed, epoch.context.encode())
+    transition = advance(epoch, provisional, applied.tree, signed, commit_secret, psk_secret(suite, psks))
+    welcome = None
+    if applied.added:
+        welcome = _make_welcome(own, transition, applied, new, proposals.psks, options)
+    return CreatedCommit(
+        with_confirmation_tag(signed, transition.epoch.confirmation_tag),
+        welcome,
+        transition,
+        replace(own, keys=_own_keys(applied.tree, own, new)),
+    )
+
+
+def _proposal_or_ref(item: CommittedProposal) -> ProposalOrRef:
+    if item.reference is None:
+        return ProposalByValue(item.proposal)
+    return ProposalReference(item.reference)
+
+
+def _leaf_maker(epoch: Epoch, own: OwnLeaf, tree: RatchetTree) -> MakeLeaf:
+    """§7.5: the committer's leaf anew: source `commit`, fresh encryption key, parent hash, signature."""
+    before = tree.leaf(own.index)
+    assert before is not None
+
+    def make_leaf(encryption_key: bytes, parent_hash: bytes) -> LeafNode:
+        leaf = before.replaced(encryption_key, CommitSource(parent_hash))
+        return leaf.signed(epoch.suite, own.signature_key, epoch.context.group_id, own.index)
+
+    return make_leaf
+
+
+def _make_path(
+    epoch: Epoch, applied: Applied, new: NewPath | None, provisional: GroupContext
+) -> tuple[UpdatePath | None, bytes]:
+    """The path for the Commit, and the commit secret: all-zero if there is no path."""
+    if new is None:
+        return None, epoch.suite.zero
+    context = provisional.encode()
+    path = encrypt_path(epoch.suite, applied.tree, new, context, applied.added_leaves)
+    return path, new.path.commit_secret
+
+
+def _own_keys(tree: RatchetTree, own: OwnLeaf, new: NewPath | None) -> dict[int, HPKEPrivateKey]:
+    keys = dict(own.keys) if new is None else {**own.keys, **new.private_keys}
+    return surviving_keys(tree, keys)
+
+
+def _make_welcome(
+    own: OwnLeaf,
+    transition: Transition,
+    applied: Applied,
+    new: NewPath | None,
+    psks: tuple[PreSharedKeyID, ...],
+    options: CommitOptions,
+) -> Welcome:
+    """One Welcome for all who are added (§12.4.3.1)."""
+    epoch, suite = transition.epoch, transition.epoch.suite
+    tree = applied.tree.encode() if options.tree_in_welcome else None
+    info = make_group_info(suite, own.signature_key, own.index, epoch.context, epoch.confirmation_tag, tree)
+    key, nonce = welcome_key(suite, transition.schedule.welcome_secret)
+    encrypted_info = suite.aead.seal(key, nonce, b"", info.encode())
+    secrets = []
+    for leaf, key_package in applied.added:
+        path_secret = None
+        if new is not None:
+            path_secret = PathSecret(new.path.secrets[tree_math.common_ancestor(2 * leaf, 2 * own.index)])
+        plain = GroupSecrets(transition.schedule.joiner_secret, path_secret, psks).encode()
+        sealed = suite.encrypt_with_label(key_package.init_key, b"Welcome", encrypted_info, plain)
+        secrets.append(EncryptedGroupSecrets(key_package.reference, sealed))
+    return Welcome(suite.suite_id, tuple(secrets), encrypted_info)

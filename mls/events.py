@@ -1,0 +1,85 @@
+"""What processing a message gives: who said what, and what it does to the group."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mls.credentials import Credential
+from mls.leaf_node import LeafNode
+from mls.proposal_list import CommittedProposal
+from mls.proposals import Proposal
+from mls.psk import ExternalPSKID, PreSharedKeyID, ResumptionPSKID
+
+if TYPE_CHECKING:
+    from mls.group import Group
+
+PSKName = bytes | ResumptionPSKID  # an external PSK by its `psk_id`
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member, as its leaf presents it. `application_id` authenticates nothing (§5.3.3)."""
+
+    leaf_index: int
+    credential: Credential
+    signature_key: bytes
+    application_id: bytes | None
+
+    @classmethod
+    def of(cls, index: int, leaf: LeafNode) -> "Member":
+        """The member at a leaf."""
+        return cls(index, leaf.credential, leaf.signature_key, leaf.application_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationMessage:
+    """Application data from the member at leaf `sender`, as it was in `epoch`."""
+
+    sender: int
+    epoch: int
+    data: bytes = field(repr=False)
+    authenticated_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalReceived:
+    """A proposal that the group now holds until the epoch ends. `sender` is a leaf index."""
+
+    sender: int
+    epoch: int
+    proposal: Proposal
+    reference: bytes
+    authenticated_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReceived:
+    """A Commit that ended `epoch`: its whole effect, and the group as it is afterwards.
+
+    `group` is None if the Commit removed this member. `updated` holds members whose leaf was replaced, the committer
+    among them if the Commit has a path: as they were, and as they are. `psk_ids` names the PSKs it injects in order:
+    an external one by its id, a resumption one by its structure.
+    """
+
+    sender: int
+    epoch: int
+    group: "Group | None" = field(repr=False)
+    added: tuple[Member, ...]
+    removed: tuple[Member, ...]
+    updated: tuple[tuple[Member, Member], ...]
+    psk_ids: tuple[PSKName, ...]
+    proposals: tuple[CommittedProposal, ...]
+    has_path: bool
+    authenticated_data: bytes
+    is_external: bool = False
+
+
+Event = ApplicationMessage | ProposalReceived | CommitReceived
+
+# The application's question: asked with what is about to be accepted, it raises to refuse.
+Check = Callable[[ProposalReceived | CommitReceived], None]
+
+
+def psk_names(psk_ids: tuple[PreSharedKeyID, ...]) -> tuple[PSKName, ...]:
+    """How PSKs are named to the application."""
+    return tuple(psk.psk_id if isinstance(psk, ExternalPSKID) else psk for psk in psk_ids)

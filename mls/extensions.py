@@ -1,0 +1,125 @@
+"""Extensions, those of RFC 9420 and all others (§13.4; bodies from §5.3.3, §11.1, §12.1.8.1, §12.4.3)."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from mls.codec import (
+    OPAQUE,
+    Codec,
+    Opaque,
+    Struct,
+    Uint16,
+    Uint16s,
+    decode,
+    encode_opaque,
+    struct,
+    vector,
+)
+from mls.credentials import CREDENTIAL, Credential
+from mls.errors import DecodeError
+
+APPLICATION_ID = 0x0001
+RATCHET_TREE = 0x0002
+REQUIRED_CAPABILITIES = 0x0003
+EXTERNAL_PUB = 0x0004
+EXTERNAL_SENDERS = 0x0005
+
+# §7.2: the types that all clients support without listing them
+DEFAULT_EXTENSION_TYPES = frozenset(range(0x0001, 0x0006))
+
+
+@struct
+class Extension(Struct):
+    """One extension: its type and its encoded body."""
+
+    extension_type: Uint16
+    extension_data: Opaque
+
+
+def _extension_list() -> Codec[tuple[Extension, ...]]:
+    """§13.4: a list of extensions "MUST NOT have more than one extension of any given type"."""
+    plain = vector(Extension)
+
+    def read(data: bytes, at: int) -> tuple[tuple[Extension, ...], int]:
+        extensions, at = plain.read(data, at)
+        if len(extensions) > 1 and len({extension.extension_type for extension in extensions}) != len(
+            extensions
+        ):
+            raise DecodeError("a list of extensions has two of one type")
+        return extensions, at
+
+    return Codec(read, plain.write)
+
+
+EXTENSIONS = _extension_list()
+Extensions = Annotated[tuple[Extension, ...], EXTENSIONS]
+
+
+@struct
+class RequiredCapabilities(Struct):
+    """What all members must support beyond the defaults (§11.1)."""
+
+    extension_types: Uint16s
+    proposal_types: Uint16s
+    credential_types: Uint16s
+
+
+@struct
+class ExternalPub(Struct):
+    """The key for external commits (§12.4.3.2)."""
+
+    external_pub: Opaque
+
+
+@struct
+class ExternalSender(Struct):
+    """Somebody outside who may propose (§12.1.8.1)."""
+
+    signature_key: Opaque
+    credential: Annotated[Credential, CREDENTIAL]
+
+
+EXTERNAL_SENDERS_BODY = vector(ExternalSender)
+
+
+def find_extension(extensions: tuple[Extension, ...], extension_type: int) -> bytes | None:
+    """The body of the extension of this type, if the list has one."""
+    for extension in extensions:
+        if extension.extension_type == extension_type:
+            return extension.extension_data
+    return None
+
+
+def application_id_extension(application_id: bytes) -> Extension:
+    """`opaque application_id<V>` (§5.3.3)."""
+    return Extension(APPLICATION_ID, encode_opaque(application_id))
+
+
+def find_application_id(extensions: tuple[Extension, ...]) -> bytes | None:
+    """The application_id in a leaf's extensions (§5.3.3). Raises DecodeError."""
+    body = find_extension(extensions, APPLICATION_ID)
+    return None if body is None else decode(OPAQUE, body)
+
+
+def find_required_capabilities(extensions: tuple[Extension, ...]) -> RequiredCapabilities | None:
+    """The required_capabilities in a group's extensions (§11.1). Raises DecodeError."""
+    body = find_extension(extensions, REQUIRED_CAPABILITIES)
+    return None if body is None else RequiredCapabilities.decode(body)
+
+
+_BODIES: dict[int, Callable[[bytes], object]] = {
+    APPLICATION_ID: lambda body: decode(OPAQUE, body),
+    REQUIRED_CAPABILITIES: RequiredCapabilities.decode,
+    EXTERNAL_PUB: ExternalPub.decode,
+    EXTERNAL_SENDERS: lambda body: decode(EXTERNAL_SENDERS_BODY, body),
+}
+
+
+def check_known_bodies(extensions: tuple[Extension, ...]) -> None:
+    """That bodies of the types defined here decode, to the last byte; unknown ones are not looked at (§13.4).
+
+    Raises DecodeError.
+    """
+    for extension in extensions:
+        if body := _BODIES.get(extension.extension_type):
+            body(extension.extension_data)

@@ -1,0 +1,156 @@
+"""Joining by a Welcome (RFC 9420 §12.4.3.1)."""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mls import tree_math
+from mls.ciphersuite import CipherSuite
+from mls.epoch import Epoch, OwnLeaf, make_epoch
+from mls.errors import BadTag, InvalidWelcome, UnsupportedError
+from mls.extensions import check_known_bodies
+from mls.hpke import HPKEPrivateKey
+from mls.key_package import KeyPackageBundle
+from mls.key_schedule import KeySchedule, derive_welcome_secret
+from mls.leaf_node import LeafNode, check_leaf
+from mls.psk import PreSharedKeyID, ResumptionPSKID, ResumptionPSKUsage, find_psk, psk_secret
+from mls.ratchet_tree import RatchetTree
+from mls.treekem import check_derived_keys, derive_path
+from mls.welcome import GroupInfo, GroupSecrets, Welcome, welcome_key
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The epoch that a Welcome leads into, and the newcomer's place in it."""
+
+    epoch: Epoch
+    own: OwnLeaf
+    encryption_secret: bytes = field(repr=False)
+    psk_ids: tuple[PreSharedKeyID, ...]
+
+
+def join_by_welcome(
+    welcome: Welcome,
+    bundle: KeyPackageBundle,
+    external_psks: Mapping[bytes, bytes],
+    ratchet_tree: bytes | None,
+) -> Joined:
+    """The group that a Welcome leads into, all of it verified. The bundle does not change.
+
+    `ratchet_tree` is needed if the Welcome does not contain it. Raises ProtocolError.
+    """
+    suite = bundle.key_package.suite
+    secrets = _open_secrets(suite, welcome, bundle)
+    psks = [(psk, find_psk(psk, external_psks, {})) for psk in secrets.psks]
+    combined_psk = psk_secret(suite, psks)
+    info = _open_group_info(suite, welcome, secrets, combined_psk)
+    tree = _take_tree(suite, info, ratchet_tree)
+    _verify_signature(suite, info, tree)
+    _verify_tree(suite, info, tree)
+    own = _find_own_leaf(suite, info, tree, bundle, secrets)
+    schedule = KeySchedule.join(suite, secrets.joiner_secret, combined_psk, info.group_context)
+    epoch = make_epoch(suite, info.group_context, tree, schedule.secrets)
+    # "Verify the confirmation tag in the GroupInfo using the derived confirmation key"
+    if not hmac.compare_digest(epoch.confirmation_tag, info.confirmation_tag):
+        raise BadTag("the confirmation tag of the GroupInfo is not that of its epoch")
+    return Joined(epoch, own, schedule.encryption_secret, secrets.psks)
+
+
+def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle) -> GroupSecrets:
+    # "If no such field exists, or if the cipher suite [...] does not match the one in the Welcome message, return an error."
+    if welcome.cipher_suite != suite.suite_id:
+        raise InvalidWelcome(f"the Welcome is for cipher suite {welcome.cipher_suite}, not {suite.suite_id}")
+    reference = bundle.key_package.reference
+    for entry in welcome.secrets:
+        if entry.new_member == reference:
+            break
+    else:
+        raise InvalidWelcome("the Welcome is for other KeyPackages than this one")
+    context = welcome.encrypted_group_info
+    opened = suite.decrypt_with_label(bundle.init_key, b"Welcome", context, entry.encrypted_group_secrets)
+    secrets = GroupSecrets.decode(opened)
+    _check_psks(suite, secrets.psks)
+    return secrets
+
+
+def _check_psks(suite: CipherSuite, psks: tuple[PreSharedKeyID, ...]) -> None:
+    for psk in psks:
+        if isinstance(psk, ResumptionPSKID) and psk.usage != ResumptionPSKUsage.APPLICATION:
+            raise UnsupportedError(f"joining for {psk.usage.name} is not processed here")
+        if len(psk.psk_nonce) != suite.hash_size:
+            raise InvalidWelcome(f"a PSK nonce has {len(psk.psk_nonce)} bytes, not {suite.hash_size}")
+    if len(set(psks)) != len(psks):
+        raise InvalidWelcome("the Welcome names one PreSharedKeyID twice")
+
+
+def _open_group_info(
+    suite: CipherSuite, welcome: Welcome, secrets: GroupSecrets, combined_psk: bytes
+) -> GroupInfo:
+    key, nonce = welcome_key(suite, derive_welcome_secret(suite, secrets.joiner_secret, combined_psk))
+    info = GroupInfo.decode(suite.aead.open(key, nonce, b"", welcome.encrypted_group_info))
+    info.group_context.check_version()
+    # 'Verify that the `cipher_suite` in the GroupInfo matches the `cipher_suite` in the KeyPackage.'
+    if info.group_context.cipher_suite != suite.suite_id:
+        raise InvalidWelcome(
+            f"the group is of cipher suite {info.group_context.cipher_suite}, not {suite.suite_id}"
+        )
+    check_known_bodies(info.group_context.extensions)
+    check_known_bodies(info.extensions)
+    return info
+
+
+def _take_tree(suite: CipherSuite, info: GroupInfo, ratchet_tree: bytes | None) -> RatchetTree:
+    encoded = info.ratchet_tree if info.ratchet_tree is not None else ratchet_tree
+    if encoded is None:
+        raise InvalidWelcome("the Welcome does not contain the ratchet tree, and it was not given")
+    tree = RatchetTree.decode(suite, encoded)
+    # 'Verify that the tree hash of the ratchet tree matches the `tree_hash` field in GroupInfo.'
+    if tree.tree_hash() != info.group_context.tree_hash:
+        raise InvalidWelcome("the ratchet tree is not the one that the GroupInfo is for")
+    return tree
+
+
+def _verify_signature(suite: CipherSuite, info: GroupInfo, tree: RatchetTree) -> None:
+    signer = tree.leaf(info.signer)
+    if signer is None:
+        raise InvalidWelcome(f"the GroupInfo is signed by leaf {info.signer}, which is blank")
+    info.verify(suite, signer.signature_key)
+
+
+def _verify_tree(suite: CipherSuite, info: GroupInfo, tree: RatchetTree) -> None:
+    """Parent hashes, unmerged leaves, uniqueness of keys, and each leaf.
+
+    Lifetimes are not checked: §7.3 does not ask it of who joins, "because the LeafNode might have expired" since it was
+    added, and a meeting that outlasts its KeyPackages should not shut out newcomers.
+    """
+    tree.check_integrity()
+    context = info.group_context
+    for index, leaf in tree.leaves():
+        check_leaf(leaf, suite, context.extensions)
+        tree.check_member(index)
+        leaf.verify(suite, context.group_id, index)
+
+
+def _find_own_leaf(
+    suite: CipherSuite, info: GroupInfo, tree: RatchetTree, bundle: KeyPackageBundle, secrets: GroupSecrets
+) -> OwnLeaf:
+    """The own place, and the private keys that the path secret gives."""
+    wanted: LeafNode = bundle.key_package.leaf_node
+    # "Identify a leaf whose LeafNode is identical to the one in the KeyPackage."
+    index = next((index for index, leaf in tree.leaves() if leaf == wanted), None)
+    if index is None:
+        raise InvalidWelcome("the tree has no leaf like that in the KeyPackage")
+    keys: dict[int, HPKEPrivateKey] = {2 * index: bundle.encryption_key}
+    if secrets.path_secret is not None:
+        if info.signer == index:
+            raise InvalidWelcome("the GroupInfo is signed by the leaf that it welcomes")
+        ancestor = tree_math.common_ancestor(2 * index, 2 * info.signer)
+        above = tree.direct_path(index)
+        filled = [node for node in above[above.index(ancestor) :] if tree[node] is not None]
+        if filled[:1] != [ancestor]:
+            raise InvalidWelcome(f"the Welcome has a path secret for node {ancestor}, which is blank")
+        path = derive_path(suite, secrets.path_secret.path_secret, filled)
+        # "The private key MUST be the private key that corresponds to the public key in the node."
+        check_derived_keys(tree, path)
+        keys |= path.keys
+    return OwnLeaf(index, bundle.signature_key, keys)

@@ -1,0 +1,147 @@
+"""Key packages: what a client publishes so that others can add it (RFC 9420 §10)."""
+
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from mls.ciphersuite import CipherSuite, SignaturePrivateKey, cipher_suite
+from mls.codec import Opaque, Signed, Uint16, check_end, struct
+from mls.credentials import Credential
+from mls.errors import InvalidKeyPackage, KeyPackageUsed, UnsupportedError
+from mls.extensions import Extensions
+from mls.hpke import HPKEPrivateKey
+from mls.leaf_node import (
+    MLS10,
+    Capabilities,
+    KeyPackageSource,
+    LeafNode,
+    Lifetime,
+    check_leaf,
+    own_capabilities,
+    unsigned_leaf,
+)
+from mls.references import key_package_ref
+
+CLOCK_SKEW_S = 3600  # a fresh package is valid this much before now, for members whose clocks are behind
+
+
+@struct
+class KeyPackage(Signed):
+    """A KeyPackage (§10)."""
+
+    version: Uint16
+    cipher_suite: Uint16
+    init_key: Opaque
+    leaf_node: LeafNode
+    extensions: Extensions
+    signature: Opaque
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """The KeyPackage in these bytes, verified as far as that goes without a group. Raises ProtocolError."""
+        key_package, end = cls.read(bytes(data), 0)
+        check_end(data, end)
+        key_package.verify()
+        return key_package
+
+    @property
+    def suite(self) -> CipherSuite:
+        """The cipher suite. Raises UnsupportedError."""
+        return cipher_suite(self.cipher_suite)
+
+    @property
+    def reference(self) -> bytes:
+        """The KeyPackageRef (§5.2)."""
+        return key_package_ref(self.suite, self.encode())
+
+    def verify(self) -> None:
+        """Check both signatures and what §10.1 asks without knowing the group.
+
+        Done once for a package. Raises UnsupportedError, InvalidKeyPackage, InvalidLeafNode or BadSignature.
+        """
+        if self.is_verified():
+            return
+        if self.version != MLS10:
+            raise UnsupportedError(f"protocol version {self.version} is not known here")
+        suite = self.suite
+        # §10: 'The field `leaf_node.leaf_node_source` [...] MUST be set to `key_package`.'
+        if not isinstance(self.leaf_node.leaf_node_source, KeyPackageSource):
+            raise InvalidKeyPackage("the leaf of a KeyPackage was made for something else")
+        # §10.1: "`leaf_node.encryption_key` is different from the value of the `init_key` field"
+        if self.leaf_node.encryption_key == self.init_key:
+            raise InvalidKeyPackage("the init key of a KeyPackage is also its encryption key")
+        # §10: extensions "MUST be included in the `leaf_node.capabilities` field"
+        for extension in self.extensions:
+            if not self.leaf_node.capabilities.has_extension(extension.extension_type):
+                raise InvalidKeyPackage(
+                    f"the KeyPackage does not list its extension {extension.extension_type:#06x}"
+                )
+        check_leaf(self.leaf_node, suite, ())
+        self.leaf_node.verify(suite)
+        signer = self.leaf_node.signature_key
+        suite.verify_with_label(signer, b"KeyPackageTBS", self.to_be_signed, self.signature)
+        self.mark_verified()
+
+
+@dataclass(slots=True)
+class KeyPackageBundle:
+    """A KeyPackage and the private keys behind it. It serves for joining once: then the init key is erased."""
+
+    key_package: KeyPackage
+    signature_key: SignaturePrivateKey = field(repr=False)
+    encryption_key: HPKEPrivateKey = field(repr=False)
+    _init_key: HPKEPrivateKey | None = field(repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        suite: CipherSuite,
+        credential: Credential,
+        signature_key: SignaturePrivateKey,
+        *,
+        now: float,
+        lifetime_s: float = 86400.0,
+        application_id: bytes | None = None,
+        capabilities: Capabilities | None = None,
+    ) -> "KeyPackageBundle":
+        """A fresh KeyPackage, valid from an hour before `now` (seconds since 1970) to `lifetime_s` after it."""
+        init_key, encryption_key = suite.hpke.kem.generate(), suite.hpke.kem.generate()
+        leaf = unsigned_leaf(
+            signature_key,
+            credential,
+            encryption_key.public_bytes,
+            KeyPackageSource(Lifetime(max(0, int(now) - CLOCK_SKEW_S), int(now + lifetime_s))),
+            application_id,
+            capabilities or own_capabilities(),
+        ).signed(suite, signature_key)
+        unsigned = KeyPackage(MLS10, suite.suite_id, init_key.public_bytes, leaf, (), b"")
+        signature = suite.sign_with_label(signature_key, b"KeyPackageTBS", unsigned.to_be_signed)
+        return cls(replace(unsigned, signature=signature), signature_key, encryption_key, init_key)
+
+    @classmethod
+    def of(
+        cls,
+        key_package: KeyPackage,
+        signature_key: SignaturePrivateKey,
+        encryption_key: HPKEPrivateKey,
+        init_key: HPKEPrivateKey,
+    ) -> "KeyPackageBundle":
+        """A bundle from parts made elsewhere. Raises InvalidKeyPackage if a key is not the package's."""
+        leaf = key_package.leaf_node
+        if (signature_key.public_bytes, encryption_key.public_bytes, init_key.public_bytes) != (
+            leaf.signature_key,
+            leaf.encryption_key,
+            key_package.init_key,
+        ):
+            raise InvalidKeyPackage("a private key does not belong to the KeyPackage")
+        return cls(key_package, signature_key, encryption_key, init_key)
+
+    @property
+    def init_key(self) -> HPKEPrivateKey:
+        """The key that opens a Welcome. Raises KeyPackageUsed once the bundle has served."""
+        if self._init_key is None:
+            raise KeyPackageUsed("this KeyPackage has served for joining; create a fresh one")
+        return self._init_key
+
+    def erase_init_key(self) -> None:
+        """Forget the init key, as joining does."""
+        self._init_key = None

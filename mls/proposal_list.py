@@ -1,0 +1,245 @@
+"""The proposals of one Commit together: whether they may stand, and what they do (RFC 9420 §12.2, §12.3)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mls.ciphersuite import CipherSuite
+from mls.errors import InvalidKeyPackage, InvalidLeafNode, InvalidProposals, ProtocolError, UnsupportedError
+from mls.extensions import Extension, check_known_bodies
+from mls.framing import MemberSender, Sender
+from mls.key_package import KeyPackage
+from mls.key_schedule import GroupContext
+from mls.leaf_node import LeafNode, UpdateSource, check_leaf, check_lifetime, check_supports_group
+from mls.proposals import (
+    PATH_OPTIONAL,
+    Add,
+    ExternalInit,
+    GroupContextExtensions,
+    PreSharedKey,
+    Proposal,
+    ReInit,
+    Remove,
+    Update,
+)
+from mls.psk import PreSharedKeyID, ResumptionPSKID, ResumptionPSKUsage
+from mls.ratchet_tree import RatchetTree
+
+P = TypeVar("P", Add, Update, Remove, PreSharedKey, ReInit, ExternalInit, GroupContextExtensions)
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedProposal:
+    """A proposal, who made it, and the reference it was sent under; None if the Commit contains it."""
+
+    proposal: Proposal
+    sender: Sender
+    reference: bytes | None
+
+
+class ProposalList:
+    """The proposals that a Commit covers, in its order."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Sequence[CommittedProposal]) -> None:
+        self.items = tuple(items)
+
+    def of(self, kind: type[P]) -> list[P]:
+        """Those of one type."""
+        return [item.proposal for item in self.items if isinstance(item.proposal, kind)]
+
+    def updates(self) -> Iterator[tuple[int, LeafNode]]:
+        """Leaves that update themselves, by index."""
+        for item in self.items:
+            if isinstance(item.proposal, Update) and isinstance(item.sender, MemberSender):
+                yield item.sender.leaf_index, item.proposal.leaf_node
+
+    @property
+    def removed(self) -> tuple[int, ...]:
+        """Indices of the leaves that are removed."""
+        return tuple(remove.removed for remove in self.of(Remove))
+
+    @property
+    def psks(self) -> tuple[PreSharedKeyID, ...]:
+        """Ids of the PSKs that are injected, in order."""
+        return tuple(proposal.psk for proposal in self.of(PreSharedKey))
+
+    def requires_path(self) -> bool:
+        """§12.4: whether nothing is proposed, or anything that requires a path."""
+        return not all(isinstance(item.proposal, PATH_OPTIONAL) for item in self.items) or not self.items
+
+
+# --- each by itself (§12.1) ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalRules:
+    """What proposals are judged by: the group they are for, and the time (seconds since 1970)."""
+
+    suite: CipherSuite
+    context: GroupContext
+    extensions: tuple[Extension, ...]
+    tree: RatchetTree
+    now: float
+    longest_lifetime_s: float
+
+    def check(self, proposal: Proposal, sender: Sender) -> None:
+        """Whether a proposal is valid by itself. Raises ProtocolError."""
+        match proposal:
+            case Add():
+                self._check_add(proposal.key_package)
+            case Update():
+                self._check_update(proposal.leaf_node, sender)
+            case Remove():
+                # §12.1.3: "invalid if the `removed` field does not identify a non-blank leaf node"
+                if self.tree.leaf(proposal.removed) is None:
+                    raise InvalidProposals(f"there is no member at leaf {proposal.removed} to be removed")
+            case PreSharedKey():
+                self._check_psk(proposal.psk)
+            case GroupContextExtensions():
+                check_known_bodies(proposal.extensions)
+            case ReInit() | ExternalInit():
+                raise UnsupportedError(f"{type(proposal).__name__} proposals are not processed here")
+
+    def _check_add(self, key_package: KeyPackage) -> None:
+        """§12.1.1, §10.1."""
+        key_package.verify()
+        if key_package.cipher_suite != self.context.cipher_suite:
+            raise InvalidKeyPackage(
+                f"the KeyPackage is for cipher suite {key_package.cipher_suite}, "
+                f"and the group uses {self.context.cipher_suite}"
+            )
+        check_supports_group(key_package.leaf_node.capabilities, self.extensions)
+        check_lifetime(key_package.leaf_node, self.now, self.longest_lifetime_s)
+
+    def _check_update(self, leaf: LeafNode, sender: Sender) -> None:
+        """§12.1.2, §7.3."""
+        before = self.tree.leaf(sender.leaf_index) if isinstance(sender, MemberSender) else None
+        if before is None or not isinstance(sender, MemberSender):
+            raise InvalidProposals("an Update comes from somebody who is no member")
+        if not isinstance(leaf.leaf_node_source, UpdateSource):
+            raise InvalidLeafNode("the leaf of an Update was made for something else")
+        if leaf.encryption_key == before.encryption_key:
+            raise InvalidLeafNode("an Update keeps the encryption key that it should replace")
+        check_leaf(leaf, self.suite, self.extensions)
+        leaf.verify(self.suite, self.context.group_id, sender.leaf_index)
+
+    def _check_psk(self, psk_id: PreSharedKeyID) -> None:
+        """§12.1.4."""
+        if len(psk_id.psk_nonce) != self.suite.hash_size:
+            raise InvalidProposals(
+                f"a PSK nonce has {len(psk_id.psk_nonce)} bytes, not {self.suite.hash_size}"
+            )
+        if isinstance(psk_id, ResumptionPSKID) and psk_id.usage != ResumptionPSKUsage.APPLICATION:
+            raise InvalidProposals(f"a resumption PSK for {psk_id.usage.name} cannot be used in this group")
+
+
+# --- all together (§12.2) -----------------------------------------------------------------------------------
+
+
+def check_list(proposals: ProposalList, committer: int) -> None:
+    """§12.2: whether proposals that are valid by themselves may stand in one regular Commit.
+
+    Raises InvalidProposals. What remains to be asked is asked of the tree that they lead to.
+    """
+    updated = [index for index, _ in proposals.updates()]
+    removed = list(proposals.removed)
+    psks = proposals.psks
+    for is_broken, rule in (
+        (committer in updated, "an Update by the committer itself"),
+        (committer in removed, "a Remove of the committer itself"),
+        (len({*updated, *removed}) != len(updated) + len(removed), "two Updates or Removes of one leaf"),
+        (len(set(psks)) != len(psks), "one PreSharedKeyID twice"),
+        (len(proposals.of(GroupContextExtensions)) > 1, "two GroupContextExtensions"),
+        (bool(proposals.of(ReInit)) and len(proposals.items) > 1, "a ReInit beside other proposals"),
+        (bool(proposals.of(ExternalInit)), "an ExternalInit, and is by a member"),
+    ):
+        if is_broken:
+            raise InvalidProposals(f"the Commit has {rule}")
+
+
+# --- applying them (§12.3) ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A group as the proposals make it, before the committer's path."""
+
+    tree: RatchetTree
+    extensions: tuple[Extension, ...]
+    added: tuple[tuple[int, KeyPackage], ...]
+
+    @property
+    def added_leaves(self) -> tuple[int, ...]:
+        """Indices of the new leaves."""
+        return tuple(index for index, _ in self.added)
+
+
+def apply_proposals(
+    suite: CipherSuite,
+    proposals: ProposalList,
+    context: GroupContext,
+    tree: RatchetTree,
+    committer: int,
+    now: float,
+    longest_lifetime_s: float,
+) -> Applied:
+    """Check the list of a regular Commit, and apply it to a copy of the tree, in the order of §12.3.
+
+    Raises ProtocolError, by what is wrong.
+    """
+    check_list(proposals, committer)
+    # §12.3: "The new `extensions` MUST be used when evaluating other proposals in this list."
+    changes = proposals.of(GroupContextExtensions)
+    extensions = changes[0].extensions if changes else context.extensions
+    rules = ProposalRules(suite, context, extensions, tree, now, longest_lifetime_s)
+    for item in proposals.items:
+        rules.check(item.proposal, item.sender)
+    applied = _apply(proposals, tree.copy(), extensions)
+    # §12.2: invalid if "After processing the Commit the ratchet tree is invalid"
+    for index in (*(index for index, _ in proposals.updates()), *applied.added_leaves):
+        applied.tree.check_member(index)
+    if changes:
+        # §12.1.7: invalid if "some members of the group do not support some of the required capabilities"
+        for capabilities in applied.tree.capabilities():
+            check_supports_group(capabilities, extensions)
+    return applied
+
+
+def _apply(proposals: ProposalList, tree: RatchetTree, extensions: tuple[Extension, ...]) -> Applied:
+    for index, leaf in proposals.updates():
+        tree.update(index, leaf)
+    for index in proposals.removed:
+        tree.remove(index)
+    added = [(tree.add(add.key_package.leaf_node), add.key_package) for add in proposals.of(Add)]
+    return Applied(tree, extensions, tuple(added))
+
+
+# --- choosing among those that were received (§12.4) --------------------------------------------------------
+
+
+def select_proposals(
+    received: Sequence[CommittedProposal],
+    own: Sequence[CommittedProposal],
+    verify: Callable[[ProposalList], object],
+) -> ProposalList:
+    """Of the proposals received, all that can stand beside the committer's own; `verify` raises for a bad list.
+
+    §12.4: the committer "SHOULD include all proposals that it has received [...] as long as this results in a valid
+    proposal list". §12.2: of several for one leaf it "SHOULD prefer any Remove received, or the most recent Update",
+    and any other proposal over a ReInit.
+    """
+    chosen: list[CommittedProposal] = []
+    for item in sorted(reversed(received), key=_preference):  # noqa: C414  (of equals, the most recent first)
+        try:
+            verify(ProposalList([*chosen, item, *own]))
+        except ProtocolError:
+            continue
+        chosen.append(item)
+    wanted = {item.reference for item in chosen}
+    return ProposalList([*(item for item in received if item.reference in wanted), *own])
+
+
+def _preference(item: CommittedProposal) -> int:
+    return 0 if isinstance(item.proposal, Remove) else 2 if isinstance(item.proposal, ReInit) else 1
