@@ -1,16 +1,16 @@
 """The presentation language: how structures become bytes and back (RFC 9420 §2.1).
 
-A *kind* reads a value from bytes at an offset, and writes it. Kinds compose: `vector(UINT16)`, `optional(OPAQUE)`.
-A struct is declared once, as annotated fields; `@struct` makes it a frozen dataclass and derives its reader and
-writer, one straight line of calls each:
+A *kind* reads a value from bytes at an offset, and writes it. Kinds compose: `vector(UINT16)`,
+`optional(OPAQUE)`. A struct is declared once, as annotated fields; `@struct` makes it a frozen dataclass
+and derives its reader and writer, one straight line of calls each:
 
     @struct
     class Lifetime(Struct):
         not_before: Uint64
         not_after: Uint64
 
-Decoding is strict, so each value has one encoding only. That is what allows a `Kept` struct to keep the bytes it
-came from, and to be signed, hashed and sent on without being encoded again.
+Decoding is strict, so each value has one encoding only. That is what allows a `Kept` struct to keep the
+bytes it came from, and to be signed, hashed and sent on without being encoded again.
 """
 
 from collections.abc import Callable, Mapping
@@ -74,7 +74,7 @@ def uint(size: int) -> Codec[int]:
 
 
 def _read_length(data: bytes, at: int) -> tuple[int, int]:
-    """§2.1.2: a length of 1, 2 or 4 bytes, told by its two top bits; offsets of the content's start and end."""
+    """§2.1.2: a length of 1, 2 or 4 bytes, as its two top bits say; where the content starts and ends."""
     try:
         first = data[at]
         if first < 0x40:
@@ -255,7 +255,7 @@ class Signed(Kept):
         return self.encode()[: -len(encode_opaque(self.signature))]
 
     def is_verified(self) -> bool:
-        """Whether `mark_verified` was called: a struct does not change, so one good verification is enough."""
+        """Whether `mark_verified` was called: a struct does not change, so verifying once is enough."""
         return getattr(self, "_verified", False)
 
     def mark_verified(self) -> None:
@@ -302,7 +302,7 @@ def _kind_of(annotation: Any) -> Kind[Any]:
 
 
 def _reader(cls: type[S], kinds: Mapping[str, Kind[Any]]) -> Callable[[bytes, int], tuple[S, int]]:
-    """A function of one line per field: reflection at each read would cost a tree of a thousand leaves 12 ms."""
+    """A function of one line per field: reflection at each read would cost a thousand leaves 12 ms."""
     lines = [f"    {name}, at = read_{name}(data, at)" for name in kinds]
     made = f"cls({', '.join(kinds)})"
     if issubclass(cls, Kept):

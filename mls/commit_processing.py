@@ -28,7 +28,7 @@ class ProcessedCommit:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What a member knows beside its epoch: proposals by reference, keys of its own Updates, PSKs, the time."""
+    """What a member knows beside its epoch: proposals, keys of its own Updates, PSKs, the time."""
 
     proposals: Mapping[bytes, CommittedProposal]
     update_keys: Mapping[bytes, HPKEPrivateKey]
@@ -54,7 +54,8 @@ def process_commit(
     )
     # "Verify that all PreSharedKey proposals in the `proposals` vector are available."
     psks = [(psk, find_psk(psk, known.external_psks, known.resumption_psks)) for psk in proposals.psks]
-    # "Verify that the `path` value is populated if the `proposals` vector contains any Update or Remove proposals"
+    # "Verify that the `path` value is populated if the `proposals` vector contains any Update or Remove
+    # proposals"
     if commit.path is None and proposals.requires_path():
         raise InvalidCommit("the Commit has no path, and must have one")
     received = None if commit.path is None else _merge(epoch, applied, committer, commit.path)

@@ -107,7 +107,8 @@ class EpochMessages:
         Raises ProtocolError.
         """
         sender_data = message.open_sender_data(self.suite, self.sender_data_secret)
-        # §6.3.2: "MUST verify that the leaf index indicated in the `leaf_index` field identifies a non-blank node"
+        # §6.3.2: "MUST verify that the leaf index indicated in the `leaf_index` field identifies a
+        # non-blank node"
         leaf = self.sender(sender_data.leaf_index)
         label = APPLICATION if message.content_type == ContentType.APPLICATION else HANDSHAKE
         found = self.secret_tree.receiving(sender_data.leaf_index, label).find(sender_data.generation)

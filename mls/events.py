@@ -56,9 +56,9 @@ class ProposalReceived:
 class CommitReceived:
     """A Commit that ended `epoch`: its whole effect, and the group as it is afterwards.
 
-    `group` is None if the Commit removed this member. `updated` holds members whose leaf was replaced, the committer
-    among them if the Commit has a path: as they were, and as they are. `psk_ids` names the PSKs it injects in order:
-    an external one by its id, a resumption one by its structure.
+    `group` is None if the Commit removed this member. `updated` holds members whose leaf was replaced, the
+    committer among them if the Commit has a path: as they were, and as they are. `psk_ids` names the PSKs
+    it injects in order: an external one by its id, a resumption one by its structure.
     """
 
     sender: int

@@ -147,7 +147,7 @@ def _read_auth(content: Content, data: bytes, at: int) -> tuple[FramedContentAut
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedContent:
-    """A message with what authenticates it: what proposals are referred to by, and the transcript hashes (§6)."""
+    """A message with what authenticates it: what references and transcripts hash (§6)."""
 
     wire_format: WireFormat
     content: FramedContent
@@ -233,8 +233,8 @@ class PublicMessage(Struct):
     def authenticated_content(self) -> AuthenticatedContent:
         """What the message carries, not yet verified.
 
-        Raises InvalidMessage for application data: "Applications MUST use PrivateMessage to encrypt application
-        messages" (§6).
+        Raises InvalidMessage for application data: "Applications MUST use PrivateMessage to encrypt
+        application messages" (§6).
         """
         if isinstance(self.content.content, ApplicationData):
             raise InvalidMessage("application data came in a PublicMessage")

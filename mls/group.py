@@ -1,8 +1,8 @@
 """A group as one of its members holds it (RFC 9420 §3, §11, §14).
 
-An epoch is a value: `commit` and `process` make the group of the next epoch beside this one, and whoever calls them
-decides which to keep. Of this group nothing changes but what may never be done twice: message keys are used up, and
-proposals that were received stay until the epoch ends.
+An epoch is a value: `commit` and `process` make the group of the next epoch beside this one, and whoever
+calls them decides which to keep. Of this group nothing changes but what may never be done twice: message
+keys are used up, and proposals that were received stay until the epoch ends.
 """
 
 import os
@@ -108,7 +108,7 @@ class PastEpoch:
 
 @dataclass(slots=True, repr=False)
 class Group:
-    """A group in one epoch. Make it with `create` or `join`; `commit` and `process` give that of the next epoch."""
+    """A group in one epoch, from `create` or `join`; `commit` and `process` give that of the next epoch."""
 
     _epoch: Epoch
     _own: OwnLeaf
@@ -172,9 +172,9 @@ class Group:
     ) -> "Group":
         """The group that a Welcome leads into (§12.4.3.1); the bundle's init key is erased then.
 
-        `psks` holds external PSKs by id, `ratchet_tree` the tree if the Welcome does not contain it. `check` is asked
-        with the group before anything changes, and raises to refuse; its exception passes through. Raises
-        ProtocolError, or KeyPackageUsed.
+        `psks` holds external PSKs by id, `ratchet_tree` the tree if the Welcome does not contain it.
+        `check` is asked with the group before anything changes, and raises to refuse; its exception passes
+        through. Raises ProtocolError, or KeyPackageUsed.
         """
         body = decode_message(welcome)
         if not isinstance(body, Welcome):
@@ -288,10 +288,10 @@ class Group:
         return export_secret(self.cipher_suite, self._epoch.secrets.exporter_secret, label, context, length)
 
     def encrypt(self, data: bytes, authenticated_data: bytes = b"", *, padding: int = 0) -> bytes:
-        """An application message to the group, with `padding` zero bytes in it (§15).
+        """An application message to the group, with `padding` zero bytes in it (§15.1).
 
-        Raises ProposalsPending: who has seen a proposal "MUST send a Commit message before sending application data"
-        (§12.4).
+        Raises ProposalsPending: who has seen a proposal "MUST send a Commit message before sending
+        application data" (§12.4).
         """
         if self._held:
             raise ProposalsPending(
@@ -368,9 +368,10 @@ class Group:
     ) -> PendingCommit:
         """End the epoch: a Commit, the Welcome for who is added, and the group that follows.
 
-        `psk` holds (id, secret) pairs to inject. With `by_reference` the proposals that are held are covered too, as
-        far as they can stand together and their PSKs are in `psks`. A Commit that removes, updates or is empty has a
-        path; any other only if `force_path`. This group stays as it is, but for one handshake key that is used up.
+        `psk` holds (id, secret) pairs to inject. With `by_reference` the proposals that are held are
+        covered too, as far as they can stand together and their PSKs are in `psks`. A Commit that removes,
+        updates or is empty has a path; any other only if `force_path`. This group stays as it is, but for
+        one handshake key that is used up.
 
         Raises MisuseError, or ProtocolError if a KeyPackage cannot be added.
         """
@@ -466,9 +467,9 @@ class Group:
     ) -> Event:
         """What a message from another member says and does.
 
-        A Commit gives the group of the next epoch, and this one stays as it is; a proposal is held here until the
-        epoch ends. `check` is asked with a proposal or Commit before it is accepted, and raises to refuse; its
-        exception passes through. `psks` holds external PSKs by id.
+        A Commit gives the group of the next epoch, and this one stays as it is; a proposal is held here
+        until the epoch ends. `check` is asked with a proposal or Commit before it is accepted, and raises
+        to refuse; its exception passes through. `psks` holds external PSKs by id.
 
         Raises ProtocolError, and then nothing has changed: OwnMessage for what this member sent.
         """
@@ -497,7 +498,7 @@ class Group:
             raise WrongGroup(f"the message is for group {group_id.hex()}, and this is {self.group_id.hex()}")
 
     def _check_epoch(self, epoch: int) -> None:
-        """§12.1, §12.4.2: that a handshake message's epoch "is equal to the `epoch` field of the current GroupContext"."""
+        """§12.1, §12.4.2: that the epoch "is equal to the `epoch` field of the current GroupContext"."""
         if epoch > self.epoch:
             raise FutureEpoch(f"the message is of epoch {epoch}, and this group is in epoch {self.epoch}")
         if epoch < self.epoch:

@@ -1,7 +1,7 @@
 """Hybrid public key encryption, base mode (RFC 9180), as far as MLS needs it.
 
-`cryptography` has sealing and opening, but neither DeriveKeyPair nor export: the layer here is thin, over the same
-primitives, and one for all key encapsulation mechanisms.
+`cryptography` has sealing and opening, but neither DeriveKeyPair nor export: the layer here is thin, over
+the same primitives, and one for all key encapsulation mechanisms.
 """
 
 import hmac
@@ -91,7 +91,7 @@ CHACHA20_POLY1305 = AEAD(3, ChaCha20Poly1305, 32)
 
 @dataclass(frozen=True, slots=True)
 class HPKEPrivateKey:
-    """A private key, kept as the key object (importing one costs a scalar multiplication), and its public key."""
+    """A private key, kept as the key object (importing costs a multiplication), and its public key."""
 
     key: Any = field(repr=False, compare=False)
     public_bytes: bytes

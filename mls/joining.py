@@ -57,7 +57,7 @@ def join_by_welcome(
 
 
 def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle) -> GroupSecrets:
-    # "If no such field exists, or if the cipher suite [...] does not match the one in the Welcome message, return an error."
+    # "if the cipher suite indicated in the KeyPackage does not match the one in the Welcome message"
     if welcome.cipher_suite != suite.suite_id:
         raise InvalidWelcome(f"the Welcome is for cipher suite {welcome.cipher_suite}, not {suite.suite_id}")
     reference = bundle.key_package.reference
@@ -120,8 +120,8 @@ def _verify_signature(suite: CipherSuite, info: GroupInfo, tree: RatchetTree) ->
 def _verify_tree(suite: CipherSuite, info: GroupInfo, tree: RatchetTree) -> None:
     """Parent hashes, unmerged leaves, uniqueness of keys, and each leaf.
 
-    Lifetimes are not checked: §7.3 does not ask it of who joins, "because the LeafNode might have expired" since it was
-    added, and a meeting that outlasts its KeyPackages should not shut out newcomers.
+    Lifetimes are not checked: §7.3 does not ask it of who joins, "because the LeafNode might have expired"
+    since it was added, and a meeting that outlasts its KeyPackages should not shut out newcomers.
     """
     tree.check_integrity()
     context = info.group_context

@@ -37,7 +37,7 @@ class KeyPackage(Signed):
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """The KeyPackage in these bytes, verified as far as that goes without a group. Raises ProtocolError."""
+        """The KeyPackage in these bytes, verified as far as is possible without a group. Raises ProtocolError."""
         key_package, end = cls.read(bytes(data), 0)
         check_end(data, end)
         key_package.verify()
@@ -84,7 +84,7 @@ class KeyPackage(Signed):
 
 @dataclass(slots=True)
 class KeyPackageBundle:
-    """A KeyPackage and the private keys behind it. It serves for joining once: then the init key is erased."""
+    """A KeyPackage and its private keys. It serves for joining once: then the init key is erased."""
 
     key_package: KeyPackage
     signature_key: SignaturePrivateKey = field(repr=False)
@@ -103,7 +103,7 @@ class KeyPackageBundle:
         application_id: bytes | None = None,
         capabilities: Capabilities | None = None,
     ) -> "KeyPackageBundle":
-        """A fresh KeyPackage, valid from an hour before `now` (seconds since 1970) to `lifetime_s` after it."""
+        """A fresh KeyPackage, valid from an hour before `now` (seconds since 1970) until `lifetime_s` after."""
         init_key, encryption_key = suite.hpke.kem.generate(), suite.hpke.kem.generate()
         leaf = unsigned_leaf(
             signature_key,

@@ -31,7 +31,7 @@ class GroupContext(Kept):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class EpochSecrets:
-    """The secrets that a member keeps through an epoch (§8, Table 4); the encryption secret lives in the secret tree."""
+    """What a member keeps through an epoch (§8); the encryption secret lives in the secret tree."""
 
     sender_data_secret: bytes
     exporter_secret: bytes
@@ -60,7 +60,7 @@ class EpochSecrets:
 
 @dataclass(frozen=True, slots=True)
 class KeySchedule:
-    """One step of the schedule: what the committer and joiners see of it, to be dropped once the epoch stands."""
+    """One step of the schedule, of which all but `secrets` is dropped once the epoch stands."""
 
     joiner_secret: bytes = field(repr=False)
     welcome_secret: bytes = field(repr=False)

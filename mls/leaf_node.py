@@ -184,8 +184,8 @@ def unsigned_leaf(
 def check_leaf(leaf: LeafNode, suite: CipherSuite, group_extensions: tuple[Extension, ...]) -> None:
     """What §7.3 asks of a leaf by itself and under the group's parameters.
 
-    Its signature, its lifetime and its place among the other members are checked by those who know them. Raises
-    InvalidLeafNode, InvalidCredential or DecodeError.
+    Its signature, its lifetime and its place among the other members are checked by those who know them.
+    Raises InvalidLeafNode, InvalidCredential or DecodeError.
     """
     capabilities = leaf.capabilities
     if MLS10 not in capabilities.versions or suite.suite_id not in capabilities.cipher_suites:

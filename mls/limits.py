@@ -1,4 +1,4 @@
-"""What a member keeps and tolerates (RFC 9420 §7.2, §9.2, §15.3): each is a bound on what peers can make it do."""
+"""What a member keeps and tolerates: bounds on what peers can make it do (RFC 9420 §7.2, §9.2, §15.3)."""
 
 from dataclasses import dataclass
 

@@ -37,7 +37,7 @@ class MLSMessage(Struct):
 
 
 def decode_message(data: bytes) -> Body:
-    """What an MLSMessage carries, in its structure only. Raises DecodeError, UnsupportedError or InvalidMessage."""
+    """What an MLSMessage carries, not judged. Raises DecodeError, UnsupportedError or InvalidMessage."""
     if data[:2] != b"\0\1":
         raise UnsupportedError(f"the message is of protocol version {data[:2].hex()}, not of MLS 1.0")
     body = decode(MLSMessage, data).body

@@ -224,11 +224,11 @@ def select_proposals(
     own: Sequence[CommittedProposal],
     verify: Callable[[ProposalList], object],
 ) -> ProposalList:
-    """Of the proposals received, all that can stand beside the committer's own; `verify` raises for a bad list.
+    """Of those received, all that can stand beside the committer's own; `verify` raises for a bad list.
 
-    §12.4: the committer "SHOULD include all proposals that it has received [...] as long as this results in a valid
-    proposal list". §12.2: of several for one leaf it "SHOULD prefer any Remove received, or the most recent Update",
-    and any other proposal over a ReInit.
+    §12.4: the committer "SHOULD include all proposals that it has received [...] as long as this results in
+    a valid proposal list". §12.2: of several for one leaf it "SHOULD prefer any Remove received, or the
+    most recent Update", and any other proposal over a ReInit.
     """
     chosen: list[CommittedProposal] = []
     for item in sorted(reversed(received), key=_preference):  # noqa: C414  (of equals, the most recent first)

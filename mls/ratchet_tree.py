@@ -1,8 +1,9 @@
-"""The ratchet tree: who is in the group, and the public keys that reach them (RFC 9420 §4, §7.1, §7.7 to §7.9).
+"""The ratchet tree: who is in the group, and the keys that reach them (RFC 9420 §4, §7.1, §7.7 to §7.9).
 
-A tree is one flat list of nodes, as in App. C, leaf `i` at `2 * i`, `None` where it is blank. Nodes are immutable and
-shared by the trees of all epochs. Beside it runs a list of tree hashes, `None` where one must be computed anew:
-a change clears only the hashes on the way up. An epoch's tree is never changed; `copy` it first.
+A tree is one flat list of nodes, as in App. C, leaf `i` at `2 * i`, `None` where it is blank. Nodes are
+immutable and shared by the trees of all epochs. Beside it runs a list of tree hashes, `None` where one must
+be computed anew: a change clears only the hashes on the way up. An epoch's tree is never changed; `copy` it
+first.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -171,7 +172,7 @@ class RatchetTree:
         return not any(self._nodes[2 * first : 2 * last + 1])
 
     def filtered_direct_path(self, index: int) -> list[tuple[int, int]]:
-        """Pairs of a node above the leaf and its child on the copath, where that child reaches anybody (§4.1.2)."""
+        """Nodes above the leaf, each with its child on the copath, if that reaches anybody (§4.1.2)."""
         node, path = 2 * index, []
         for above in self.direct_path(index):
             beside = tree_math.sibling(node)
@@ -314,7 +315,8 @@ class RatchetTree:
             raise InvalidLeafNode(f"leaf {index} has the same signature key as another leaf")
         if self._encryption_keys[leaf.encryption_key] > 1:
             raise InvalidLeafNode(f"leaf {index} has the same encryption key as another node")
-        # §7.3: "Verify that the credential type is supported by all members of the group", and the other way round
+        # §7.3: "Verify that the credential type is supported by all members of the group", and the other
+        # way round
         for credential_type in self._credential_types:
             if credential_type not in leaf.capabilities.credentials:
                 raise InvalidTree(
@@ -351,7 +353,8 @@ class RatchetTree:
             # §12.4.3.1: "the entry represents a non-blank leaf node that is a descendant of the parent node"
             if not tree_math.is_below(index, position) or self.leaf(index) is None:
                 raise InvalidTree(f"the unmerged leaf {index} of node {position} is no member below it")
-            # §12.4.3.1: "every non-blank intermediate node between the leaf node and the parent node also has an entry"
+            # §12.4.3.1: "every non-blank intermediate node between the leaf node and the parent node also
+            # has an entry"
             at = tree_math.parent(2 * index)
             while at != position:
                 between = self._nodes[at]
@@ -375,8 +378,9 @@ class RatchetTree:
 
     def _has_link(self, node: ParentNode, child: int, sibling: int) -> bool:
         """Whether a node under `child` has a valid parent hash with respect to `node` (§7.9.2)."""
-        # "D is in the resolution of C, and the intersection of P's `unmerged_leaves` with the subtree under C is equal
-        # to the resolution of C with D removed": so D is the one node in it that is not unmerged under P.
+        # "D is in the resolution of C, and the intersection of P's `unmerged_leaves` with the subtree under
+        # C is equal to the resolution of C with D removed": so D is the one node in it that is not unmerged
+        # under P.
         unmerged = {2 * leaf for leaf in node.unmerged_leaves if tree_math.is_below(leaf, child)}
         resolution = self.resolution(child)
         linked = [at for at in resolution if at not in unmerged]

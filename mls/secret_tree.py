@@ -1,8 +1,8 @@
 """The secret tree: a key for each message of each sender, erased once used (RFC 9420 §9).
 
 Secrets are derived when a sender is first heard, and only the frontier is kept: a node's secret goes when its
-children's are known. Receiving looks a key up, and `consume`s it when the message has been accepted, so that a
-message that fails changes nothing.
+children's are known. Receiving looks a key up, and `consume`s it when the message has been accepted, so
+that a message that fails changes nothing.
 """
 
 from collections import deque
@@ -61,7 +61,7 @@ class SendingRatchet:
         self._ratchet = ratchet
 
     def next(self) -> MessageKey:
-        """A key that was never used: "Each key/nonce pair MUST NOT be used to encrypt more than one message" (§9.1).
+        """A key that was never used: "MUST NOT be used to encrypt more than one message" (§9.1).
 
         Raises MisuseError when the generations of the epoch are used up.
         """

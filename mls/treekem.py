@@ -20,7 +20,7 @@ MakeLeaf = Callable[
 
 @dataclass(frozen=True, slots=True)
 class PathSecrets:
-    """What follows from one path secret: secrets and keys of the nodes above, and the commit secret (§7.4)."""
+    """What follows from one path secret: those of the nodes above, their keys, the commit secret (§7.4)."""
 
     secrets: Mapping[int, bytes] = field(repr=False)
     keys: PathKeys = field(repr=False)
@@ -28,7 +28,7 @@ class PathSecrets:
 
 
 def derive_path(suite: CipherSuite, path_secret: bytes, nodes: Collection[int]) -> PathSecrets:
-    """Path secrets and node keys for `nodes`, lowest first; the secret after the last is the commit secret."""
+    """Path secrets and keys for `nodes`, lowest first; the secret after the last is the commit secret."""
     secrets, keys = {}, {}
     for node in nodes:
         secrets[node] = path_secret
@@ -90,8 +90,8 @@ def _set_parents(
 ) -> bytes:
     """Blank the direct path, fill the filtered one, and give the parent hash for the leaf.
 
-    §7.5: parent hashes "are computed from root to leaf, so that each hash incorporates all the non-blank nodes above
-    it. The root node always has a zero-length hash for its parent hash."
+    §7.5: parent hashes "are computed from root to leaf, so that each hash incorporates all the non-blank
+    nodes above it. The root node always has a zero-length hash for its parent hash."
     """
     tree.blank_direct_path(leaf_index)
     parent_hash = b""
@@ -103,7 +103,7 @@ def _set_parents(
 
 
 def _recipients(tree: RatchetTree, beside: int, added: Collection[int]) -> list[int]:
-    """§7.6: the resolution of the copath node "MUST exclude all new leaf nodes added as part of the current Commit"."""
+    """§7.6: the resolution "MUST exclude all new leaf nodes added as part of the current Commit"."""
     new_leaves = {2 * leaf for leaf in added}
     return [node for node in tree.resolution(beside) if node not in new_leaves]
 
@@ -128,7 +128,8 @@ def merge_path(tree: RatchetTree, sender: int, update_path: UpdatePath) -> Recei
     _check_keys_are_new(tree, update_path)
     public_keys = [node.encryption_key for node in update_path.nodes]
     parent_hash = _set_parents(tree, sender, filtered, public_keys)
-    # §7.9.2: "clients MUST recompute the expected value of `parent_hash` for the committer's new leaf and verify"
+    # §7.9.2: "clients MUST recompute the expected value of `parent_hash` for the committer's new leaf and
+    # verify"
     if update_path.leaf_node.parent_hash != parent_hash:
         raise InvalidCommit("the parent hash in the committer's new leaf is not that of its path")
     tree.set_leaf(sender, update_path.leaf_node)
@@ -164,7 +165,8 @@ def decrypt_path(
     ciphertext, key = _find_ciphertext(tree, received, at, own_keys, added)
     path_secret = suite.decrypt_with_label(key, b"UpdatePathNode", context, ciphertext)
     path = derive_path(suite, path_secret, [node for node, _ in received.filtered[at:]])
-    # §7.5: "Verify that the derived public keys are the same as the corresponding public keys sent in the UpdatePath"
+    # §7.5: "Verify that the derived public keys are the same as the corresponding public keys sent in the
+    # UpdatePath"
     check_derived_keys(tree, path)
     return path
 
