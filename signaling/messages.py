@@ -25,6 +25,8 @@ MAX_INTEGER = 2**53 - 1  # what a JavaScript number holds exactly
 MAX_DEPTH = 3  # an object in a list in the message
 MAX_TOKENS = 16384  # strings and brackets in one text; bounds what the parser allocates
 
+MAX_IDS = 2048  # participants in one list
+MAX_JOINS = 128  # knocks in one `work`; more of them take several
 MAX_BLANKS = 1024  # what a text may have beyond the longest compact encoding of its type
 
 KIB, MIB = 1024, 1024 * 1024
@@ -327,7 +329,7 @@ def decode_base64url(text: str) -> bytes:
 
 Counter = Annotated[int, Integer()]
 Id = Annotated[str, Identifier()]
-Ids = Annotated[tuple[Id, ...], AtMost(2048)]
+Ids = Annotated[tuple[Id, ...], AtMost(MAX_IDS)]
 ResumeToken = Annotated[bytes, Octets(32, 32)]
 GroupId = Annotated[bytes, Octets(16, 32)]
 SealedKnock = Annotated[bytes, Octets(1, 16 * KIB)]
@@ -535,7 +537,7 @@ class Joined:
     next_epoch: Counter | None
     term: Counter
     leader: Id | None
-    participants: Annotated[tuple[Present, ...], AtMost(2048)]
+    participants: Annotated[tuple[Present, ...], AtMost(MAX_IDS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -548,7 +550,7 @@ class Resumed:
     next_epoch: Counter | None
     term: Counter
     leader: Id | None
-    participants: Annotated[tuple[Present, ...], AtMost(2048)]
+    participants: Annotated[tuple[Present, ...], AtMost(MAX_IDS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -588,7 +590,7 @@ class Work:
     """To the leader: what is to be committed; all that is pending at a new term, then what is new."""
 
     term: Counter
-    joins: Annotated[tuple[JoinRequest, ...], AtMost(128)]
+    joins: Annotated[tuple[JoinRequest, ...], AtMost(MAX_JOINS)]
     leaves: Ids
 
 

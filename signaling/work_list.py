@@ -1,0 +1,113 @@
+"""DESIGN §5: what the leader is to commit. Leaves at once, joins gathered for a moment."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to commit: the Add of who knocked, or, without a knock, the Remove of who left."""
+
+    participant_id: str
+    knock: bytes | None = field(repr=False)
+    at: float
+    """When it was noted; once it is handed over, when that was."""
+    survived: int = 0
+    """Terms that ended without it being committed."""
+
+
+class WorkList:
+    """The pending work: `fresh` is not known to the leader yet, `handed` is. Both oldest first."""
+
+    def __init__(self, gather_s: float, takeover_s: float, knock_terms: int) -> None:
+        self._gather_s = gather_s
+        self._takeover_s = takeover_s
+        self._knock_terms = knock_terms
+        self._fresh: dict[str, Item] = {}
+        self._handed: dict[str, Item] = {}
+        self._offered: set[str] = set()
+
+    def __iter__(self) -> Iterator[Item]:
+        yield from self._handed.values()
+        yield from self._fresh.values()
+
+    def __bool__(self) -> bool:
+        return bool(self._fresh or self._handed)
+
+    def get(self, participant_id: str) -> Item | None:
+        return self._handed.get(participant_id) or self._fresh.get(participant_id)
+
+    def note(self, participant_id: str, knock: bytes | None, now: float) -> None:
+        """Something to commit; it replaces what was noted of this participant before."""
+        before = self.get(participant_id)
+        self.withdraw(participant_id)
+        is_same_kind = before is not None and (before.knock is None) == (knock is None)
+        survived = before.survived if before is not None and is_same_kind else 0
+        self._fresh[participant_id] = Item(participant_id, knock, now, survived)
+
+    def withdraw(self, participant_id: str) -> None:
+        """Needed no more. If the leader knows of it, a commit under way may do it all the same."""
+        self._handed.pop(participant_id, None)
+        self._fresh.pop(participant_id, None)
+
+    def clear(self) -> None:
+        """There is no group any more."""
+        self._fresh.clear()
+        self._handed.clear()
+        self._offered.clear()
+
+    def settle(self, participant_id: str) -> None:
+        """It is done, or will not be."""
+        self.withdraw(participant_id)
+        self._offered.discard(participant_id)
+
+    def was_offered(self, participant_id: str) -> bool:
+        """Whether the leader of this term may add this participant: it was handed a knock of it."""
+        return participant_id in self._offered
+
+    def hand_over(self, now: float, *, at_once: bool = False) -> list[Item]:
+        """What the leader is to be told now; empty if there is nothing, or joins are still being gathered."""
+        if not (at_once or self._is_due(now)):
+            return []
+        items = [replace(item, at=now) for item in self._fresh.values()]
+        self._fresh.clear()
+        self._handed.update((item.participant_id, item) for item in items)
+        self._offered.update(item.participant_id for item in items if item.knock is not None)
+        return items
+
+    def begin_term(self) -> list[Item]:
+        """All is to be handed over anew. Returns the knocks that outlived their terms and are given up."""
+        survivors = [replace(item, survived=item.survived + 1) for item in self._handed.values()]
+        given_up = [
+            item for item in survivors if item.knock is not None and item.survived >= self._knock_terms
+        ]
+        kept = {item.participant_id: item for item in survivors if item not in given_up}
+        self._fresh = {**kept, **self._fresh}
+        self._handed.clear()
+        self._offered.clear()
+        return given_up
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the leader has left something undone for too long."""
+        at = self._takeover_at
+        return at is not None and now >= at
+
+    def next_timer(self) -> float | None:
+        times = [self._takeover_at]
+        if self._fresh:
+            times.append(self._gathered_at)
+        return min((time for time in times if time is not None), default=None)
+
+    @property
+    def _takeover_at(self) -> float | None:
+        oldest = next(iter(self._handed.values()), None)
+        return None if oldest is None else oldest.at + self._takeover_s
+
+    @property
+    def _gathered_at(self) -> float:
+        return next(iter(self._fresh.values())).at + self._gather_s
+
+    def _is_due(self, now: float) -> bool:
+        if any(item.knock is None for item in self._fresh.values()):
+            return True
+        return bool(self._fresh) and now >= self._gathered_at
