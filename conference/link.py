@@ -130,11 +130,13 @@ class MeetingLink:
         )
 
     def _stretch(self, passphrase: str) -> bytes:
-        try:
-            # One person's keyboard composes what another's does not.
-            octets = unicodedata.normalize("NFC", passphrase).encode()
-        except UnicodeEncodeError:
-            raise LinkError("The passphrase has a character that is none; type it again.") from None
+        # Composed, for one keyboard composes what another does not.
+        composed = unicodedata.normalize("NFC", passphrase)
+        if any(
+            "\ud800" <= each <= "\udfff" for each in composed
+        ):  # a failed encode() would hold the passphrase
+            raise LinkError("The passphrase has a character that is none; type it again.")
+        octets = composed.encode()
         if not 0 < len(octets) <= MAX_PASSPHRASE:
             raise LinkError(f"A passphrase has 1 to {MAX_PASSPHRASE} bytes in UTF-8.")
         salt = hashlib.sha256(b"Conclave 1.0 passphrase\0" + self.meeting_id.encode()).digest()[:16]
