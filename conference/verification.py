@@ -9,10 +9,12 @@ import hashlib
 import struct
 import unicodedata
 from dataclasses import dataclass, field
+from string import ascii_lowercase, ascii_uppercase
 
 ROUNDS = 2**17
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32: no I, L, O, U
 CHARACTERS = 20
+_AS_READ = str.maketrans(ascii_lowercase + "OoIiLl", ascii_uppercase + "001111")
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,6 @@ def normalise_code(typed: str) -> str:
     Crockford's base32 reads O as 0 and I, L as 1, in either case; blanks and dashes of any kind do not count.
     What cannot be part of a code is kept, so that it equals none.
     """
-    plain = "".join(
-        each for each in typed.upper() if not each.isspace() and unicodedata.category(each) != "Pd"
-    )
-    plain = plain.translate(str.maketrans("OIL", "011"))
+    plain = "".join(each for each in typed if not each.isspace() and unicodedata.category(each) != "Pd")
+    plain = plain.translate(_AS_READ)
     return "-".join(plain[start : start + 5] for start in range(0, len(plain), 5))
