@@ -116,6 +116,7 @@ class CommitLeader:
             add=list(adds.values()),
             remove=[leaves[participant_id] for participant_id in gone],
             psk=[(link_psk_id(on.policy.link_generation), self._keys.link_psk)] if adds else [],
+            by_reference=False,
             authenticated_data=on.policy.binding,
             now=on.wall_time,
         )
@@ -164,7 +165,9 @@ class CommitLeader:
         others: Collection[mls.KeyPackage],
     ) -> None:
         """What would make a commit with this Add fail must fail here, for the sake of the others in it."""
-        key_package.verify(on.group.cipher_suite, now=on.wall_time)
+        if key_package.cipher_suite != on.group.cipher_suite.suite_id:
+            raise PolicyError("The KeyPackage is for another cipher suite than the meeting's.")
+        on.group.check_key_package(key_package, now=on.wall_time)
         check_key_package(key_package, participant_id, on.policy)
         if key_package.reference in on.used_key_packages:
             raise PolicyError("This KeyPackage was used before.")

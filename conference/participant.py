@@ -84,6 +84,9 @@ class Participant:
         self.media.keys_changed()
         self._changed.set()
 
+    def _has_ended(self) -> bool:
+        return self.session.phase is Phase.LEFT
+
     def _send(self, message: ClientMessage) -> None:
         self._outgoing.put_nowait(message)
 
@@ -91,7 +94,7 @@ class Participant:
 
     async def _stay_connected(self) -> None:
         lost_at, pause_s = self._clock(), RETRY_FIRST_S
-        while self.session.phase is not Phase.LEFT:
+        while not self._has_ended():
             try:
                 async with connect(
                     websocket_url(self.session.link),
@@ -107,7 +110,7 @@ class Participant:
                 why = f"{self.session.link.server} cannot be reached: {error or type(error).__name__}."
                 if not self._was_connected or self._clock() - lost_at > GIVE_UP_S:
                     raise ServerError(why) from error
-            if self.session.phase is not Phase.LEFT:
+            if not self._has_ended():
                 self._on_event(ConnectionChanged(False, why))
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  (spreads the rush)
                 pause_s = min(2 * pause_s, RETRY_MOST_S)
@@ -131,7 +134,7 @@ class Participant:
                 except MessageError as error:
                     raise ServerError(f"The server sent what is not a message: {error}") from error
                 await self._take(message)
-                if self.session.phase is Phase.LEFT and self._outgoing.empty():
+                if self._has_ended() and self._outgoing.empty():
                     return
 
     async def _take(self, message: ServerMessage) -> None:

@@ -73,21 +73,21 @@ class Rules:
         policy = next((each for each in self.policies if each.is_bound_by(commit.authenticated_data)), None)
         if policy is None:
             raise PolicyError("The commit was made under another policy than the meeting's.")
-        if commit.is_external or not isinstance(commit.sender, int):
+        if commit.is_external:
             raise PolicyError("Only members commit in a meeting; this commit came from outside.")
-        adds = [each for each in commit.proposals if isinstance(each, mls.Add)]
-        removes = [each for each in commit.proposals if isinstance(each, mls.Remove)]
-        psks = [each for each in commit.proposals if isinstance(each, mls.PreSharedKey)]
-        if len(adds) + len(removes) + len(psks) != len(commit.proposals):
+        proposals = [each.proposal for each in commit.proposals]
+        if any(not isinstance(each, mls.Add | mls.Remove | mls.PreSharedKey) for each in proposals):
             raise PolicyError("A meeting knows only Add, Remove and PreSharedKey proposals.")
+        adds = [each for each in proposals if isinstance(each, mls.Add)]
+        removes = [each for each in proposals if isinstance(each, mls.Remove)]
         if (removes or not adds) and not commit.has_path:
             raise PolicyError("A commit that removes, or adds nobody, must have a path.")
-        self._check_adds(adds, tuple(commit.psk_ids), policy)
+        self._check_adds(adds, commit.psk_ids, policy)
         if commit.group is not None:
             _check_unchanged_leaves(before, commit.group, {remove.removed for remove in removes})
         return policy
 
-    def _check_adds(self, adds: list[mls.Add], psk_ids: tuple[bytes, ...], policy: Policy) -> None:
+    def _check_adds(self, adds: list[mls.Add], psk_ids: tuple[mls.PSKName, ...], policy: Policy) -> None:
         # The link's PSK is what proves that whoever committed an Add knew the link, and not only the server.
         expected = (link_psk_id(policy.link_generation),) if adds else ()
         if psk_ids != expected:

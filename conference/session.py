@@ -402,20 +402,19 @@ class Session:
     def _process(self, group: mls.Group, commit: bytes, now: float) -> None:
         """Adopt the epoch that another member's commit leads to, or raise and change nothing."""
         psks = {link_psk_id(policy.link_generation): self._keys.link_psk for policy in self._policies()}
-        received = group.process(commit, now=self._wall(now), psks=psks)
+        received = group.process(commit, now=self._wall(now), psks=psks, check=_refuse_proposals)
         if not isinstance(received, mls.CommitReceived):
             raise PolicyError("The log holds a message that is not a commit.")
         policy = Rules(self._policies(), self._used_key_packages).check_commit(group, received)
-        removes = bool(received.removed)
         if received.group is None:
             return self._end("The members removed this participant from the meeting.")
         committer = next(
             (person_of(each) for each in group.members if each.leaf_index == received.sender), None
         )
-        added = [each for each in received.proposals if isinstance(each, mls.Add)]
+        added = [each.proposal for each in received.proposals if isinstance(each.proposal, mls.Add)]
         self._used_key_packages |= {each.key_package.reference for each in added}
         self._use_policy(policy)
-        self._adopt(received.group, committer=committer, removes=removes, now=now)
+        self._adopt(received.group, committer=committer, removes=bool(received.removed), now=now)
 
     def _on_refused(self, message: wire.Refused, now: float) -> None:
         self._leader.refuse_commit(message.epoch)
@@ -527,9 +526,8 @@ class Session:
         if self.phase is not Phase.MEMBER or group is None or message.generation != self._generation:
             return
         try:
-            received = group.process(message.message, now=self._wall(now))
-            if not isinstance(received, mls.ApplicationMessage):
-                raise PolicyError("a handshake message came as an application message")
+            received = group.process(message.message, now=self._wall(now), check=_refuse_handshake)
+            assert isinstance(received, mls.ApplicationMessage)
             told = messages.decode(received.data)
         except (mls.MLSError, MemberError) as error:
             return self._warn(f"A message was refused: {error}")
@@ -620,6 +618,16 @@ class Session:
 
     def _warn(self, text: str) -> None:
         self._events.append(Warned(text))
+
+
+def _refuse_proposals(received: mls.ProposalReceived | mls.CommitReceived) -> None:
+    """A group that holds a proposal may not talk until it is committed, so none is taken."""
+    if isinstance(received, mls.ProposalReceived):
+        raise PolicyError("A meeting takes proposals only inside of commits.")
+
+
+def _refuse_handshake(received: mls.ProposalReceived | mls.CommitReceived) -> None:
+    raise PolicyError("A handshake message came as an application message.")
 
 
 _FATAL = (ErrorCode.UNSUPPORTED_PROTOCOL, ErrorCode.ROOM_FULL, ErrorCode.REPLACED)

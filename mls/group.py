@@ -299,6 +299,10 @@ class Group:
             )
         return self._protect(self._sign(ApplicationData(data), authenticated_data, private=True), padding)
 
+    def check_key_package(self, key_package: KeyPackage | bytes, *, now: float) -> None:
+        """Raise ProtocolError if this client could not be added now (§10.1, §12.1.1), whatever else is."""
+        self._rules(now).check(Add(_key_package(key_package)), MemberSender(self.own_leaf))
+
     # --- proposals (§12.1) ----------------------------------------------------------------------------------
 
     def propose_add(self, key_package: KeyPackage | bytes, *, now: float, private: bool = True) -> bytes:
