@@ -16,6 +16,7 @@ device is in that group: the counters live here.
 from dataclasses import dataclass
 
 from sframe import EpochSecret, Opened, ReceivingEpochs, SendingEpochs, cipher_suite
+from sframe.keys import Uncopied
 
 __all__ = ["EpochKeys", "EpochSecret", "Opened", "Switched"]
 
@@ -43,7 +44,7 @@ class _Waiting:
         return self.since + SWITCH_AFTER_S
 
 
-class EpochKeys:
+class EpochKeys(Uncopied):
     """The SFrame keys of one group: which frames open, and under which epoch ours are sealed."""
 
     def __init__(self, suite_id: int) -> None:

@@ -52,7 +52,16 @@ def _expand(suite: CipherSuite, secret: bytes, info: bytes, length: int) -> byte
     return HKDFExpand(_HASHES[suite.hash_name], length, info).derive(secret)
 
 
-class _Key:
+class Uncopied:
+    """Refuses to be copied or pickled: a copy would count, or remember what it saw, on its own."""
+
+    __slots__ = ()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise MisuseError(f"{type(self).__name__} is neither copied nor stored")
+
+
+class _Key(Uncopied):
     """What both directions share. Holds the AEAD rather than the key, and never prints either."""
 
     __slots__ = ("_aead", "_salt", "kid", "suite")
@@ -70,10 +79,6 @@ class _Key:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.suite}, kid={self.kid:#x})"
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        # A copy would count, or remember what it saw, on its own; a stored one would do so again.
-        raise MisuseError(f"a {type(self).__name__} is neither copied nor stored")
 
 
 class SendingKey(_Key):

@@ -5,12 +5,12 @@ once, and none that lies before it afterwards, no counter ever starts again; tra
 and go as they like. There is one SendingEpochs for a group, for as long as its keys are used.
 """
 
-from typing import NamedTuple, NoReturn, SupportsIndex
+from typing import NamedTuple
 
 from sframe.ciphersuite import CipherSuite
 from sframe.epochs import CONTEXTS, EpochSecret
 from sframe.errors import EpochNotNewer, MisuseError, NoSendingKey
-from sframe.keys import SendingKey
+from sframe.keys import SendingKey, Uncopied
 
 
 class _Current(NamedTuple):
@@ -18,7 +18,7 @@ class _Current(NamedTuple):
     keys: tuple[SendingKey, ...]  # by context
 
 
-class SendingEpochs:
+class SendingEpochs(Uncopied):
     """The keys that we seal with.
 
     `seal` may run in several threads while another one calls `switch` or `stop`: the current keys are
@@ -33,9 +33,6 @@ class SendingEpochs:
 
     def __repr__(self) -> str:
         return f"SendingEpochs({self.suite}, epoch={self.epoch})"
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise MisuseError("sending keys are neither copied nor stored: their counters would restart")
 
     @property
     def epoch(self) -> int | None:

@@ -1,4 +1,4 @@
-"""For all tests of sframe: property tests draw the same examples each time, and a slow machine fails none of them."""
+"""For all tests of sframe: property tests draw the same examples each time, however slow the machine is."""
 
 import sys
 from collections.abc import Iterator
