@@ -584,6 +584,8 @@ class Session:
             return self._enter()
         if message.code in _FATAL:
             return self._end(f"The server ended the connection: {message.message}")
+        if message.code in _RACES:
+            return None
         return self._warn(f"The server refused a message: {message.message}")
 
     def _check_isolation(self, now: float) -> None:
@@ -631,6 +633,15 @@ def _refuse_handshake(received: mls.ProposalReceived | mls.CommitReceived) -> No
 
 
 _FATAL = (ErrorCode.UNSUPPORTED_PROTOCOL, ErrorCode.ROOM_FULL, ErrorCode.REPLACED)
+# Two of us spoke at once, or what we said crossed what the server said; what we are told next mends it.
+_RACES = (
+    ErrorCode.OUT_OF_STATE,
+    ErrorCode.WRONG_GENERATION,
+    ErrorCode.WRONG_EPOCH,
+    ErrorCode.WRONG_TERM,
+    ErrorCode.NOT_LEADER,
+    ErrorCode.UNKNOWN_PARTICIPANT,
+)
 
 # What is done for each message; the types that are missing here are media's, which go to the driver.
 _HANDLERS: dict[type, Callable[..., None]] = {
