@@ -57,10 +57,11 @@ class MediaFile:
         loop: bool = True,
         max_size: tuple[int, int] = (640, 360),
         max_fps: int = 30,
+        timeline: Timeline | None = None,
     ) -> None:
         """Raises SourceError."""
         self.has_video, self.has_audio, self.duration_s = _look_into(path)
-        timeline = Timeline()
+        timeline = timeline or Timeline()
         self.video: SourceTrack = TestPicture(tag=tag, timeline=timeline)
         self.audio: SourceTrack = Silence(timeline=timeline)
         if self.has_video:

@@ -1,0 +1,271 @@
+"""A tile: one stream of one sender, decoded by a decoder of its own, with figures, a hook and a recording.
+
+It gets opened frames only, so no byte that is not authenticated reaches a codec. Decoding happens in an
+executor, in order, a few frames at a time; when it falls behind, video is dropped up to the next key frame
+rather than shown late. Video begins with a key frame, and begins again after anything was lost.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import av
+import numpy as np
+from av import AudioFrame, VideoFrame
+from numpy.typing import NDArray
+
+from conference import mark
+from conference.frames import KINDS, Kind
+from conference.mark import Mark
+from conference.receive_path import MediaFrame
+from conference.sources.pace import wall_clock_ms
+from conference.sources.tone import tone_frequency
+
+logger = logging.getLogger(__name__)
+
+AUDIO_RATE: Final = 48_000
+ASKS_APART_S: Final = 0.3
+MAX_QUEUED: Final[dict[Kind, int]] = {"audio": 50, "video": 30}
+AT_ONCE: Final = 8  # frames that one visit to the executor decodes
+TONE_SAMPLES: Final = AUDIO_RATE // 4
+MAX_TAGS: Final = 16
+
+Decoded = VideoFrame | AudioFrame
+
+
+@dataclass(slots=True)
+class TileStats:
+    """What a tile has seen. Times are monotonic seconds, lateness is on the wall clock of both machines.
+
+    `not_decodable` are frames that came while a key frame was missing, `shed` those dropped because
+    decoding lagged.
+    """
+
+    opened: int = 0
+    decoded: int = 0
+    decode_errors: int = 0
+    not_decodable: int = 0
+    shed: int = 0
+    key_frames_asked: int = 0
+    opened_at: float | None = None
+    width: int = 0
+    height: int = 0
+    last_mark: Mark | None = None
+    lateness_ms: int | None = None
+    marks: Counter[int] = field(default_factory=Counter)  # pictures by the tag that they carry
+    samples: int = 0
+    tone_hz: float | None = None
+
+
+class FrameWriter(Protocol):
+    """Where a recording goes (`recording.RecordingWriter`)."""
+
+    def write(self, kind: Kind, frame: MediaFrame) -> None: ...
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a visit to the executor brought."""
+
+    frames: list[Decoded] = field(default_factory=list)
+    errors: int = 0
+    marks: list[tuple[Mark, int]] = field(default_factory=list)
+    tones: list[float | None] = field(default_factory=list)
+
+
+class _VideoDecoder:
+    def __init__(self, wall_clock: Callable[[], int]) -> None:
+        self._codec = av.VideoCodecContext.create("libvpx", "r")
+        self._wall_clock = wall_clock
+
+    def decode(self, frame: MediaFrame, seen: _Seen) -> None:
+        for picture in self._codec.decode(av.Packet(frame.payload)):
+            assert isinstance(picture, VideoFrame)
+            picture.pts = frame.rtp_timestamp
+            seen.frames.append(picture)
+            found = mark.read(picture)
+            if found is not None:
+                seen.marks.append((found, found.lateness_ms(self._wall_clock())))
+
+
+class _AudioDecoder:
+    def __init__(self) -> None:
+        self._codec = av.AudioCodecContext.create("libopus", "r")
+        self._codec.format = "s16"
+        self._codec.layout = "stereo"
+        self._codec.sample_rate = AUDIO_RATE
+        self._heard: list[NDArray[np.int16]] = []
+        self._heard_samples = 0
+
+    def decode(self, frame: MediaFrame, seen: _Seen) -> None:
+        for sound in self._codec.decode(av.Packet(frame.payload)):
+            assert isinstance(sound, AudioFrame)
+            sound.pts = frame.rtp_timestamp
+            seen.frames.append(sound)
+            self._hear(sound, seen)
+
+    def _hear(self, sound: AudioFrame, seen: _Seen) -> None:
+        samples = sound.to_ndarray()
+        if sound.format.is_packed:
+            samples = samples.reshape(-1, sound.layout.nb_channels).T
+        self._heard.append(samples[0].astype(np.int16))
+        self._heard_samples += sound.samples
+        if self._heard_samples >= TONE_SAMPLES:
+            seen.tones.append(tone_frequency(np.concatenate(self._heard), AUDIO_RATE))
+            self._heard, self._heard_samples = [], 0
+
+
+class Tile:
+    """One stream of `owner`, sealed as `kid_context`. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        owner: Hashable,
+        kid_context: int,
+        *,
+        ask_key_frame: Callable[[str], None] = lambda mid: None,
+        decode: bool = True,
+        on_decoded: Callable[[Decoded], None] | None = None,
+        recording: FrameWriter | None = None,
+        executor: Executor | None = None,
+        wall_clock: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        """`ask_key_frame(mid)` is for the m-line that the stream is on. Without `decode` frames are only
+        counted (and recorded). `on_decoded` gets pictures or sound on the event loop. `executor` None is the
+        loop's own.
+        """
+        self.owner = owner
+        self.kid_context = kid_context
+        self.kind: Kind = KINDS[kid_context]
+        self.stats = TileStats()
+        self.on_decoded = on_decoded
+        self.recording = recording
+        self._ask_key_frame = ask_key_frame
+        self._executor = executor
+        self._decoder: _VideoDecoder | _AudioDecoder | None = None
+        if decode:
+            self._decoder = _VideoDecoder(wall_clock) if self.kind == "video" else _AudioDecoder()
+        self._queue: deque[MediaFrame] = deque()
+        self._work: asyncio.Task[None] | None = None
+        self._needs_key_frame = self.kind == "video"
+        self._asked_at = float("-inf")
+        self._mid = ""
+        self._now = float("-inf")
+        self._is_closed = False
+
+    def receive(self, frame: MediaFrame) -> None:
+        """Take the next opened frame. Never raises."""
+        if self._is_closed:
+            return
+        self.stats.opened += 1
+        self.stats.opened_at = self._now = frame.received_at
+        self._mid = frame.mid
+        if not self._is_decodable(frame):
+            self.stats.not_decodable += 1
+            self.request_key_frame()
+            return
+        if self.recording is not None:
+            self.recording.write(self.kind, frame)
+        if self._decoder is not None:
+            self._enqueue(frame)
+
+    def request_key_frame(self) -> None:
+        """Ask for a key frame, unless that was done a moment ago."""
+        if self.kind == "video" and self._mid and self._now - self._asked_at >= ASKS_APART_S:
+            self._asked_at = self._now
+            self.stats.key_frames_asked += 1
+            self._ask_key_frame(self._mid)
+
+    async def close(self) -> None:
+        """Take nothing more; wait for the decoder's present work."""
+        self._is_closed = True
+        self._queue.clear()
+        if self._work is not None:
+            await asyncio.wait([self._work])
+
+    def _is_decodable(self, frame: MediaFrame) -> bool:
+        if self.kind == "video":
+            if not frame.is_continuous:
+                self._needs_key_frame = True
+            if frame.is_key:
+                self._needs_key_frame = False
+        return not self._needs_key_frame
+
+    def _enqueue(self, frame: MediaFrame) -> None:
+        if len(self._queue) >= MAX_QUEUED[self.kind] and not self._has_shed_for(frame):
+            return
+        self._queue.append(frame)
+        if self._work is None:
+            self._work = asyncio.get_running_loop().create_task(self._decode_all())
+
+    def _has_shed_for(self, frame: MediaFrame) -> bool:
+        """Decoding lags. Sound loses its oldest; video all that waits, and goes on with a key frame."""
+        if self.kind == "audio":
+            self._queue.popleft()
+            self.stats.shed += 1
+            return True
+        self.stats.shed += len(self._queue) + (not frame.is_key)
+        self._queue.clear()
+        if not frame.is_key:
+            self._break()
+        return frame.is_key
+
+    def _break(self) -> None:
+        """What follows cannot be decoded up to the next key frame."""
+        while self._queue and not self._queue[0].is_key:
+            self._queue.popleft()
+            self.stats.not_decodable += 1
+        if not self._queue:
+            self._needs_key_frame = True
+            self.request_key_frame()
+
+    async def _decode_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._queue:
+                batch = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
+                seen = await loop.run_in_executor(self._executor, self._decode, batch)
+                self._take(seen)
+        finally:
+            self._work = None
+
+    def _decode(self, batch: list[MediaFrame]) -> _Seen:
+        """In the executor, by one visit at a time."""
+        assert self._decoder is not None
+        seen = _Seen()
+        for frame in batch:
+            try:
+                self._decoder.decode(frame, seen)
+            except av.FFmpegError:
+                seen.errors += 1
+        return seen
+
+    def _take(self, seen: _Seen) -> None:
+        stats = self.stats
+        stats.decoded += len(seen.frames)
+        stats.decode_errors += seen.errors
+        for found, lateness_ms in seen.marks:
+            stats.last_mark, stats.lateness_ms = found, lateness_ms
+            if found.tag in stats.marks or len(stats.marks) < MAX_TAGS:
+                stats.marks[found.tag] += 1
+        if seen.tones:
+            stats.tone_hz = seen.tones[-1]
+        for frame in seen.frames:
+            self._show(frame)
+        if seen.errors and self.kind == "video":
+            self._break()
+
+    def _show(self, frame: Decoded) -> None:
+        if isinstance(frame, VideoFrame):
+            self.stats.width, self.stats.height = frame.width, frame.height
+        else:
+            self.stats.samples += frame.samples
+        if self.on_decoded is not None and not self._is_closed:
+            try:
+                self.on_decoded(frame)
+            except Exception:
+                logger.exception("what shows a decoded frame failed")
