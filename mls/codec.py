@@ -73,31 +73,32 @@ def uint(size: int) -> Codec[int]:
     return Codec(read, lambda value: value.to_bytes(size, "big"))
 
 
-def _read_length(data: bytes, at: int) -> tuple[int, int]:
-    """§2.1.2: a length of 1, 2 or 4 bytes, as its two top bits say; where the content starts and ends."""
-    try:
-        first = data[at]
-        if first < 0x40:
-            at += 1
-            end = at + first
-        elif first < 0x80:
-            length = (first & 0x3F) << 8 | data[at + 1]
-            # §2.1.2: "values using more bits than necessary MUST be treated as malformed"
-            if length < 0x40:
-                raise DecodeError(f"the length {length} is encoded in two bytes instead of one")
-            at += 2
-            end = at + length
-        elif first < 0xC0:
-            length = (first & 0x3F) << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
-            if length < 0x4000:
-                raise DecodeError(f"the length {length} is encoded in four bytes instead of fewer")
-            at += 4
-            end = at + length
-        else:
-            # §2.1.2: 'Vectors that start with the prefix "11" are invalid and MUST be rejected.'
-            raise DecodeError(f"a length cannot begin with the byte {first:#04x}")
-    except IndexError:
-        raise _truncated(data, len(data) + 1) from None
+def read_length(data: bytes, at: int) -> tuple[int, int]:
+    """§2.1.2: a length in 1, 2 or 4 bytes, as its two top bits say, and the offset behind it."""
+    size = 1 << (data[at] >> 6)
+    # §2.1.2: 'Vectors that start with the prefix "11" are invalid and MUST be rejected.'
+    if size == 8:
+        raise DecodeError(f"a length cannot begin with the byte {data[at]:#04x}")
+    end = at + size
+    if end > len(data):
+        raise _truncated(data, end)
+    length = int.from_bytes(data[at:end], "big") & ((1 << (8 * size - 2)) - 1)
+    # §2.1.2: "values using more bits than necessary MUST be treated as malformed"
+    if size > 1 and length < 1 << (4 * size - 2):
+        raise DecodeError(f"the length {length} is encoded in {size} bytes instead of fewer")
+    return length, end
+
+
+def _read_span(data: bytes, at: int) -> tuple[int, int]:
+    """Where the content of a vector starts and ends."""
+    if at >= len(data):
+        raise _truncated(data, at + 1)
+    length = data[at]
+    if length < 0x40:
+        at += 1
+    else:
+        length, at = read_length(data, at)
+    end = at + length
     if end > len(data):
         raise _truncated(data, end)
     return at, end
@@ -115,7 +116,7 @@ def encode_length(length: int) -> bytes:
 
 
 def _read_opaque(data: bytes, at: int) -> tuple[bytes, int]:
-    at, end = _read_length(data, at)
+    at, end = _read_span(data, at)
     return data[at:end], end
 
 
@@ -129,7 +130,7 @@ def vector(kind: Kind[T]) -> Codec[tuple[T, ...]]:
     read_one, write_one = kind.read, kind.write
 
     def read(data: bytes, at: int) -> tuple[tuple[T, ...], int]:
-        at, end = _read_length(data, at)
+        at, end = _read_span(data, at)
         values = []
         while at < end:
             value, at = read_one(data, at)

@@ -165,8 +165,8 @@ class Weierstrass:
         return self._wrap(ec.generate_private_key(self._curve))
 
     def private_key(self, secret: bytes) -> HPKEPrivateKey:
-        """The key with this encoding; ValueError if there is none."""
-        if len(secret) != self.secret_size:
+        """The key with this big-endian number; ValueError if there is none. Some peers drop leading zeros."""
+        if len(secret) > self.secret_size:
             raise ValueError(f"a key of {self._curve.name} has {self.secret_size} bytes, not {len(secret)}")
         return self._wrap(ec.derive_private_key(int.from_bytes(secret, "big"), self._curve))
 

@@ -37,7 +37,7 @@ class KeyPackage(Signed):
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """The KeyPackage in these bytes, verified as far as is possible without a group. Raises ProtocolError."""
+        """The KeyPackage in these bytes, verified by `verify`. Raises ProtocolError."""
         key_package, end = cls.read(bytes(data), 0)
         check_end(data, end)
         key_package.verify()
@@ -103,7 +103,7 @@ class KeyPackageBundle:
         application_id: bytes | None = None,
         capabilities: Capabilities | None = None,
     ) -> "KeyPackageBundle":
-        """A fresh KeyPackage, valid from an hour before `now` (seconds since 1970) until `lifetime_s` after."""
+        """A fresh KeyPackage, valid until `lifetime_s` after `now` (seconds since 1970)."""
         init_key, encryption_key = suite.hpke.kem.generate(), suite.hpke.kem.generate()
         leaf = unsigned_leaf(
             signature_key,

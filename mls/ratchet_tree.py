@@ -40,7 +40,7 @@ class ParentNode(Kept):
 
 Node = LeafNode | ParentNode
 _NODE = select(UINT8, "node type", {1: LeafNode, 2: ParentNode})
-_NODES = vector(optional(_NODE))
+NODES = vector(optional(_NODE))
 
 K = TypeVar("K")
 
@@ -88,7 +88,7 @@ class RatchetTree:
     @classmethod
     def decode(cls, suite: CipherSuite, data: bytes) -> "RatchetTree":
         """The tree of a `ratchet_tree` extension, not yet verified. Raises DecodeError or InvalidTree."""
-        nodes: list[Node | None] = [*decode(_NODES, data)]
+        nodes: list[Node | None] = [*decode(NODES, data)]
         # §12.4.3.3: "The receiver MUST check that the last node in `ratchet_tree` is non-blank"
         if not nodes or nodes[-1] is None:
             raise InvalidTree("the last node of a ratchet tree is not blank")
@@ -104,7 +104,7 @@ class RatchetTree:
         end = len(self._nodes)
         while end and self._nodes[end - 1] is None:
             end -= 1
-        return _NODES.write(tuple(self._nodes[:end]))
+        return NODES.write(tuple(self._nodes[:end]))
 
     # --- looking --------------------------------------------------------------------------------------------
 

@@ -153,14 +153,15 @@ class SecretTree:
         suite: CipherSuite,
         encryption_secret: bytes,
         leaf_count: int,
-        own_leaf: int,
+        own_leaf: int | None,
         *,
         window: int = 32,
         forward: int = 1000,
     ) -> None:
         """The tree under an `encryption_secret`, for a ratchet tree of `leaf_count` leaves.
 
-        `window` bounds how late a message may come, and `forward` how many may be missing before one.
+        Who has no leaf in it only receives. `window` bounds how late a message may come, and `forward` how
+        many may be missing before one.
         """
         self._suite = suite
         self._leaf_count = leaf_count
@@ -169,7 +170,7 @@ class SecretTree:
         self._forward = forward
         self._secrets = {tree_math.root(leaf_count): encryption_secret}
         self._receiving: dict[tuple[int, bytes], ReceivingRatchet] = {}
-        ratchets = self._ratchets(own_leaf)
+        ratchets = {} if own_leaf is None else self._ratchets(own_leaf)
         self._sending = {label: SendingRatchet(ratchet) for label, ratchet in ratchets.items()}
 
     def sending(self, label: bytes) -> SendingRatchet:
