@@ -11,6 +11,7 @@ from dataclasses import dataclass
 _RATE_WINDOW_S = 1.0
 _STEP_UP = 1.25
 _STEP_UP_AFTER_S = 5.0
+_FLOOR = 50_000.0  # from here a path recovers to the usual within half a minute
 _STEP_DOWN = 0.9  # a smaller change is not worth the key frame that some encoders make of it
 
 
@@ -76,7 +77,8 @@ class PathEstimate:
     def lost(self, fraction: float, now: float) -> None:
         """Take the share of packets lost since the last report: 0 to 1."""
         if fraction > 0.10:
-            self._by_loss = min(self._by_loss, max(self._meter.rate(now), 1.0)) * (1 - fraction / 2)
+            base = min(self._by_loss, self._meter.rate(now) or float("inf"))
+            self._by_loss = max(base * (1 - fraction / 2), _FLOOR)
         elif fraction < 0.02:
             self._by_loss *= 1.08
 

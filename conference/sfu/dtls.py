@@ -44,6 +44,8 @@ class Certificate:
     """A self-signed certificate, of which only the fingerprint means anything."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+        self.key = key
+        self.certificate = certificate
         self.fingerprint = Fingerprint("sha-256", certificate.fingerprint(hashes.SHA256()))
         self._context = _context(key, certificate)
 

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from tests.conference.sfu.conftest import World
-
 
 async def test_three(world) -> None:
     a, b, c = (world.enter(name) for name in "abc")
