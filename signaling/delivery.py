@@ -6,6 +6,7 @@ and those it added their Welcome. MLS stays opaque here: what a commit does is w
 and the members check that for themselves. Who leads, and what there is to commit, is `leadership`'s.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -97,13 +98,20 @@ class Delivery:
     # --- Joining --------------------------------------------------------------------------------------------
 
     def knock(self, joiner: Participant, message: Knock, now: float) -> None:
-        """A request to be let in. From a joiner it says that it cannot use the Welcome it was sent."""
+        """A request to be let in. From who has a leaf it says that the leaf is of no use to it, unless it only
+        repeats the knock that was granted: then the Welcome is, or was, on its way.
+        """
         if self.group_id is None:
             raise ProtocolError(ErrorCode.WRONG_GENERATION, "there is no group to knock at")
-        if joiner.standing is Standing.JOINING:
-            self._lose(joiner)
-            if self._close_if_deserted():
+        digest = hashlib.sha256(message.knock).digest()
+        if joiner.standing in IN_STEP:
+            if digest == joiner.knock_digest:
                 return
+            self._lose(joiner)
+            self._after_loss(joiner, now)
+            if self.group_id is None:  # it was the last one who could have let it in
+                return
+        joiner.knock_digest = digest
         joiner.removed_at = None
         self.leadership.note(joiner.participant_id, message.knock, now)
 

@@ -1,9 +1,11 @@
 """Errors of the signaling package: who is at fault is told by the branch.
 
 SignalingError
-├── MisuseError         our caller did what it must not
-└── ProtocolError       the peer did; carries the code that goes back to it in an `error` message
-    └── MessageError    what came is no message of docs/protocol.md
+├── MisuseError              our caller did what it must not
+│   └── StoreError           the store cannot keep what it was given
+└── ProtocolError            the peer did; carries the code that goes back to it in an `error` message
+    ├── MessageError         what came is no message of docs/protocol.md
+    └── MediaRefusedError    the media plane will not have it
 """
 
 from enum import StrEnum
@@ -48,6 +50,10 @@ class MisuseError(SignalingError):
     """The calling code asked for what cannot be: a message out of its limits, a room that is not there."""
 
 
+class StoreError(MisuseError):
+    """It is not kept: an epoch has its successor already, there is no such meeting, the disk is full."""
+
+
 class ProtocolError(SignalingError):
     """A peer broke the protocol; nothing has changed. `code` tells the peer which rule."""
 
@@ -58,3 +64,10 @@ class ProtocolError(SignalingError):
 
 class MessageError(ProtocolError):
     """What came is not a message: no such type, a field too many, a length out of bounds."""
+
+
+class MediaRefusedError(ProtocolError):
+    """The media plane cannot serve a session description; raised by whoever implements `MediaPlane`."""
+
+    def __init__(self, explanation: str) -> None:
+        super().__init__(ErrorCode.MEDIA, explanation)

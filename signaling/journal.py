@@ -70,11 +70,12 @@ class Journal:
                 participant.standing,
                 participant.first_epoch,
                 participant.removed_at,
+                participant.knock_digest,
                 item.knock if item is not None else None,
             )
             return Put(name, encode_record(record))
         if item is not None:
-            return Put(name, encode_record(ParticipantRecord(b"", Standing.GONE, 0, None, None)))
+            return Put(name, encode_record(ParticipantRecord(b"", Standing.GONE, 0, None, b"", None)))
         return Erase(name)
 
     def _welcome_changes(self) -> Iterator[Change]:
@@ -121,6 +122,7 @@ def _restore_participant(
         participant.standing = record.standing
         participant.first_epoch = participant.acked = record.first_epoch
         participant.removed_at = record.removed_at
+        participant.knock_digest = record.knock_digest
         if record.standing is Standing.JOINING:
             participant.welcome = _decode(Welcome, records.get(f"{WELCOME}{record.first_epoch}", ""))
         participants.add(participant)

@@ -38,4 +38,4 @@ class Limits:
     errors_burst: int = 20
     queued_messages: int = 2048
     queued_bytes: int = 32 * MIB
-    send_timeout_s: float = 10.0
+    send_timeout_s: float = 20.0

@@ -47,6 +47,8 @@ class Participant:
     acked: int = 0
     failed_term: int = 0
     """The last term in which it led and failed; 0 for none."""
+    knock_digest: bytes = b""
+    """SHA-256 of its last knock."""
     removed_at: int | None = None
     """The epoch whose end removed it while it was away, and of which it has to hear."""
     welcome: Welcome | None = field(default=None, repr=False)

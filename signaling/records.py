@@ -28,7 +28,9 @@ class ParticipantRecord:
     standing: Standing
     first_epoch: Counter
     removed_at: Counter | None
+    knock_digest: Annotated[bytes, Octets(0, 32)]
     knock: SealedKnock | None = field(repr=False)
+    """Only while nobody has answered it."""
 
 
 _STRUCTS: dict[type, Struct] = {each: Struct(each) for each in (RoomRecord, ParticipantRecord)}

@@ -356,7 +356,7 @@ RULES: dict[type, Rule] = {
         # `found` and `commit` answer a wrong generation in their own way
         (Found, {WAITING}, False, lambda room, *args: room.delivery.found(*args)),
         (Commit, {MEMBER}, False, lambda room, *args: room.delivery.commit(*args)),
-        (Knock, {WAITING, JOINING, LOST}, True, lambda room, *args: room.delivery.knock(*args)),
+        (Knock, {WAITING, JOINING, MEMBER, LOST}, True, lambda room, *args: room.delivery.knock(*args)),
         (Welcomed, {JOINING}, True, lambda room, *args: room.delivery.welcomed(*args)),
         (Ack, {JOINING, MEMBER}, True, lambda room, *args: room.delivery.ack(*args)),
         (Lost, {JOINING, MEMBER}, True, lambda room, *args: room.delivery.lost(*args)),

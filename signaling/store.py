@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from signaling.errors import MisuseError
+from signaling.errors import StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,6 @@ class Trim:
 
 
 Change = Put | Erase | Append | Trim
-
-
-class StoreError(MisuseError):
-    """It is not kept: an epoch has its successor already, there is no such meeting, the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
