@@ -170,6 +170,21 @@ def test_a_heartbeat_of_a_past_epoch_counts_for_one_period() -> None:
     assert heartbeats.is_isolated(14.0 + PERIOD_S + LIMIT)
 
 
+def test_an_old_heartbeat_after_a_newer_one_takes_nothing_back() -> None:
+    heartbeats = Heartbeats()
+    heartbeats.set_group(1, [1], 0.0)
+    for came, sent_s in ((10.0, 10.0), (10.1, 5.0), (10.2, 0.0)):
+        heartbeats.confirm(1, 1, came, sent_s)
+    assert not heartbeats.is_isolated(10.0 + LIMIT)
+
+
+def test_past_epochs_do_not_pile_up() -> None:
+    heartbeats = Heartbeats()
+    for epoch in range(10_000):
+        heartbeats.set_group(epoch, [1], epoch / 10)
+    assert len(heartbeats._was_current_until) <= 10 * PERIOD_S
+
+
 @pytest.mark.parametrize(("leaf", "epoch"), [(1, 0), (1, 2), (1, 2**53 - 1), (7, 1)])
 def test_other_epochs_and_other_leaves_confirm_nothing(leaf: int, epoch: int) -> None:
     heartbeats = Heartbeats()

@@ -167,6 +167,11 @@ def test_a_link_of_any_length_beyond_the_limit_is_refused_for_its_length() -> No
             MeetingLink.parse(str(LINK).ljust(length, "A"))
 
 
+def test_a_query_is_refused_with_the_reason() -> None:
+    with pytest.raises(LinkError, match="server would see it"):
+        MeetingLink.parse(str(LINK).replace("#", "?from=mail#"))
+
+
 def test_capitals_in_the_address_do_not_matter() -> None:
     shouted = str(LINK).replace("https://meet.example", "HTTPS://Meet.EXAMPLE")
     assert MeetingLink.parse(shouted) == LINK

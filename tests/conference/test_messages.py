@@ -200,6 +200,14 @@ def test_what_the_others_would_refuse_is_not_sent(message: Message) -> None:
         encode(message)
 
 
+def test_a_heartbeat_names_at_most_512_members() -> None:
+    trouble = '{"leaf":1,"reason":"no key","since_s":2}'
+    for count in (512, 513):
+        troubles = ",".join([trouble] * count)
+        read = _read(_envelope(f'{{"type":"heartbeat","epoch":1,"troubles":[{troubles}],"sent_ms":0}}'))
+        assert isinstance(read, Heartbeat if count == 512 else EnvelopeError)
+
+
 @pytest.mark.parametrize(("more", "buckets"), [(0, 1), (1, 2)])
 def test_only_the_size_class_shows(more: int, buckets: int) -> None:
     room = messages.BUCKET - len(encode(Chat("x"))[: 5 + len('{"type":"chat","text":""}')])

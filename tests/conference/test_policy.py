@@ -103,6 +103,12 @@ def test_a_document_beyond_the_limit_is_refused_unread() -> None:
         Policy.decode(FULL.encode().ljust(MAX_SIGNED + 1))
 
 
+@pytest.mark.parametrize("length", [0, 31, 96, MAX_SIGNED + 1, 1_000_000])
+def test_what_is_too_short_or_too_long_to_be_signed_is_refused_for_that(length: int) -> None:
+    with pytest.raises(PolicyError, match=f"not {length}"):
+        verify_policy(FULL.sign(HOST_KEY).ljust(length)[:length], NONE, LINK_HOST)
+
+
 def test_the_fullest_policy_is_accepted_and_one_key_more_is_not() -> None:
     assert len(FULL.barred) == MAX_BARRED
     assert verify_policy(FULL.sign(HOST_KEY), NONE, LINK_HOST) == FULL

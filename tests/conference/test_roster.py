@@ -99,7 +99,7 @@ def test_the_servers_list_is_copied() -> None:
     presence = {ANN.participant_id: "member"}
     roster = meeting((ANN,), presence)
     presence.clear()
-    assert standings(roster, 0) == {ANN.participant_id: Standing.ALIGNED}
+    assert [row.presence for row in roster.rows(0)] == ["member"]
 
 
 # --- timeline -----------------------------------------------------------------------------------------------
