@@ -61,7 +61,7 @@ class UnknownKey(ProtocolError):
     """
 
     def __init__(self, kid: int, *, may_come: bool) -> None:
-        state = "is not here yet" if may_come else "was erased"
+        state = "is not here yet" if may_come else "was erased or never was"
         super().__init__(f"the key for KID {kid:#x} {state}")
         self.kid = kid
         self.may_come = may_come

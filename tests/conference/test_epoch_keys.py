@@ -4,7 +4,7 @@ import copy
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from threading import Thread
@@ -322,7 +322,7 @@ class Meeting:
         heapq.heappush(self.under_way, (time, self.random.getrandbits(60), act))
 
     def commit(self) -> None:
-        removes = len(self.members) > self.random.randint(2, 6)
+        removes = len(self.members) > self.random.randint(2, 8)
         if removes:
             for leaf in self.random.sample(sorted(self.members), self.random.randint(1, 2)):
                 del self.members[leaf]
@@ -419,8 +419,9 @@ class Meeting:
         device.first_opened_at.setdefault((frame.leaf, frame.epoch), self.now)
 
     def run(self, ticks: int) -> None:
-        pace = self.random.choice((0.01, 0.05, 0.2))
-        self.commit()
+        pace = self.random.choice((0.02, 0.05, 0.2))
+        for _ in range(3):
+            self.commit()
         for tick in range(ticks):
             self.now = tick * TICK
             if self.random.random() < pace:
@@ -437,18 +438,9 @@ class Meeting:
                     self.send(device)
 
 
-@pytest.fixture(scope="module")
-def tallies() -> Iterator[list[Counter[str]]]:
-    collected: list[Counter[str]] = []
-    yield collected
-    together = sum(collected, Counter[str]())
-    for reason in ("opened", "held", "UnknownKey", "Replayed"):
-        assert together[reason] > 100, f"the meetings never came to {reason}: {together}"
-
-
 @pytest.mark.parametrize("seed", range(16))
-def test_a_meeting(seed: int, tallies: list[Counter[str]]) -> None:
+def test_a_meeting(seed: int) -> None:
     meeting = Meeting(seed)
     meeting.run(ticks=8 * 64)
-    tallies.append(meeting.tally)
-    assert meeting.tally["opened"] > 20
+    for what in ("opened", "held", "UnknownKey", "Replayed"):
+        assert meeting.tally[what] > 5, f"a meeting that never came to {what}: {meeting.tally}"

@@ -272,6 +272,16 @@ def test_its_key_is_not_derived_again() -> None:
             receiving.open(frame, 0, 0.5)
 
 
+def test_nor_when_a_still_earlier_epoch_goes() -> None:
+    receiving = a_receiver(6, 7)
+    receiving.add(secret(8), 3.0)
+    assert opens(receiving, a_sender(8, 1), 3.0)
+    receiving.handle_timer(6.0)
+    assert receiving.epochs() == (7, 8)
+    assert not opens(receiving, a_sender(7, 1), 6.0)
+    assert opens(receiving, a_sender(7, 2), 6.0)
+
+
 def test_a_forged_frame_does_not_move_its_sender() -> None:
     receiving = a_receiver(7, 8)
     forged = a_sender(8, 1).seal(1, b"frame", 0)[:-1] + b"\0"
