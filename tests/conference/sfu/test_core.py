@@ -391,7 +391,7 @@ def test_malformed_but_authentic_packets_are_refused(net: Net) -> None:
         packet = header[:2] + ada.video.sequence.to_bytes(2, "big") + header[4:] + payload
         ada.video.sequence += 1
         ada.publisher.send_rtp(packet)
-    ada.publisher.send_rtp(ada.audio.packet(b"x").replace(b"\x6f", b"\x70", 1))  # wrong payload type
+    ada.publisher.send_rtp(ada.audio.packet(b"x").replace(b"\xef", b"\xf0", 1))  # wrong payload type
     wrong_ssrc = ada.audio.packet(b"x")
     ada.publisher.send_rtp(wrong_ssrc[:8] + b"\1\2\3\4" + wrong_ssrc[12:])
     net.send(ada.publisher.srtp.protect_rtcp(b"\x81\xc8\0\6" + bytes(24)), ada.publisher.path)
