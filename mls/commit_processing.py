@@ -34,7 +34,7 @@ class Knowledge:
     update_keys: Mapping[bytes, HPKEPrivateKey]
     external_psks: Mapping[bytes, bytes]
     resumption_psks: ResumptionPSKs
-    now: float
+    now: float | None
     longest_lifetime_s: float
 
 
@@ -100,7 +100,7 @@ def _merge(epoch: Epoch, applied: Applied, committer: int, path: UpdatePath) -> 
     # "The `leaf_node_source` field MUST be set to `commit`."
     if not isinstance(leaf.leaf_node_source, CommitSource):
         raise InvalidLeafNode("the leaf in a path was made for something else")
-    check_leaf(leaf, epoch.suite, applied.extensions)
+    check_leaf(leaf, applied.extensions)
     leaf.verify(epoch.suite, epoch.context.group_id, committer)
     received = merge_path(applied.tree, committer, path)
     applied.tree.check_member(committer)

@@ -57,14 +57,13 @@ from mls.framing import (
 )
 from mls.hpke import HPKEPrivateKey
 from mls.joining import join_by_welcome
-from mls.key_package import CLOCK_SKEW_S, KeyPackage, KeyPackageBundle
+from mls.key_package import LIFETIME_S, KeyPackage, KeyPackageBundle, lifetime_from
 from mls.key_schedule import GroupContext, KeySchedule, export_secret
 from mls.leaf_node import (
     MLS10,
     Capabilities,
     KeyPackageSource,
     LeafNode,
-    Lifetime,
     UpdateSource,
     check_leaf,
     own_capabilities,
@@ -131,6 +130,7 @@ class Group:
         signature_key: SignaturePrivateKey,
         *,
         now: float,
+        lifetime_s: float = LIFETIME_S,
         application_id: bytes | None = None,
         extensions: Sequence[Extension] = (),
         capabilities: Capabilities | None = None,
@@ -146,11 +146,11 @@ class Group:
             signature_key,
             credential,
             encryption_key.public_bytes,
-            KeyPackageSource(Lifetime(max(0, int(now) - CLOCK_SKEW_S), int(now) + 86400)),
+            KeyPackageSource(lifetime_from(now, lifetime_s)),
             application_id,
             capabilities or own_capabilities(),
         ).signed(suite, signature_key)
-        check_leaf(leaf, suite, tuple(extensions))
+        check_leaf(leaf, tuple(extensions))
         tree = RatchetTree(suite, [leaf])
         context = GroupContext(MLS10, suite.suite_id, group_id, 0, tree.tree_hash(), b"", tuple(extensions))
         schedule = KeySchedule.create(suite, os.urandom(suite.hash_size))
@@ -179,8 +179,9 @@ class Group:
         body = decode_message(welcome)
         if not isinstance(body, Welcome):
             raise InvalidWelcome(f"this is a {type(body).__name__}, not a Welcome")
-        joined = join_by_welcome(body, bundle, psks, ratchet_tree)
-        group = cls._begin(joined.epoch, joined.own, joined.encryption_secret, limits or Limits())
+        limits = limits or Limits()
+        joined = join_by_welcome(body, bundle, psks, ratchet_tree, _expiry(limits, now), limits.lifetime_s)
+        group = cls._begin(joined.epoch, joined.own, joined.encryption_secret, limits)
         group._joined_psk_ids = psk_names(joined.psk_ids)
         if check is not None:
             check(group)
@@ -349,7 +350,7 @@ class Group:
         self._held[reference] = CommittedProposal(proposal, message.content.sender, reference)
         return reference
 
-    def _rules(self, now: float) -> ProposalRules:
+    def _rules(self, now: float | None) -> ProposalRules:
         epoch, longest = self._epoch, self._limits.lifetime_s
         return ProposalRules(epoch.suite, epoch.context, self.extensions, epoch.tree, now, longest)
 
@@ -539,7 +540,7 @@ class Group:
     def _accept_proposal(
         self, message: AuthenticatedContent, sender: int, proposal: Proposal, now: float, check: Check | None
     ) -> ProposalReceived:
-        self._rules(now).check(proposal, message.content.sender)
+        self._rules(_expiry(self._limits, now)).check(proposal, message.content.sender)
         framed = message.content
         reference = proposal_ref(self.cipher_suite, message.encode())
         event = ProposalReceived(sender, framed.epoch, proposal, reference, framed.authenticated_data)
@@ -561,7 +562,7 @@ class Group:
             update_keys=self._update_keys,
             external_psks=psks,
             resumption_psks=self._all_resumption_psks(),
-            now=now,
+            now=_expiry(self._limits, now),
             longest_lifetime_s=self._limits.lifetime_s,
         )
         done = process_commit(self._epoch, self._own, sender, message, known)
@@ -599,6 +600,11 @@ class Group:
     def forget_past_epochs(self, ended_before: float) -> None:
         """Erase what past epochs are kept for late messages, where they ended before that time."""
         self._past = tuple(past for past in self._past if past.ended_at >= ended_before)
+
+
+def _expiry(limits: Limits, now: float) -> float | None:
+    """The time by which leaves that are received are judged, if they are."""
+    return now if limits.check_expiry else None
 
 
 def _members(tree: RatchetTree, indices: Sequence[int]) -> tuple[Member, ...]:

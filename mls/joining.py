@@ -12,7 +12,7 @@ from mls.extensions import check_known_bodies
 from mls.hpke import HPKEPrivateKey
 from mls.key_package import KeyPackageBundle
 from mls.key_schedule import KeySchedule, derive_welcome_secret
-from mls.leaf_node import LeafNode, check_leaf
+from mls.leaf_node import LeafNode, check_leaf, check_lifetime
 from mls.psk import PreSharedKeyID, ResumptionPSKID, ResumptionPSKUsage, find_psk, psk_secret
 from mls.ratchet_tree import RatchetTree
 from mls.treekem import check_derived_keys, derive_path
@@ -34,6 +34,8 @@ def join_by_welcome(
     bundle: KeyPackageBundle,
     external_psks: Mapping[bytes, bytes],
     ratchet_tree: bytes | None,
+    now: float | None,
+    longest_lifetime_s: float,
 ) -> Joined:
     """The group that a Welcome leads into, all of it verified. The bundle does not change.
 
@@ -46,7 +48,7 @@ def join_by_welcome(
     info = _open_group_info(suite, welcome, secrets, combined_psk)
     tree = _take_tree(suite, info, ratchet_tree)
     _verify_signature(suite, info, tree)
-    _verify_tree(suite, info, tree)
+    _verify_tree(suite, info, tree, now, longest_lifetime_s)
     own = _find_own_leaf(suite, info, tree, bundle, secrets)
     schedule = KeySchedule.join(suite, secrets.joiner_secret, combined_psk, info.group_context)
     epoch = make_epoch(suite, info.group_context, tree, schedule.secrets)
@@ -117,16 +119,15 @@ def _verify_signature(suite: CipherSuite, info: GroupInfo, tree: RatchetTree) ->
     info.verify(suite, signer.signature_key)
 
 
-def _verify_tree(suite: CipherSuite, info: GroupInfo, tree: RatchetTree) -> None:
-    """Parent hashes, unmerged leaves, uniqueness of keys, and each leaf.
-
-    Lifetimes are not checked: §7.3 does not ask it of who joins, "because the LeafNode might have expired"
-    since it was added, and a meeting that outlasts its KeyPackages should not shut out newcomers.
-    """
+def _verify_tree(
+    suite: CipherSuite, info: GroupInfo, tree: RatchetTree, now: float | None, longest_lifetime_s: float
+) -> None:
+    """Parent hashes, unmerged leaves, uniqueness of keys, and each leaf."""
     tree.check_integrity()
     context = info.group_context
     for index, leaf in tree.leaves():
-        check_leaf(leaf, suite, context.extensions)
+        check_leaf(leaf, context.extensions)
+        check_lifetime(leaf, now, longest_lifetime_s)
         tree.check_member(index)
         leaf.verify(suite, context.group_id, index)
 

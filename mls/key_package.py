@@ -21,7 +21,13 @@ from mls.leaf_node import (
 )
 from mls.references import key_package_ref
 
-CLOCK_SKEW_S = 3600  # a fresh package is valid this much before now, for members whose clocks are behind
+LIFETIME_S = 28 * 86400.0
+CLOCK_SKEW_S = 3600  # a fresh leaf is valid this much before now, for members whose clocks are behind
+
+
+def lifetime_from(now: float, lifetime_s: float) -> Lifetime:
+    """The lifetime of a leaf that is made now."""
+    return Lifetime(max(0, int(now) - CLOCK_SKEW_S), int(now + lifetime_s))
 
 
 @struct
@@ -69,13 +75,9 @@ class KeyPackage(Signed):
         # §10.1: "`leaf_node.encryption_key` is different from the value of the `init_key` field"
         if self.leaf_node.encryption_key == self.init_key:
             raise InvalidKeyPackage("the init key of a KeyPackage is also its encryption key")
-        # §10: extensions "MUST be included in the `leaf_node.capabilities` field"
-        for extension in self.extensions:
-            if not self.leaf_node.capabilities.has_extension(extension.extension_type):
-                raise InvalidKeyPackage(
-                    f"the KeyPackage does not list its extension {extension.extension_type:#06x}"
-                )
-        check_leaf(self.leaf_node, suite, ())
+        # §10: 'unknown extensions in `KeyPackage.extensions` MUST be ignored', whether listed or not: peers
+        # do not list those that they put in for GREASE.
+        check_leaf(self.leaf_node, ())
         self.leaf_node.verify(suite)
         signer = self.leaf_node.signature_key
         suite.verify_with_label(signer, b"KeyPackageTBS", self.to_be_signed, self.signature)
@@ -99,7 +101,7 @@ class KeyPackageBundle:
         signature_key: SignaturePrivateKey,
         *,
         now: float,
-        lifetime_s: float = 86400.0,
+        lifetime_s: float = LIFETIME_S,
         application_id: bytes | None = None,
         capabilities: Capabilities | None = None,
     ) -> "KeyPackageBundle":
@@ -109,7 +111,7 @@ class KeyPackageBundle:
             signature_key,
             credential,
             encryption_key.public_bytes,
-            KeyPackageSource(Lifetime(max(0, int(now) - CLOCK_SKEW_S), int(now + lifetime_s))),
+            KeyPackageSource(lifetime_from(now, lifetime_s)),
             application_id,
             capabilities or own_capabilities(),
         ).signed(suite, signature_key)

@@ -181,15 +181,17 @@ def unsigned_leaf(
 # --- validation (§7.3) --------------------------------------------------------------------------------------
 
 
-def check_leaf(leaf: LeafNode, suite: CipherSuite, group_extensions: tuple[Extension, ...]) -> None:
+def check_leaf(leaf: LeafNode, group_extensions: tuple[Extension, ...]) -> None:
     """What §7.3 asks of a leaf by itself and under the group's parameters.
 
     Its signature, its lifetime and its place among the other members are checked by those who know them.
     Raises InvalidLeafNode, InvalidCredential or DecodeError.
     """
     capabilities = leaf.capabilities
-    if MLS10 not in capabilities.versions or suite.suite_id not in capabilities.cipher_suites:
-        raise InvalidLeafNode(f"the leaf does not support MLS 1.0 with cipher suite {suite.suite_id}")
+    # The cipher suite is not looked for: keys and signatures of that suite say more than the list, and
+    # peers forget it there.
+    if MLS10 not in capabilities.versions:
+        raise InvalidLeafNode("the leaf does not support MLS 1.0")
     # §7.2: "the credential type used in the LeafNode MUST be included in the `credentials` field"
     if leaf.credential_type not in capabilities.credentials:
         raise InvalidLeafNode(f"the leaf does not list its own credential type {leaf.credential_type}")
@@ -229,10 +231,10 @@ def check_supports_group(capabilities: Capabilities, group_extensions: tuple[Ext
                 )
 
 
-def check_lifetime(leaf: LeafNode, now: float, longest_s: float) -> None:
+def check_lifetime(leaf: LeafNode, now: float | None, longest_s: float) -> None:
     """§7.2, §7.3: that a leaf from a KeyPackage is valid at `now` (seconds since 1970), and not for too long.
 
-    Raises InvalidLeafNode.
+    Without `now` expiry is not looked at. Raises InvalidLeafNode.
     """
     source = leaf.leaf_node_source
     if not isinstance(source, KeyPackageSource):
@@ -241,5 +243,5 @@ def check_lifetime(leaf: LeafNode, now: float, longest_s: float) -> None:
     # §7.2: "reject any LeafNode where the total lifetime is longer than this duration"
     if end - start > longest_s:
         raise InvalidLeafNode(f"the leaf's lifetime of {end - start} s is longer than {longest_s:.0f} s")
-    if not start <= now <= end:
+    if now is not None and not start <= now <= end:
         raise InvalidLeafNode(f"the leaf is valid from {start} to {end}, and it is {now:.0f} now")

@@ -12,3 +12,4 @@ class Limits:
     forward: int = 1000  # generations that may be missing before a message
     proposals: int = 1000  # proposals that are held in an epoch
     lifetime_s: float = 90 * 86400.0  # the longest lifetime of a KeyPackage, §7.2
+    check_expiry: bool = True  # refuse leaves received outside of their lifetime, as §7.3 recommends

@@ -81,7 +81,7 @@ class ProposalRules:
     context: GroupContext
     extensions: tuple[Extension, ...]
     tree: RatchetTree
-    now: float
+    now: float | None
     longest_lifetime_s: float
 
     def check(self, proposal: Proposal, sender: Sender) -> None:
@@ -122,7 +122,7 @@ class ProposalRules:
             raise InvalidLeafNode("the leaf of an Update was made for something else")
         if leaf.encryption_key == before.encryption_key:
             raise InvalidLeafNode("an Update keeps the encryption key that it should replace")
-        check_leaf(leaf, self.suite, self.extensions)
+        check_leaf(leaf, self.extensions)
         leaf.verify(self.suite, self.context.group_id, sender.leaf_index)
 
     def _check_psk(self, psk_id: PreSharedKeyID) -> None:
@@ -182,7 +182,7 @@ def apply_proposals(
     context: GroupContext,
     tree: RatchetTree,
     committer: int,
-    now: float,
+    now: float | None,
     longest_lifetime_s: float,
 ) -> Applied:
     """Check the list of a regular Commit, and apply it to a copy of the tree, in the order of §12.3.
