@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from conference.errors import ServerError
-from conference.link import MeetingLink
+from conference.link import MeetingLink, server_origin
 
 TIMEOUT_S = 10.0
 MAX_ANSWER = 4096
@@ -22,18 +22,10 @@ def create_meeting(server: str, *, has_passphrase: bool = False, home: Path | No
     Raises LinkError for an address that is none, ServerError if the server does not answer as one.
     """
     host_key = Ed25519PrivateKey.generate()
-    draft = MeetingLink.create(
-        server, "", host_key.public_key().public_bytes_raw(), has_passphrase=has_passphrase
+    origin = server_origin(server)
+    link = MeetingLink.create(
+        origin, _ask_for_meeting(origin), host_key.public_key().public_bytes_raw(), has_passphrase=has_passphrase
     )
-    link = MeetingLink(
-        draft.server,
-        _ask_for_meeting(draft.server),
-        draft.suite,
-        draft.host,
-        draft.link_secret,
-        has_passphrase,
-    )
-    MeetingLink.parse(str(link))  # the server chose the meeting id: it must be one
     _keep_host_key(link.meeting_id, host_key, home or default_home())
     return link
 

@@ -63,7 +63,7 @@ class MeetingLink:
     has_passphrase: bool = False
 
     def __post_init__(self) -> None:
-        if _origin(self.server) != self.server:
+        if server_origin(self.server) != self.server:
             raise LinkError("A server's address is in lower case and has no slash at its end.")
         _octets("meeting id", self.meeting_id, ID_SIZE)
         if self.suite not in SUITES:
@@ -83,7 +83,7 @@ class MeetingLink:
     ) -> "MeetingLink":
         """A link with a fresh secret. LinkError if the server's address or meeting id is none."""
         secret = os.urandom(SECRET_SIZE)
-        return cls(_origin(server), meeting_id, suite, host_hash(host_public_key), secret, has_passphrase)
+        return cls(server_origin(server), meeting_id, suite, host_hash(host_public_key), secret, has_passphrase)
 
     @classmethod
     def parse(cls, text: str) -> "MeetingLink":
@@ -96,7 +96,7 @@ class MeetingLink:
         server, _, meeting_id = address.rpartition("/m/")
         if not server:
             raise LinkError("A meeting link looks like https://HOST/m/MEETING#…; this one has another path.")
-        return cls(_origin(server), meeting_id, *_fragment(fragment))
+        return cls(server_origin(server), meeting_id, *_fragment(fragment))
 
     @property
     def flags(self) -> str:
@@ -214,7 +214,7 @@ _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[(?P<ipv6>[0-9a-f:.]+)\])"
 _ORIGIN = re.compile(rf"(?P<origin>https?://{_HOST}(?::(?P<port>[1-9][0-9]{{0,4}}))?)/?")
 
 
-def _origin(server: str) -> str:
+def server_origin(server: str) -> str:
     """Scheme and authority in lower case. No error repeats `server`: it may be a whole link, run together."""
     match = _ORIGIN.fullmatch(server.lower() if server.isascii() else "")
     if match is None:

@@ -14,10 +14,14 @@ from urllib.parse import urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidURI
 
+from conference.epoch_keys import Switched
 from conference.errors import ServerError
+from conference.frames import AUDIO, CAMERA, FrameSealer
 from conference.link import MeetingLink
 from conference.media import Media, MediaOptions
+from conference.roster import Row
 from conference.session import EpochChanged, Event, Phase, Session
+from conference.status import PersonStatus, Status
 from signaling import messages as wire
 from signaling.errors import MessageError
 from signaling.messages import MAX_SERVER_TEXT, ClientMessage, ServerMessage, decode_server, encode
@@ -40,19 +44,21 @@ class ConnectionChanged:
 class Participant:
     """One device in a meeting, from joining to leaving.
 
-    `on_event` is called on the event loop with the session's events and `ConnectionChanged`.
+    `on_event` may be set to be called, on the event loop, with the session's events, `Switched` and
+    `ConnectionChanged`.
     """
 
     def __init__(
         self,
         session: Session,
         options: MediaOptions,
-        on_event: Callable[[Event | ConnectionChanged], None],
         clock: Callable[[], float] = time.monotonic,
+        sealer: FrameSealer | None = None,
     ) -> None:
+        """`sealer` None seals with the session's keys, as everybody does who does not cheat."""
         self.session = session
-        self.media = Media(session, options, self._send, clock)
-        self._on_event = on_event
+        self.media = Media(session, options, self._send, clock, sealer)
+        self.on_event: Callable[[Event | ConnectionChanged | Switched], None] = lambda event: None
         self._clock = clock
         self._outgoing: asyncio.Queue[ClientMessage] = asyncio.Queue()
         self._changed = asyncio.Event()
@@ -80,9 +86,37 @@ class Participant:
         for event in self.session.take_events():
             if isinstance(event, EpochChanged):
                 self.media.epoch_changed(event)
-            self._on_event(event)
-        self.media.keys_changed()
+                self.media.keys_changed()
+            self.on_event(event)
+        for switched in self.session.epoch_keys.take_events() if self.session.epoch_keys else ():
+            self.media.force_key_frames()
+            self.on_event(switched)
         self._changed.set()
+
+    def status(self) -> Status:
+        """How things stand."""
+        now, session, media = self._clock(), self.session, self.media
+        return Status(
+            phase=str(session.phase),
+            epoch=session.group.epoch if session.group else None,
+            sending_epoch=session.epoch_keys.sending_epoch if session.epoch_keys else None,
+            people=tuple(self._person_status(row) for row in session.roster.rows(now)),
+            refused=dict(media.refused()),
+            packets_received=media.packets_received(),
+        )
+
+    def _person_status(self, row: Row) -> PersonStatus:
+        who = row.participant_id
+        return PersonStatus(
+            participant_id=who,
+            leaf=row.person.leaf if row.person else None,
+            name=row.person.name if row.person else "(not in the group)",
+            standing=str(row.standing),
+            presence=row.presence,
+            video=self.media.stream(who, CAMERA),
+            audio=self.media.stream(who, AUDIO),
+            refused=self.media.refused_of(who),
+        )
 
     def _has_ended(self) -> bool:
         return self.session.phase is Phase.LEFT
@@ -106,12 +140,19 @@ class Participant:
                     await self._converse(socket)
                 why = "The server closed the connection."
                 lost_at = self._clock()
-            except (OSError, TimeoutError, ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidURI) as error:
+            except (
+                OSError,
+                TimeoutError,
+                ConnectionClosed,
+                InvalidHandshake,
+                InvalidMessage,
+                InvalidURI,
+            ) as error:
                 why = f"{self.session.link.server} cannot be reached: {error or type(error).__name__}."
                 if not self._was_connected or self._clock() - lost_at > GIVE_UP_S:
                     raise ServerError(why) from error
             if not self._has_ended():
-                self._on_event(ConnectionChanged(False, why))
+                self.on_event(ConnectionChanged(False, why))
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  (spreads the rush)
                 pause_s = min(2 * pause_s, RETRY_MOST_S)
 
@@ -119,7 +160,7 @@ class Participant:
         self._outgoing = asyncio.Queue()  # what was not sent before belongs to the connection that is gone
         self.session.connected(self._clock())
         if self._was_connected:
-            self._on_event(ConnectionChanged(True))
+            self.on_event(ConnectionChanged(True))
         self._was_connected = True
         self.pump()
         await _first_of(self._read(socket), self._write(socket), self._keep_time())
@@ -139,7 +180,7 @@ class Participant:
 
     async def _take(self, message: ServerMessage) -> None:
         if isinstance(message, wire.Published | wire.Subscribe | wire.Slots):
-            await self.media.receive(message)
+            await self.media.take(message)
         else:
             self.session.receive(message, self._clock())
             self.pump()
