@@ -98,8 +98,8 @@ class Delivery:
     # --- Joining --------------------------------------------------------------------------------------------
 
     def knock(self, joiner: Participant, message: Knock, now: float) -> None:
-        """A request to be let in. From who has a leaf it says that the leaf is of no use to it, unless it only
-        repeats the knock that was granted: then the Welcome is, or was, on its way.
+        """A request to be let in. From who has a leaf it says that the leaf is of no use to it; unless it
+        repeats the knock that was granted, for then the Welcome is, or was, on its way.
         """
         if self.group_id is None:
             raise ProtocolError(ErrorCode.WRONG_GENERATION, "there is no group to knock at")
