@@ -184,11 +184,12 @@ def _answer_section(
 def _declined_section(section: sdp.Section, ours: LocalTransport) -> list[str]:
     """RFC 3264 §6: port 0; the formats do not matter but must be there."""
     if section.kind == "application":
-        return [
+        head = [
             "m=application 0 UDP/DTLS/SCTP webrtc-datachannel",
             "c=IN IP4 0.0.0.0",
             f"a=mid:{section.mid}",
         ]
+        return head + _transport_lines(ours, "passive")
     lines = _media_lines(section.kind, section.payload_types[:1], ours, "passive", port=0)
     return [*lines, f"a=mid:{section.mid}", "a=inactive"]
 
@@ -244,23 +245,30 @@ def _session_lines(session_id: str, version: int, bundled: Sequence[str]) -> lis
 def _media_lines(
     kind: str, types: Sequence[int], ours: LocalTransport, setup: str, port: int | None = None
 ) -> list[str]:
-    """m-line, candidates (in every section: aiortc looks at the last), ICE and DTLS."""
+    """What every section of media has."""
     host = ours.hosts[0]
     port = ours.port if port is None else port
     version = ipaddress.ip_address(host).version
-    digest = ours.fingerprint.digest.hex(":").upper()
     return [
         f"m={kind} {port} UDP/TLS/RTP/SAVPF {' '.join(map(str, types))}",
         f"c=IN IP{version} {host}",
         f"a=rtcp:{port} IN IP{version} {host}",
+        *_transport_lines(ours, setup),
+        "a=rtcp-mux",
+        "a=rtcp-rsize",
+    ]
+
+
+def _transport_lines(ours: LocalTransport, setup: str) -> list[str]:
+    """Candidates, ICE and DTLS: in every section, for aiortc wants them there."""
+    digest = ours.fingerprint.digest.hex(":").upper()
+    return [
         *(_candidate(rank, host, ours.port) for rank, host in enumerate(ours.hosts)),
         "a=end-of-candidates",
         f"a=ice-ufrag:{ours.credentials.ufrag}",
         f"a=ice-pwd:{ours.credentials.password}",
         f"a=fingerprint:{ours.fingerprint.algorithm} {digest}",
         f"a=setup:{setup}",
-        "a=rtcp-mux",
-        "a=rtcp-rsize",
     ]
 
 

@@ -160,7 +160,8 @@ def _open(line: str) -> Section:
 
 
 def _parse_section(section: Section, lines: list[str]) -> Section:
-    for line in lines:
+    # Firefox writes attributes in alphabetical order: formats are described before they are named.
+    for line in sorted(lines, key=lambda line: not line.startswith("a=rtpmap:")):
         if not line.startswith("a="):
             continue
         name, _, value = line[2:].partition(":")

@@ -1,0 +1,64 @@
+"""What publishers are asked for: the weakest path, within bounds, down at once and up in steps."""
+
+from conference.sfu.bandwidth import PathEstimate, StreamBitrate, VideoBitrates
+from conference.sfu.budget import Budget
+
+BOUNDS = VideoBitrates(150_000, 500_000, 1_500_000)
+
+
+def path(rate: int) -> PathEstimate:
+    """A path that has carried so many bits in each of two seconds."""
+    estimate = PathEstimate()
+    for tick in range(21):
+        estimate.sent(rate // 80, tick / 10)
+    return estimate
+
+
+def test_a_receiver_that_has_no_complaint_limits_nothing() -> None:
+    estimate = path(400_000)
+    estimate.announced(600_000, 2.0)  # aiortc's: 1.5 times what comes in
+    assert estimate.limit == float("inf")
+    estimate.lost(0.0, 2.0)
+    assert estimate.limit == float("inf")
+
+
+def test_a_receiver_that_complains_is_heard() -> None:
+    estimate = path(400_000)
+    estimate.announced(300_000, 2.0)
+    assert estimate.limit == 300_000
+    estimate = path(400_000)
+    estimate.lost(0.2, 2.0)
+    assert 300_000 < estimate.limit < 400_000
+    estimate.lost(0.05, 2.0)
+    held = estimate.limit
+    for _ in range(60):
+        estimate.lost(0.0, 2.0)
+    assert estimate.limit > 5 * held
+    for _ in range(100):
+        estimate.lost(1.0, 2.0)
+    assert estimate.limit >= 50_000
+
+
+def test_the_bounds_hold_and_steps_are_few() -> None:
+    bitrate = StreamBitrate(BOUNDS)
+    said = [bitrate.update([float("inf")], float(second)) for second in range(60)]
+    assert said[0] == BOUNDS.start
+    assert said[-1] == BOUNDS.most
+    assert len(set(said)) <= 7
+    assert bitrate.update([10.0, float("inf")], 61.0) == BOUNDS.least
+    assert bitrate.update([float("inf")], 62.0) == BOUNDS.least
+    assert bitrate.update([], 67.0) > BOUNDS.least
+
+
+def test_small_changes_change_nothing() -> None:
+    bitrate = StreamBitrate(BOUNDS)
+    assert bitrate.update([460_000.0], 0.0) == 500_000
+    assert bitrate.update([440_000.0], 0.0) == 440_000
+
+
+def test_budget() -> None:
+    budget = Budget(10, 5)
+    assert [budget.take(0.0) for _ in range(6)] == [True] * 5 + [False]
+    assert budget.take(0.1)
+    assert not budget.take(0.1)
+    assert [budget.take(100.0) for _ in range(6)] == [True] * 5 + [False]
