@@ -3,9 +3,8 @@
 The one module that touches aiortc's private names. It is pinned: `check_aiortc` runs at import and refuses
 a version whose insides were not looked at, for a seam that does not hold must not let media through.
 
-Sending: every sender has a sealing encoder from birth. Frames, and packets that are encoded already, are
-sealed before they are packetized, so PLI, REMB, NACK and RTX work on packets as ever. What cannot be sealed
-is not sent.
+Sending: every sender has a sealing encoder from birth (`sealing_encoders`). Frames are sealed before they are
+packetized, so PLI, REMB, NACK and RTX work on packets as ever.
 
 Receiving: aiortc decodes nothing. Our receive buffer stands where its jitter buffer was, hands sealed
 frames to a `FrameSink` and always tells aiortc that there is no frame yet; the decoder's queue refuses
@@ -21,10 +20,8 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from fractions import Fraction
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
 
-import av
 from aiortc import (
     MediaStreamTrack,
     RTCBundlePolicy,
@@ -34,24 +31,17 @@ from aiortc import (
     RTCRtpSender,
     RTCRtpTransceiver,
 )
-from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
-from aiortc.mediastreams import convert_timebase
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpsender import RTCEncodedFrame
 from aiortc.rtp import AnyRtcpPacket, RtcpByePacket, RtpPacket
 from av.frame import Frame
-from av.stream import Stream
 
-from conference.errors import MisuseError
-from conference.frames import CLEAR, KINDS, FrameSealer, FrameSink, Kind, ReceivedFrame, is_vp8_key_frame
+from conference.errors import ConferenceError, MisuseError
+from conference.frames import KINDS, FrameSealer, FrameSink, Kind, ReceivedFrame, is_vp8_key_frame
 from conference.receive_buffer import AUDIO, VIDEO, Counters, Outcome, Packet, ReceiveBuffer
-
-if TYPE_CHECKING:
-    EncodedPacket = av.Packet[Stream]
-else:  # generic for type checkers only
-    EncodedPacket = av.Packet
+from conference.sealing_encoders import Seal, SealingEncoder, sealing_encoder
 
 logger = logging.getLogger(__name__)
 
@@ -66,20 +56,12 @@ _METHODS: Final = (
     (RTCRtpReceiver, "_handle_disconnect"),
     (RTCRtpReceiver, "_send_rtcp_pli"),
     (RTCRtpReceiver, "_send_rtcp_nack"),
-    (Vp8Encoder, "_packetize"),
 )
 
-DEFAULT_VIDEO_BITRATE: Final = 500_000
-MINIMUM_VIDEO_BITRATE: Final = 100_000
-AUDIO_BITRATE_PER_CHANNEL: Final = 32_000
 KEY_FRAME_REQUESTS_APART_S: Final = 0.3
 
-_AUDIO_RATE: Final = 48_000
-_AUDIO_SAMPLES: Final = 960  # 20 ms
-_AUDIO_TIME_BASE: Final = Fraction(1, _AUDIO_RATE)
 
-
-class SeamError(Exception):
+class SeamError(ConferenceError):
     """aiortc is not as this module knows it, so nothing may be sent or received through it."""
 
 
@@ -106,168 +88,6 @@ check_aiortc()
 # --- sending ---
 
 
-class _Seal:
-    """Seals one stream's frames and counts them. Whatever goes wrong, nothing leaves unsealed."""
-
-    def __init__(self, sealer: FrameSealer, kid_context: int) -> None:
-        self.sealed = 0
-        self.withheld = 0
-        self._sealer = sealer
-        self._kid_context = kid_context
-        self._clear = CLEAR[KINDS[kid_context]]
-
-    def __call__(self, frame: bytes) -> bytes | None:
-        try:
-            sealed = self._sealer.seal(self._kid_context, frame, self._clear)
-        except Exception:
-            logger.exception("sealing a frame of context %d failed; it is not sent", self._kid_context)
-            sealed = None
-        if sealed is None:
-            self.withheld += 1
-        else:
-            self.sealed += 1
-        return sealed
-
-
-class _SealingEncoder(Protocol):
-    codec_name: str
-
-    @property
-    def wants_key_frame(self) -> bool: ...
-
-    def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]: ...
-
-    def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]: ...
-
-
-def _encoded(payloads: list[bytes], timestamp: int) -> list[RTCEncodedFrame]:
-    # No audio level (RFC 6464): it would tell the server who speaks.
-    return [RTCEncodedFrame(payloads, timestamp, None)] if payloads else []  # type: ignore[arg-type]
-
-
-class _Vp8Packetizer(Vp8Encoder):
-    """aiortc's encoder, sealing between encoding and packetizing.
-
-    After a frame that could not be sealed, the receivers' decoders lack a reference: nothing is sent until
-    a key frame.
-    """
-
-    def __init__(self, seal: _Seal, ceiling: int) -> None:
-        super().__init__()
-        self.wants_key_frame = False
-        self._seal = seal
-        self._ceiling = ceiling
-        _put(self, "_Vp8Encoder__target_bitrate", ceiling)
-
-    @property
-    def target_bitrate(self) -> int:
-        return super().target_bitrate
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        """The receiver's estimate. Each change makes a new encoder and a key frame, so small raises wait."""
-        bitrate = max(MINIMUM_VIDEO_BITRATE, min(bitrate, self._ceiling))
-        if bitrate < self.target_bitrate or bitrate == self._ceiling or bitrate > 1.25 * self.target_bitrate:
-            _put(self, "_Vp8Encoder__target_bitrate", bitrate)
-
-    def _packetize(self, buffer: bytes, picture_id: int) -> list[bytes]:  # type: ignore[override]
-        if not buffer or (self.wants_key_frame and not is_vp8_key_frame(buffer)):
-            return []
-        sealed = self._seal(buffer)
-        self.wants_key_frame = sealed is None
-        return [] if sealed is None else super()._packetize(sealed, picture_id)
-
-
-class _Vp8Sealing:
-    codec_name = "VP8"
-
-    def __init__(self, seal: _Seal, bitrate: int | None) -> None:
-        self._encoder = _Vp8Packetizer(seal, bitrate or DEFAULT_VIDEO_BITRATE)
-
-    @property
-    def wants_key_frame(self) -> bool:
-        return self._encoder.wants_key_frame
-
-    @property
-    def target_bitrate(self) -> int:
-        return self._encoder.target_bitrate
-
-    @target_bitrate.setter
-    def target_bitrate(self, bitrate: int) -> None:
-        self._encoder.target_bitrate = bitrate
-
-    def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]:
-        return _encoded(*self._encoder.encode(frame, force_key_frame or self.wants_key_frame))
-
-    def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]:
-        return _encoded(*self._encoder.pack(packet))
-
-
-class _OpusSealing:
-    """Opus at a constant bitrate and without DTX, because packet sizes tell what is said (RFC 6562)."""
-
-    codec_name = "opus"
-    wants_key_frame = False
-
-    def __init__(self, seal: _Seal, bitrate: int | None) -> None:
-        self._seal = seal
-        self._bitrate = bitrate
-        self._codec: av.AudioCodecContext | None = None
-        self._resampler: av.AudioResampler | None = None
-
-    def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]:
-        assert isinstance(frame, av.AudioFrame)
-        if self._codec is None:
-            self._codec = self._open(frame.layout.nb_channels)
-        encoded = []
-        for piece in self._pieces(frame):
-            for packet in self._codec.encode(piece):
-                encoded += self._sealed(bytes(packet), piece)
-        return encoded
-
-    def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]:
-        return self._sealed(bytes(packet), packet)
-
-    def _sealed(self, data: bytes, timed: Frame | EncodedPacket) -> list[RTCEncodedFrame]:
-        assert timed.pts is not None
-        assert timed.time_base is not None
-        sealed = self._seal(data)
-        if sealed is None:
-            return []
-        return _encoded([sealed], convert_timebase(timed.pts, timed.time_base, _AUDIO_TIME_BASE))
-
-    def _open(self, channels: int) -> av.AudioCodecContext:
-        codec = av.AudioCodecContext.create("libopus", "w")
-        assert isinstance(codec, av.AudioCodecContext)
-        channels = min(channels, 2)
-        codec.bit_rate = self._bitrate or AUDIO_BITRATE_PER_CHANNEL * channels
-        codec.format = "s16"
-        codec.layout = "mono" if channels == 1 else "stereo"
-        codec.sample_rate = _AUDIO_RATE
-        codec.time_base = _AUDIO_TIME_BASE
-        codec.options = {"application": "voip", "vbr": "off", "compression_level": "5"}
-        return codec
-
-    def _pieces(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
-        """The frame in pieces of 20 ms, as the encoder takes them."""
-        assert self._codec is not None
-        fits = (
-            frame.samples == _AUDIO_SAMPLES
-            and frame.sample_rate == _AUDIO_RATE
-            and frame.format.name == "s16"
-            and frame.layout.name == self._codec.layout.name
-        )
-        if fits and self._resampler is None:
-            return [frame]
-        if self._resampler is None:
-            self._resampler = av.AudioResampler("s16", self._codec.layout, _AUDIO_RATE, _AUDIO_SAMPLES)
-        return self._resampler.resample(frame)
-
-
-def _sealing_encoder(seal: _Seal, kind: Kind, bitrate: int | None) -> _SealingEncoder:
-    return _Vp8Sealing(seal, bitrate) if kind == "video" else _OpusSealing(seal, bitrate)
-
-
 class SealedSender(RTCRtpSender):
     """A sender whose frames are sealed as one context. Without a context it sends nothing."""
 
@@ -283,11 +103,11 @@ class SealedSender(RTCRtpSender):
         self.kid_context = kid_context
         self._force_key_frame = False
         self._ready: deque[RTCEncodedFrame] = deque()
-        self._seal: _Seal | None = None
-        self._encoder: _SealingEncoder | None = None
+        self._seal: Seal | None = None
+        self._encoder: SealingEncoder | None = None
         if sealer is not None and kid_context is not None:
-            self._seal = _Seal(sealer, kid_context)
-            self._encoder = _sealing_encoder(self._seal, KINDS[kid_context], bitrate)
+            self._seal = Seal(sealer, kid_context)
+            self._encoder = sealing_encoder(self._seal, KINDS[kid_context], bitrate)
         # aiortc hands it the receiver's bitrate estimates.
         _put(self, "_RTCRtpSender__encoder", self._encoder)
 
@@ -396,6 +216,7 @@ class SealedReceiver(RTCRtpReceiver):
         self._wants_key_frame = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._has_ceased = False
         self.key_frames_asked = 0
         _put(self, "_RTCRtpReceiver__jitter_buffer", _BufferForAiortc(self._take))
         _put(self, "_RTCRtpReceiver__decoder_queue", _NoDecoder())
@@ -409,8 +230,10 @@ class SealedReceiver(RTCRtpReceiver):
 
     def request_key_frame(self) -> None:
         """Ask the sender for a key frame, unless that was done a moment ago or nothing ever came."""
-        if self._kind == "video" and self._media_ssrc is not None:
-            self._wants_key_frame = True
+        if self._kind != "video" or self._media_ssrc is None:
+            return
+        self._wants_key_frame = True  # if it is too early, the next packet brings it up again
+        if self._clock() - self._asked_at >= KEY_FRAME_REQUESTS_APART_S:
             self._spawn(self._send_feedback())
 
     async def stop(self) -> None:
@@ -466,7 +289,7 @@ class SealedReceiver(RTCRtpReceiver):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if due is not None:
+        if due is not None and not self._has_ceased:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(max(0.0, due - self._clock()), self._on_timer)
 
@@ -489,11 +312,15 @@ class SealedReceiver(RTCRtpReceiver):
             await self._send_rtcp_pli(self._media_ssrc)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        if self._has_ceased:
+            work.close()
+            return
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _cease(self) -> None:
+        self._has_ceased = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

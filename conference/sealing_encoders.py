@@ -1,0 +1,245 @@
+"""A sender's encoders: VP8 and Opus, each frame sealed before it is cut into packets (DESIGN §6).
+
+Frames are encoded here, packets that are encoded already are taken as they are; both are sealed whole and
+then cut into RTP payloads. What cannot be sealed is not sent.
+"""
+
+import logging
+import os
+import secrets
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final, Protocol
+
+import av
+from aiortc.codecs.vpx import PACKET_MAX, VpxPayloadDescriptor, number_of_threads
+from aiortc.mediastreams import VIDEO_TIME_BASE, convert_timebase
+from aiortc.rtcrtpsender import RTCEncodedFrame
+from av.frame import Frame
+from av.stream import Stream
+
+from conference.frames import CLEAR, KINDS, FrameSealer, Kind, is_vp8_key_frame
+
+if TYPE_CHECKING:
+    EncodedPacket = av.Packet[Stream]
+else:  # generic for type checkers only
+    EncodedPacket = av.Packet
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_VIDEO_BITRATE: Final = 500_000
+MINIMUM_VIDEO_BITRATE: Final = 100_000
+AUDIO_BITRATE_PER_CHANNEL: Final = 32_000
+
+_PICTURE_IDS: Final = 1 << 15
+_AUDIO_RATE: Final = 48_000
+_AUDIO_SAMPLES: Final = 960  # 20 ms
+_AUDIO_TIME_BASE: Final = Fraction(1, _AUDIO_RATE)
+
+
+def packetize_vp8(frame: bytes, picture_id: int) -> list[bytes]:
+    """RTP payloads of a VP8 frame, sealed or not, each with its descriptor (RFC 7741 §4.2)."""
+    payloads = []
+    descriptor = VpxPayloadDescriptor(partition_start=1, partition_id=0, picture_id=picture_id)
+    size = PACKET_MAX - len(bytes(descriptor))
+    for position in range(0, len(frame), size):
+        payloads.append(bytes(descriptor) + frame[position : position + size])
+        descriptor.partition_start = 0
+    return payloads
+
+
+class Seal:
+    """Seals one stream's frames and counts them. Whatever goes wrong, nothing leaves unsealed."""
+
+    def __init__(self, sealer: FrameSealer, kid_context: int) -> None:
+        self.sealed = 0
+        self.withheld = 0
+        self._sealer = sealer
+        self._kid_context = kid_context
+        self._clear = CLEAR[KINDS[kid_context]]
+
+    def __call__(self, frame: bytes) -> bytes | None:
+        try:
+            sealed = self._sealer.seal(self._kid_context, frame, self._clear)
+        except Exception:
+            logger.exception("sealing a frame of context %d failed; it is not sent", self._kid_context)
+            sealed = None
+        if sealed is None:
+            self.withheld += 1
+        else:
+            self.sealed += 1
+        return sealed
+
+
+class SealingEncoder(Protocol):
+    """Turns what a track yields into sealed payloads; an empty list if there is nothing to send."""
+
+    codec_name: str
+
+    @property
+    def wants_key_frame(self) -> bool:
+        """Whether nothing is sent before a key frame."""
+
+    def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]:
+        """Encode and seal a frame. May run in a thread."""
+
+    def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]:
+        """Seal what is encoded already."""
+
+
+def _encoded(
+    payloads: list[bytes], timed: Frame | EncodedPacket, time_base: Fraction
+) -> list[RTCEncodedFrame]:
+    assert timed.pts is not None
+    assert timed.time_base is not None
+    timestamp = convert_timebase(timed.pts, timed.time_base, time_base)
+    # No audio level (RFC 6464): it would tell the server who speaks.
+    return [RTCEncodedFrame(payloads, timestamp, None)]  # type: ignore[arg-type]
+
+
+class Vp8Sealing:
+    """VP8 by libvpx, sealed between encoding and packetizing.
+
+    After a frame that could not be sealed, the receivers' decoders lack a reference: nothing is sent until a
+    key frame.
+    """
+
+    codec_name = "VP8"
+
+    def __init__(self, seal: Seal, bitrate: int | None) -> None:
+        self.wants_key_frame = False
+        self._seal = seal
+        self._ceiling = self._bitrate = bitrate or DEFAULT_VIDEO_BITRATE
+        self._codec: av.VideoCodecContext | None = None
+        self._picture_id = secrets.randbelow(_PICTURE_IDS)
+
+    @property
+    def target_bitrate(self) -> int:
+        """What the receiver estimates that it can take, within our bounds; aiortc sets it."""
+        return self._bitrate
+
+    @target_bitrate.setter
+    def target_bitrate(self, bitrate: int) -> None:
+        # Each change makes a new encoder and a key frame, so small ones wait.
+        bitrate = max(MINIMUM_VIDEO_BITRATE, min(bitrate, self._ceiling))
+        if not 0.9 * self._bitrate <= bitrate <= 1.25 * self._bitrate or bitrate == self._ceiling:
+            self._bitrate = bitrate
+
+    def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]:
+        assert isinstance(frame, av.VideoFrame)
+        if frame.format.name != "yuv420p":
+            frame = frame.reformat(format="yuv420p")
+        codec = self._fitting_codec(frame)
+        if force_key_frame or self.wants_key_frame:
+            frame.pict_type = av.video.frame.PictureType.I
+        return self._sealed(b"".join(bytes(packet) for packet in codec.encode(frame)), frame)
+
+    def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]:
+        return self._sealed(bytes(packet), packet)
+
+    def _sealed(self, data: bytes, timed: Frame | EncodedPacket) -> list[RTCEncodedFrame]:
+        if not data or (self.wants_key_frame and not is_vp8_key_frame(data)):
+            return []
+        sealed = self._seal(data)
+        self.wants_key_frame = sealed is None
+        if sealed is None:
+            return []
+        self._picture_id = (self._picture_id + 1) % _PICTURE_IDS
+        return _encoded(packetize_vp8(sealed, self._picture_id), timed, VIDEO_TIME_BASE)
+
+    def _fitting_codec(self, frame: av.VideoFrame) -> av.VideoCodecContext:
+        codec = self._codec
+        if codec is None or (codec.width, codec.height, codec.bit_rate) != (
+            frame.width,
+            frame.height,
+            self._bitrate,
+        ):
+            self._codec = codec = self._open(frame.width, frame.height)
+        return codec
+
+    def _open(self, width: int, height: int) -> av.VideoCodecContext:
+        codec = av.VideoCodecContext.create("libvpx", "w")
+        codec.width, codec.height = width, height
+        codec.pix_fmt = "yuv420p"
+        codec.time_base = VIDEO_TIME_BASE
+        codec.bit_rate = self._bitrate
+        codec.gop_size = 3000  # key frames are made when asked for
+        codec.qmin, codec.qmax = 2, 56
+        codec.thread_count = number_of_threads(width * height, os.cpu_count() or 1)
+        # aiortc's, but for noise-sensitivity (4 there) and static-thresh (1): together they leave blocks of
+        # the picture as they were although they changed.
+        codec.options = {
+            "bufsize": str(self._bitrate),
+            "cpu-used": "-6",
+            "deadline": "realtime",
+            "lag-in-frames": "0",
+            "maxrate": str(self._bitrate),
+            "minrate": str(self._bitrate),
+            "noise-sensitivity": "0",
+            "overshoot-pct": "15",
+            "partitions": "0",
+            "static-thresh": "0",
+            "undershoot-pct": "100",
+        }
+        return codec
+
+
+class OpusSealing:
+    """Opus at a constant bitrate and without DTX, because packet sizes tell what is said (RFC 6562)."""
+
+    codec_name = "opus"
+    wants_key_frame = False
+
+    def __init__(self, seal: Seal, bitrate: int | None) -> None:
+        self._seal = seal
+        self._bitrate = bitrate
+        self._codec: av.AudioCodecContext | None = None
+        self._resampler: av.AudioResampler | None = None
+
+    def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]:
+        assert isinstance(frame, av.AudioFrame)
+        if self._codec is None:
+            self._codec = self._open(frame.layout.nb_channels)
+        encoded = []
+        for piece in self._pieces(frame):
+            for packet in self._codec.encode(piece):
+                encoded += self._sealed(bytes(packet), piece)
+        return encoded
+
+    def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]:
+        return self._sealed(bytes(packet), packet)
+
+    def _sealed(self, data: bytes, timed: Frame | EncodedPacket) -> list[RTCEncodedFrame]:
+        sealed = self._seal(data)
+        return [] if sealed is None else _encoded([sealed], timed, _AUDIO_TIME_BASE)
+
+    def _open(self, channels: int) -> av.AudioCodecContext:
+        codec = av.AudioCodecContext.create("libopus", "w")
+        assert isinstance(codec, av.AudioCodecContext)
+        channels = min(channels, 2)
+        codec.bit_rate = self._bitrate or AUDIO_BITRATE_PER_CHANNEL * channels
+        codec.format = "s16"
+        codec.layout = "mono" if channels == 1 else "stereo"
+        codec.sample_rate = _AUDIO_RATE
+        codec.time_base = _AUDIO_TIME_BASE
+        codec.options = {"application": "voip", "vbr": "off", "compression_level": "5"}
+        return codec
+
+    def _pieces(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
+        """The frame in pieces of 20 ms, as the encoder takes them."""
+        assert self._codec is not None
+        fits = (
+            frame.samples == _AUDIO_SAMPLES
+            and frame.sample_rate == _AUDIO_RATE
+            and frame.format.name == "s16"
+            and frame.layout.name == self._codec.layout.name
+        )
+        if fits and self._resampler is None:
+            return [frame]
+        if self._resampler is None:
+            self._resampler = av.AudioResampler("s16", self._codec.layout, _AUDIO_RATE, _AUDIO_SAMPLES)
+        return self._resampler.resample(frame)
+
+
+def sealing_encoder(seal: Seal, kind: Kind, bitrate: int | None) -> SealingEncoder:
+    """VP8 or Opus, sealed by `seal`; `bitrate` in bits per second is the most that it takes."""
+    return Vp8Sealing(seal, bitrate) if kind == "video" else OpusSealing(seal, bitrate)
