@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from signaling.commit_log import AckTally, CommitLog
-from signaling.deadlines import Deadlines
 from signaling.effects import CutMedia, EnterMedia, Outbox
 from signaling.errors import ErrorCode, ProtocolError
 from signaling.leadership import Leadership
@@ -53,11 +52,12 @@ class Delivery:
         self._outbox = outbox
         self._limits = limits
         self._acks = AckTally()
-        self._welcomes = Deadlines[str](limits.welcome_s)
+        self._closes_at: float | None = None
+        """When the group is given up if none of its joiners has become a member by then."""
 
     def restore(self, generation: int, group_id: bytes | None, term: int, entries: Iterable[Entry]) -> None:
-        """Take up where a server that was stopped left off."""
-        self.generation, self.group_id, self.leadership.term = generation, group_id, term
+        """Take up where a server that was stopped left off, in a term in which nobody leads yet."""
+        self.generation, self.group_id, self.leadership.term = generation, group_id, term + 1
         self.log = CommitLog(self._limits.kept_entries, self._limits.kept_entry_bytes, entries)
 
     @property
@@ -81,19 +81,27 @@ class Delivery:
         self._outbox.add(EnterMedia(founder.participant_id))
         self.leadership.begin_term(founder, now)
 
-    def _close_if_deserted(self) -> bool:
-        """Without a member, and nobody on the way to be one, nobody is left who could commit."""
+    def _close_if_deserted(self, now: float) -> bool:
+        """Without a member nobody can commit; who holds a Welcome is given some time to become one."""
         if self.group_id is None:
             return True
-        if any(each.standing in IN_STEP for each in self._participants):
+        if any(each.is_member for each in self._participants):
+            self._closes_at = None
             return False
-        self.group_id = None
-        self.leadership.vacate()
-        self._acks = AckTally()
-        for each in self._participants.with_standing((Standing.LOST,)):
-            self._participants.set_standing(each, Standing.WAITING)
-        self._tell_all(Closed(self.generation))
+        if any(each.standing is Standing.JOINING for each in self._participants):
+            self._closes_at = self._closes_at or now + self._limits.welcome_s
+            if now < self._closes_at:
+                return False
+        self._close()
         return True
+
+    def _close(self) -> None:
+        self.group_id = self._closes_at = None
+        self.leadership.vacate()
+        for each in self._participants.with_standing((Standing.JOINING, Standing.LOST)):
+            self._set_back(each, Standing.WAITING)
+        self._acks = AckTally()
+        self._tell_all(Closed(self.generation))
 
     # --- Joining --------------------------------------------------------------------------------------------
 
@@ -123,9 +131,10 @@ class Delivery:
 
     def _admit(self, joiner: Participant, next_epoch: int, now: float) -> None:
         if not self.log.has_since(next_epoch):  # it took too long
-            return self._withdraw_welcome(joiner)
-        self._welcomes.stop(joiner.participant_id)
-        joiner.welcome = None
+            self._lose(joiner)
+            self._outbox.send((joiner,), Dismissed(DismissReason.UNNEEDED))
+            return self._after_loss(joiner, now)
+        joiner.welcome = self._closes_at = None
         joiner.acked = joiner.first_epoch
         self._participants.set_standing(joiner, Standing.MEMBER)
         self._tell_all(Presence(joiner.participant_id, joiner.state))
@@ -133,11 +142,6 @@ class Delivery:
         self._catch_up(joiner, next_epoch)
         self._acknowledge(self._acks.ack(joiner.participant_id, joiner.first_epoch))
         self.leadership.fill(now)
-
-    def _withdraw_welcome(self, joiner: Participant) -> None:
-        self._lose(joiner)
-        self._outbox.send((joiner,), Dismissed(DismissReason.UNNEEDED))
-        self._close_if_deserted()
 
     # --- The log --------------------------------------------------------------------------------------------
 
@@ -204,7 +208,6 @@ class Delivery:
         joiner.held.clear()
         joiner.welcome = Welcome(self.generation, self.log.head, message.welcome, message.sealed_policy)
         self._participants.set_standing(joiner, Standing.JOINING)
-        self._welcomes.start(participant_id, now)
         self._outbox.send((joiner,), joiner.welcome)
 
     def _affected(self) -> Iterator[Participant]:
@@ -244,7 +247,6 @@ class Delivery:
     def _forget_progress(self, participant: Participant) -> None:
         participant.welcome = None
         participant.held.clear()
-        self._welcomes.stop(participant.participant_id)
         self._acknowledge(self._acks.forget(participant.participant_id))
 
     def application(self, sender: Participant, message: Application, now: float) -> None:
@@ -289,7 +291,6 @@ class Delivery:
             participant.acked = max(participant.acked, wanted)
             self._catch_up(participant, wanted)
         elif participant.welcome is not None:
-            self._welcomes.start(participant.participant_id, now)
             is_same = message.generation == self.generation
             if is_same and message.next_epoch >= participant.first_epoch:  # its `welcomed` was lost
                 self._admit(participant, wanted, now)
@@ -328,7 +329,7 @@ class Delivery:
         self._after_loss(participant, now)
 
     def _after_loss(self, participant: Participant, now: float) -> None:
-        if self._close_if_deserted():
+        if self._close_if_deserted(now):
             return
         if participant.participant_id == self.leadership.leader:
             self.leadership.elect(now)
@@ -336,16 +337,14 @@ class Delivery:
     # --- Time -----------------------------------------------------------------------------------------------
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due: gathered joins, a leader that hangs, a Welcome that nobody acknowledges."""
-        for participant_id in self._welcomes.due(now):
-            joiner = self._participants.get(participant_id)
-            assert joiner is not None
-            self._withdraw_welcome(joiner)
+        """Do what is due: gathered joins, a leader that hangs, a group without members."""
+        if self._closes_at is not None and now >= self._closes_at:
+            self._close_if_deserted(now)
         self.leadership.handle_timer(now)
 
     def next_timer(self) -> float | None:
         """When `handle_timer` is to be called next."""
-        times = (self.leadership.next_timer(), self._welcomes.next_timer())
+        times = (self.leadership.next_timer(), self._closes_at)
         return min((at for at in times if at is not None), default=None)
 
     # --- Telling --------------------------------------------------------------------------------------------

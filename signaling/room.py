@@ -190,6 +190,8 @@ class Room:
             return self._enter(guest, message, now)
         participant = guest.participant
         if participant is None:
+            if isinstance(message, Leave):
+                return self._hang_up(guest, NORMAL_CLOSURE, now)
             raise ProtocolError(ErrorCode.OUT_OF_STATE, "expected join or resume first")
         rule = RULES[type(message)]
         if participant.standing not in rule.standings:

@@ -216,15 +216,29 @@ class TestJoining:
         joiner.say(wire.Welcomed(1, 2))
         assert hall.states()[joiner.participant_id] == "member"
 
-    def test_a_welcome_that_nobody_acknowledges_is_withdrawn(self, hall):
+    def test_a_group_of_joiners_that_never_come_is_given_up(self, hall):
+        leader, joiner, waiting = hall.found(), hall.join(), hall.join()
+        joiner.say(wire.Knock(1, b"knock"))
+        hall.advance(0.1)
+        leader.say(hall.commit(joined=[joiner]))
+        leader.say(wire.Leave())
+        hall.advance(hall.limits.welcome_s - 1)
+        assert not waiting.take(wire.Closed)
+        hall.advance(1)
+        assert waiting.one(wire.Closed) == joiner.one(wire.Closed) == wire.Closed(1)
+
+    def test_a_joiner_may_inherit_a_group_that_its_last_member_left(self, hall):
         leader, joiner = hall.found(), hall.join()
         joiner.say(wire.Knock(1, b"knock"))
         hall.advance(0.1)
         leader.say(hall.commit(joined=[joiner]))
-        hall.advance(hall.limits.welcome_s)
-        assert joiner.one(wire.Dismissed).reason == "unneeded"
-        joiner.say(wire.Leave())
-        assert leader.take(wire.Work)[-1].leaves == (joiner.participant_id,)  # its leaf was in the group
+        leader.say(wire.Leave())
+        joiner.take()
+        joiner.say(wire.Welcomed(1, 1))
+        assert joiner.one(wire.Leader).leader == joiner.participant_id
+        assert joiner.one(wire.Work).leaves == (leader.participant_id,)
+        hall.advance(60)
+        assert hall.states() == {joiner.participant_id: "member"}
 
 
 class TestLeaving:
