@@ -62,7 +62,9 @@ class Roster:
     """The two lists and since when they differ. `now` is in seconds of any clock that does not go back."""
 
     def __init__(self) -> None:
-        self._people: dict[str, Person] = {}
+        self._people: tuple[Person, ...] = ()
+        """By leaf, not by participant id: two leaves that carry the same id are two rows."""
+        self._in_group: frozenset[str] = frozenset()
         self._presence: dict[str, str] = {}
         self._differs_since: dict[str, float] = {}
         self.timeline: list[Change] = []
@@ -71,14 +73,15 @@ class Roster:
 
     def set_group(self, epoch: int, people: Iterable[Person], now: float) -> None:
         """The members at a new epoch."""
-        before, after = set(self._people.values()), list(people)
+        before, after = set(self._people), sorted(people, key=lambda person: person.leaf)
         gone = [Change(epoch, now, False, person) for person in before.difference(after)]
         come = [Change(epoch, now, True, person) for person in after if person not in before]
         self.timeline += sorted(gone, key=lambda change: change.person.leaf) + come
         surplus = max(0, len(self.timeline) - MAX_TIMELINE)
         self.forgotten += surplus
         del self.timeline[:surplus]
-        self._people = {person.participant_id: person for person in after}
+        self._people = tuple(after)
+        self._in_group = frozenset(person.participant_id for person in after)
         self._compare(now)
 
     def set_room(self, presence: Mapping[str, str], now: float) -> None:
@@ -87,26 +90,25 @@ class Roster:
         self._compare(now)
 
     def _compare(self, now: float) -> None:
-        differing = {each for each in {**self._people, **self._presence} if not self._agrees(each)}
+        differing = {each for each in self._in_group | self._presence.keys() if not self._agrees(each)}
         self._differs_since = {each: self._differs_since.get(each, now) for each in differing}
 
     def _agrees(self, participant_id: str) -> bool:
         is_in_room = self._presence.get(participant_id) in ("member", "away")
-        return is_in_room == (participant_id in self._people)
+        return is_in_room == (participant_id in self._in_group)
 
     def rows(self, now: float) -> tuple[Row, ...]:
         """Members in the order of their leaves, then who is only in the room."""
-        members = sorted(self._people.values(), key=lambda person: person.leaf)
-        strangers = sorted(self._presence.keys() - self._people.keys())
-        ids = [person.participant_id for person in members] + strangers
+        places = [(person.participant_id, person) for person in self._people]
+        strangers = [(each, None) for each in sorted(self._presence.keys() - self._in_group)]
         return tuple(
-            Row(each, self._people.get(each), self._presence.get(each), self.standing(each, now))
-            for each in ids
+            Row(each, person, self._presence.get(each), self.standing(each, now))
+            for each, person in [*places, *strangers]
         )
 
     def standing(self, participant_id: str, now: float) -> Standing:
         """How the lists agree about `participant_id`, which something else may have named, such as a slot."""
-        is_in_group, presence = participant_id in self._people, self._presence.get(participant_id)
+        is_in_group, presence = participant_id in self._in_group, self._presence.get(participant_id)
         if not is_in_group and presence is None:
             return Standing.UNKNOWN
         since = self._differs_since.get(participant_id)

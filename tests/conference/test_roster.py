@@ -95,6 +95,12 @@ def test_rows_show_members_by_leaf_then_strangers_each_with_both_claims() -> Non
     assert [row.presence for row in rows] == ["away", None, "member", "waiting"]
 
 
+def test_two_leaves_with_one_participant_id_are_two_rows() -> None:
+    ghost = Person(7, ANN.name, ANN.participant_id, b"ghost")
+    roster = meeting((ghost, ANN), {ANN.participant_id: "member"})
+    assert [row.person for row in roster.rows(0)] == [ANN, ghost]
+
+
 def test_the_servers_list_is_copied() -> None:
     presence = {ANN.participant_id: "member"}
     roster = meeting((ANN,), presence)
