@@ -1,6 +1,7 @@
 """End-to-end messages have one envelope each; everything else is an EnvelopeError, or of the future."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,17 @@ def test_an_envelope_with_a_fault_is_refused(case: dict[str, Any]) -> None:
 
 def test_the_vectors_have_every_type() -> None:
     assert {type(_message(case["message"])) for case in VECTORS["messages"]} == set(Message.__args__)
+
+
+def test_the_examples_of_the_document_are_messages_of_every_type() -> None:
+    document = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
+    section = document.split("\n## End-to-end messages\n")[1].split("\n## ")[0]
+    examples = re.findall(r"```json\n(.*)\n```", section)
+    read = [decode(_envelope(example)) for example in examples]
+    assert {type(message) for message in read} == set(Message.__args__)
+    envelope = encode(read[0])
+    assert "begins `01 00000029 7b2274797065223a` and has 256 octets" in section.replace("\n", " ")
+    assert (len(envelope), envelope[:13].hex()) == (256, "01000000297b2274797065223a")
 
 
 # --- form ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Only the host's newest word on the meeting counts, in its one spelling."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,13 @@ def test_a_policy_with_a_fault_is_refused(case: dict[str, Any]) -> None:
     assert case["error"] == "PolicyError"
     with pytest.raises(PolicyError):
         verify_policy(bytes.fromhex(case["signed"]), _current(case), LINK_HOST)
+
+
+def test_the_example_of_the_document_is_a_policy() -> None:
+    document = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
+    section = document.split("\n## Policy\n")[1].split("\n## ")[0]
+    (example,) = re.findall(r"```json\n(.*)\n```", section)
+    assert Policy.decode(example.encode()) == Policy("A" * 22, version=1, locked=True)
 
 
 def test_without_a_policy_the_binding_is_that_of_version_0() -> None:
