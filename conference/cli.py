@@ -69,6 +69,7 @@ def _add_host(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write all signaling as the server sees it (for audits)",
     )
+    parser.add_argument("--report", choices=("screen", "json"), default="screen", help="how to say where")
     parser.set_defaults(run=_host)
 
 
@@ -83,6 +84,7 @@ def _host(options: argparse.Namespace) -> int:
         state=options.state,
         tap=options.tap,
         signaling_record=options.record_signaling,
+        report=options.report,
     )
     return asyncio.run(host(config))
 

@@ -148,7 +148,8 @@ async def host(config: HostConfig) -> int:
     return 0
 
 
-def _announce_on_screen(config: HostConfig, running: Host) -> None:
+def announce_on_screen(config: HostConfig, running: Host) -> None:
+    """Tell a person where the server is, and what to do next."""
     shown = "127.0.0.1" if config.address == "0.0.0.0" else config.address  # noqa: S104  (compares)
     url = f"http://{shown}:{running.signaling.port}"
     print(f"Serving meetings at {url}  (media: UDP port {running.sfu.port})")
@@ -159,7 +160,8 @@ def _announce_on_screen(config: HostConfig, running: Host) -> None:
     print("Ctrl-C ends the server.", flush=True)
 
 
-def _announce_as_json(config: HostConfig, running: Host) -> None:
+def announce_as_json(config: HostConfig, running: Host) -> None:
+    """Tell a program the same."""
     print(
         json.dumps({"kind": "listening", "port": running.signaling.port, "media_port": running.sfu.port}),
         flush=True,
@@ -167,6 +169,6 @@ def _announce_as_json(config: HostConfig, running: Host) -> None:
 
 
 _announcers: Mapping[str, Callable[[HostConfig, Host], None]] = {
-    "screen": _announce_on_screen,
-    "json": _announce_as_json,
+    "screen": announce_on_screen,
+    "json": announce_as_json,
 }

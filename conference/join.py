@@ -50,7 +50,7 @@ class Attendance:
             loop.add_signal_handler(number, self._interrupt)
         if seconds is not None:
             loop.call_later(seconds, self.leave)
-        telling = asyncio.create_task(self._tell())
+        telling = asyncio.create_task(self.tell())
         try:
             await self.participant.run()
         finally:
@@ -85,7 +85,8 @@ class Attendance:
         code = await asyncio.to_thread(security_code, of)
         self.report.event(CodeChanged(of.epoch, code))
 
-    async def _tell(self) -> None:
+    async def tell(self) -> None:
+        """Report how things stand, again and again."""
         while True:
             self.report.status(self.participant.status())
             await asyncio.sleep(STATUS_EVERY_S)

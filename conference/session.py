@@ -151,7 +151,7 @@ class Session:
         self._suite = mls.cipher_suite(link.suite)
         self._credential = mls.BasicCredential(self.name.encode())
         self._signature_key = mls.SignaturePrivateKey.generate(self._suite)
-        self._sframe_suite = SFRAME_SUITE_OF[link.suite]
+        self.sframe_suite = SFRAME_SUITE_OF[link.suite]
         self._resume_token = b""
         self._generation = 0
         self._group_id = b""
@@ -439,7 +439,7 @@ class Session:
         before = {person_of(member) for member in self.group.members} if self.group else set()
         people = tuple(person_of(member) for member in group.members)
         if self._keyed_group != group.group_id:
-            self.epoch_keys, self._keyed_group = EpochKeys(self._sframe_suite), group.group_id
+            self.epoch_keys, self._keyed_group = EpochKeys(self.sframe_suite), group.group_id
         self.group, self.phase = group, Phase.MEMBER
         self._use_keys(group, removes, now)
         self._leader.drop_commit()
@@ -460,7 +460,7 @@ class Session:
 
     def epoch_secret(self, group: mls.Group) -> EpochSecret:
         """What SFrame takes from an epoch of the group (RFC 9605 §5.2)."""
-        size = SFRAME_KEY_SIZE[self._sframe_suite]
+        size = SFRAME_KEY_SIZE[self.sframe_suite]
         return EpochSecret(
             epoch=group.epoch,
             base_key=group.export("SFrame 1.0 Base Key", b"", size),

@@ -80,6 +80,11 @@ class Process:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return f"Its last words: {lines[-1]}" if lines else "It said nothing."
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone, and all that it reported was read."""
+        return self._reader.done()
+
     def of_kind(self, kind: str) -> list[Report]:
         """All reports of this kind, oldest first."""
         return [report for report in self.reports if report["kind"] == kind]

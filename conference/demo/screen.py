@@ -1,0 +1,93 @@
+"""What the demo shows while it runs, and what it says in the end."""
+
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from conference.demo.processes import Process
+from conference.demo.promises import Verdict
+
+
+class Screen:
+    """A live table of the participants above the present step; a line for each step that is over."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+        self._step = ""
+        self._figure = ""
+        self._people: list[Process] = []
+
+    def __enter__(self) -> "Screen":
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def step(self, what: str) -> None:
+        """The demo goes on to this."""
+        self._step = what
+        self._live.console.print(Text.assemble(("▸ ", "cyan"), what))
+        self.refresh()
+
+    def note(self, figure: str) -> None:
+        """A figure that the step brought."""
+        self._figure = figure
+        self._live.console.print(Text(f"    {figure}", style="dim"))
+
+    def add(self, participant: Process) -> None:
+        """Show one more."""
+        self._people.append(participant)
+
+    def refresh(self) -> None:
+        """Draw anew."""
+        self._live.update(self._table())
+
+    def _table(self) -> RenderableType:
+        table = Table(title=self._step, title_justify="left")
+        for column in ("participant", "epoch", "security code", "frames decoded of each", "refused"):
+            table.add_column(column)
+        for process in self._people:
+            table.add_row(*_row(process))
+        return Group(table, Text(self._figure, style="dim"))
+
+
+def _row(process: Process) -> Iterable[RenderableType]:
+    status = process.latest.get("status")
+    if status is None:
+        return (process.name, "–", "…", "", "")
+    epoch = "left" if status["phase"] == "left" else "–" if status["epoch"] is None else str(status["epoch"])
+    code = process.latest.get("code", {}).get("code", "…") if status["phase"] == "member" else "–"
+    decoded = "  ".join(_frames(person) for person in status["people"] if person["video"] or person["audio"])
+    return (
+        process.name,
+        epoch,
+        Text(code, style="green"),
+        Text(decoded),
+        str(sum(status["refused"].values())),
+    )
+
+
+def _frames(person: Mapping[str, Mapping[str, int] | None]) -> str:
+    video, audio = person["video"], person["audio"]
+    counts = "/".join(str(stream["decoded"]) if stream else "–" for stream in (video, audio))
+    return f"{person['name']} {counts}"
+
+
+def show_verdicts(console: Console, verdicts: list[Verdict]) -> None:
+    """One line a promise with its figure, and the verdict."""
+    table = Table(show_header=False, box=None, padding=(0, 1))
+    for verdict in verdicts:
+        mark = Text("✔", style="bold green") if verdict.held else Text("✘", style="bold red")
+        table.add_row(mark, Text(verdict.promise), Text(verdict.figure, style="dim"))
+    console.print()
+    console.print(table)
+    broken = sum(not verdict.held for verdict in verdicts)
+    if broken:
+        console.print(Text(f"\n{broken} of {len(verdicts)} promises did not hold.", style="bold red"))
+    else:
+        console.print(Text(f"\nAll {len(verdicts)} promises held.", style="bold green"))

@@ -1,0 +1,53 @@
+"""The demo's lying server: `conclave host`, and one lie that it can be told to tell.
+
+Takes commands from standard input: `hide MEETING PARTICIPANT` says to all that this participant has left, and
+goes on serving it; `quit`.
+"""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from conference.demo.commands import commands
+from conference.host import Host, HostConfig, announce_as_json
+from signaling.effects import Send
+from signaling.messages import Presence, State
+
+
+def hide(host: Host, meeting_id: str, participant_id: str) -> None:
+    """Tell everybody in the meeting that the participant has left. No honest code path does this."""
+    meeting = host.signaling._meetings.get(meeting_id)
+    assert meeting is not None
+    meeting._send(Send(tuple(meeting._connections), Presence(participant_id, State.LEFT)))
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tap", type=Path, required=True)
+    parser.add_argument("--record-signaling", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True)
+    options = parser.parse_args()
+    config = HostConfig(
+        address="127.0.0.1",
+        port=0,
+        tap=options.tap,
+        signaling_record=options.record_signaling,
+        state=options.state,
+    )
+    host = await Host.start(config)
+    announce_as_json(config, host)
+    try:
+        async for command in commands():
+            match command:
+                case ["hide", meeting_id, participant_id]:
+                    hide(host, meeting_id, participant_id)
+                case ["quit"]:
+                    break
+    finally:
+        await host.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
