@@ -5,6 +5,7 @@
 descriptions are raised to the caller, who speaks to that peer.
 """
 
+import logging
 from collections import Counter as Tally
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,8 @@ TICK_S = 0.05
 OFFER_AGAIN_S = 2.0
 """A subscribe connection that died is offered anew after so long: its peer may just be leaving."""
 MAX_DEPARTED = 256
+
+_log = logging.getLogger(__name__)
 
 Connection = Publication | Subscription
 
@@ -149,7 +152,7 @@ class SfuCore:
                 return self._republish(meeting, known, offer, offered, now)
         publication = Publication(
             participant_id,
-            self._transport(participant_id, participant.counters),
+            self._transport(participant.counters),
             participant.counters,
             self._bitrates,
         )
@@ -278,6 +281,7 @@ class SfuCore:
             self._connected(meeting, participant, connection)
             self._refresh(meeting, now)
         elif isinstance(event, Closed):
+            _log.info("a connection of %s ended: %s", participant.participant_id, event.reason)
             self._closed(meeting, participant, connection, now)
             self._refresh(meeting, now)
         elif not isinstance(event, Rtp):
@@ -344,11 +348,11 @@ class SfuCore:
             del self._by_path[path]
         self._datagrams = [queued for queued in self._datagrams if queued[1] not in paths]
 
-    def _transport(self, name: str, counters: Counters) -> Transport:
-        return Transport(self._certificate, self._emit, counters, name)
+    def _transport(self, counters: Counters) -> Transport:
+        return Transport(self._certificate, self._emit, counters)
 
     def _subscription(self, participant_id: str, counters: Counters) -> Subscription:
-        return Subscription(participant_id, self._transport(participant_id, counters), counters)
+        return Subscription(participant_id, self._transport(counters), counters)
 
     def _local(self, transport: Transport) -> LocalTransport:
         return LocalTransport(transport.ice.local, self._certificate.fingerprint, self._hosts, self._port)

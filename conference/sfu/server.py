@@ -53,6 +53,7 @@ class Sfu:
         self._port: int = sock.getsockname()[1]
         self._wants_local = sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - a question, not a bind
         self._is_closed = False
+        self._is_notifying = False
         self.unsent = 0
         """Datagrams that the kernel did not take: they are dropped, as the network might have."""
         self._loop.add_reader(sock.fileno(), self._readable)
@@ -171,8 +172,15 @@ class Sfu:
         self._send_all()
         if self._timer is None and not self._core.is_idle:
             self._timer = self._loop.call_later(TICK_S, self._tick)
-        for meeting_id, participant_id, notification in self._core.take_notifications():
-            self._notify(meeting_id, participant_id, notification)
+        if self._is_notifying:  # called back from a notification: the loop below goes on with what came of it
+            return
+        self._is_notifying = True
+        try:
+            while pending := self._core.take_notifications():
+                for meeting_id, participant_id, notification in pending:
+                    self._notify(meeting_id, participant_id, notification)
+        finally:
+            self._is_notifying = False
 
     def _send_all(self) -> None:
         is_v6 = self._socket.family is socket.AF_INET6

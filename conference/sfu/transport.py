@@ -63,10 +63,8 @@ class Transport:
     """Sends by `emit(datagram, path)`; is a Subscriber to outlets."""
 
     def __init__(
-        self, certificate: Certificate, emit: Callable[[bytes, Path], None], counters: Counters, name: str
+        self, certificate: Certificate, emit: Callable[[bytes, Path], None], counters: Counters
     ) -> None:
-        self.name = name
-        """For logs."""
         self.ice = IceLite(IceCredentials.generate())
         self.state = State.CONNECTING
         self._emit = emit

@@ -6,7 +6,7 @@ import fractions
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import av
@@ -43,7 +43,7 @@ SFU_HOST = "192.0.2.1"
 class Peer:
     """The far end of one connection, in memory: a full ICE agent that checks one pair, DTLS client, SRTP."""
 
-    def __init__(self, net: "Net", path: Path) -> None:
+    def __init__(self, net: "Net", path: Path, profiles: Sequence[bytes]) -> None:
         self.net = net
         self.path = path
         self.ufrag = f"peer{path.port}"
@@ -60,7 +60,7 @@ class Peer:
         context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
         context.use_certificate(self.certificate.certificate)
         context.use_privatekey(self.certificate.key)
-        context.set_tlsext_use_srtp(b":".join(profile.name for profile in PROFILES))
+        context.set_tlsext_use_srtp(b":".join(profiles))
         self.dtls = SSL.Connection(context)
         self.dtls.set_connect_state()
         self.remote_ufrag = self.remote_password = ""
@@ -265,6 +265,8 @@ class Net:
 
     def __init__(self, **options: Any) -> None:
         self.now = 1000.0
+        self.profiles = [profile.name for profile in PROFILES][::-1]
+        """Of peers, the least preferred first: the SFU's preference counts."""
         self.core = SfuCore(Certificate.generate(), hosts=[SFU_HOST], port=5000, **options)
         self.attendees: dict[str, Attendee] = {}
         self.peers: dict[Path, Peer] = {}
@@ -272,7 +274,7 @@ class Net:
     def peer(self) -> Peer:
         """A new peer at an address of its own."""
         path = Path("198.51.100.7", 40000 + len(self.peers))
-        self.peers[path] = Peer(self, path)
+        self.peers[path] = Peer(self, path, self.profiles)
         return self.peers[path]
 
     def send(self, datagram: bytes, path: Path) -> None:
@@ -377,7 +379,7 @@ def net() -> Net:
 class ColourTrack(VideoStreamTrack):
     """A picture of one colour, with a bar that moves."""
 
-    def __init__(self, colour: int, rate: int = 15) -> None:
+    def __init__(self, colour: int, rate: int = 30) -> None:
         super().__init__()
         self._colour = colour
         self._rate = rate
@@ -410,13 +412,15 @@ def peer_connection() -> RTCPeerConnection:
 class Client:
     """One participant: a publish and a subscribe connection of aiortc, and what they receive."""
 
-    def __init__(self, sfu: Sfu, name: str) -> None:
+    def __init__(self, sfu: Sfu, name: str, *, subscribes: bool = True) -> None:
         self.sfu = sfu
         self.name = name
+        self.subscribes = subscribes
         self.slots: dict[str, tuple[str | None, int | None]] = {}
         self.offers: list[int] = []
         self.frames: dict[str, list[Any]] = defaultdict(list)
         self.packets: Counter[str] = Counter()
+        self.sequences: dict[str, set[int]] = defaultdict(set)
         self.publisher: RTCPeerConnection | None = None
         self.subscriber: RTCPeerConnection | None = None
         self._inbox: asyncio.Queue[Notification] = asyncio.Queue()
@@ -427,14 +431,16 @@ class Client:
         """What the signaling would deliver."""
         self._inbox.put_nowait(notification)
 
-    async def publish(self, colour: int, **streams: int) -> None:
-        """Send a microphone's and a camera's stream."""
+    async def publish(self, colour: int | None) -> None:
+        """Send a microphone's stream, and a camera's if it has a colour."""
         publisher = self.publisher = peer_connection()
         publisher.addTrack(AudioStreamTrack())
-        publisher.addTrack(ColourTrack(colour))
+        if colour is not None:
+            publisher.addTrack(ColourTrack(colour))
         await publisher.setLocalDescription(await publisher.createOffer())
         sdp = publisher.localDescription.sdp
-        answer = self.sfu.publish(MEETING, self.name, sdp, streams or {"0": 0, "1": 1})
+        streams = {"0": 0} if colour is None else {"0": 0, "1": 1}
+        answer = self.sfu.publish(MEETING, self.name, sdp, streams)
         await publisher.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     def slot_of(self, participant_id: str, kid_context: int) -> str | None:
@@ -474,7 +480,7 @@ class Client:
             notification = await self._inbox.get()
             if isinstance(notification, Slots):
                 self.slots = {s.mid: (s.participant_id, s.kid_context) for s in notification.slots}
-            else:
+            elif self.subscribes:
                 if session != (session := notification.sdp.split("\r\n")[1].split()[1]):
                     self._subscribe()
                 await self._answer(notification)
@@ -504,6 +510,7 @@ class Client:
 
         async def counted(packet: Any, arrival_time_ms: int) -> None:
             self.packets[transceiver.mid] += 1
+            self.sequences[transceiver.mid].add(packet.sequence_number)
             await handle(receiver, packet, arrival_time_ms)
 
         receiver._handle_rtp_packet = counted
@@ -528,9 +535,9 @@ class World:
         assert meeting_id == MEETING
         self.clients[participant_id].notify(notification)
 
-    def enter(self, name: str) -> Client:
+    def enter(self, name: str, *, subscribes: bool = True) -> Client:
         """Let one more in."""
-        client = self.clients[name] = Client(self.sfu, name)
+        client = self.clients[name] = Client(self.sfu, name, subscribes=subscribes)
         self.sfu.enter(MEETING, name)
         return client
 

@@ -1,14 +1,17 @@
 """The SFU in memory: a meeting, from the first check to the last packet."""
 
+import contextlib
 import random
 
 import pytest
+from aioice import stun as aioice_stun
 from OpenSSL import SSL
 
 from conference.sfu import rtcp
 from conference.sfu.core import OFFER_AGAIN_S, TICK_S
 from conference.sfu.errors import MediaError, UnknownParticipantError
 from conference.sfu.ice import CONSENT_S, MAX_PATHS, Path
+from conference.sfu.rtp import HEADER
 from conference.sfu.transport import CONNECT_S
 from tests.conference.sfu.conftest import MEETING, Attendee, Net, answer_text, offer_text
 
@@ -552,3 +555,79 @@ def test_the_tap_gets_what_publishers_sent() -> None:
     assert sound[1] == ada.audio.sent[ada.audio.sequence - 1]
     assert picture[1][1] == 0x80 | 96
     assert picture[1][2:] == ada.video.sent[sequence][2:]
+
+
+def test_a_stream_without_announced_ssrc_is_known_by_its_mid(net: Net) -> None:
+    ada, bob = net.enter("ada"), net.enter("bob")
+    peer = ada.publisher = net.peer()
+    text = "\r\n".join(line for line in offer_text(peer, 1).split("\r\n") if not line.startswith("a=ssrc"))
+    peer.connect(net.core.publish(MEETING, "ada", text, {"0": 0, "1": 1}, net.now))
+    net.pump()
+    for number, (identifier, mid) in enumerate(((1, b"9"), (2, b"0"), (1, b"0"), (1, b"9"))):
+        extension = b"\xbe\xde\0\1" + bytes([identifier << 4]) + mid + b"\0\0"
+        peer.send_rtp(HEADER.pack(0x90, 111, number, 6, 0x5EED) + extension + mid)
+    net.pump()
+    assert [p.payload for p in bob.got("ada", 0)] == [b"0", b"9"]  # once bound, the mid is not looked at
+    assert net.core.refused == {"RtpError": 2}
+
+
+def test_packets_of_nothing_but_padding_keep_their_number(net: Net) -> None:
+    ada, bob = meeting(net, "ada", "bob")
+    ada.video.send(b"key", key=True)
+    packet = ada.video.packet(b"")
+    ada.publisher.send_rtp(bytes([packet[0] | 0x20]) + packet[1:12] + b"\0\0\0\4")
+    ada.video.send(b"delta")
+    assert [len(p.payload) for p in bob.got("ada", 1)] == [8, 0, 10]
+    first, second, third = (p.sequence for p in bob.got("ada", 1))
+    assert (second - first, third - second) == (1, 1)
+
+
+@pytest.mark.parametrize("only", [None, b"SRTP_AEAD_AES_256_GCM", b"SRTP_AES128_CM_SHA1_80"], ids=str)
+def test_the_sfu_prefers_authenticated_encryption_and_takes_what_there_is(
+    net: Net, only: bytes | None
+) -> None:
+    net.profiles = [only] if only else net.profiles
+    ada, bob = meeting(net, "ada", "bob")
+    assert bob.subscriber.dtls.get_selected_srtp_profile() == (only or b"SRTP_AEAD_AES_128_GCM")
+    ada.audio.send(b"sound")
+    assert [p.payload for p in bob.got("ada", 0)] == [b"sound"]
+
+
+def test_without_a_common_profile_there_is_no_connection(net: Net) -> None:
+    net.profiles = [b"SRTP_AES128_CM_SHA1_32"]
+    net.attendees["ada"] = ada = Attendee(net, "ada")
+    net.core.enter(MEETING, "ada", net.now)
+    with contextlib.suppress(SSL.Error):  # of the peer
+        net.pump()
+    assert ada.offers
+    assert not net.core.counters()[MEETING, "ada"].subscribed
+
+
+def test_roles_and_attributes_of_checks(net: Net) -> None:
+    _, bob = meeting(net, "ada", "bob")
+    peer = bob.subscriber
+    for name, value, code in (("ICE-CONTROLLED", 7, 487), ("LIFETIME", 7, 420)):
+        request = aioice_stun.Message(aioice_stun.Method.BINDING, aioice_stun.Class.REQUEST)
+        request.attributes |= {"USERNAME": f"{peer.remote_ufrag}:{peer.ufrag}", name: value}
+        request.add_message_integrity(peer.remote_password.encode())
+        elsewhere = Path("203.0.113.5", 5)
+        net.send(bytes(request), elsewhere)
+        ((answer, path),) = net.core.take_datagrams()
+        assert path == elsewhere
+        assert aioice_stun.parse_message(answer).error_code == code
+        assert elsewhere not in net.core._by_path  # an error moves nothing
+
+
+@pytest.mark.parametrize("wrong", ["password", "ours", "theirs"])
+def test_checks_that_are_not_authentic_get_no_answer(net: Net, wrong: str) -> None:
+    _, bob = meeting(net, "ada", "bob")
+    peer = bob.subscriber
+    if wrong == "password":
+        peer.remote_password += "x"
+    elif wrong == "ours":
+        peer.remote_ufrag = peer.remote_ufrag[::-1]
+    else:
+        peer.ufrag += "x"
+    peer.check()
+    assert net.core.take_datagrams() == []
+    assert net.core.refused == {"unauthenticated check": 1}
