@@ -4,6 +4,7 @@ frames.
 Nothing here knows how frames are sealed, nor what carries them.
 """
 
+import struct
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -25,6 +26,14 @@ CLEAR: Final[dict[Kind, int]] = {"audio": 0, "video": 1}
 def is_vp8_key_frame(frame: bytes) -> bool:
     """Whether a VP8 frame, sealed or not, is a key frame (RFC 6386 §9.1: the inverse key frame flag)."""
     return bool(frame) and not frame[0] & 1
+
+
+def vp8_size(key_frame: bytes) -> tuple[int, int]:
+    """Width and height from a VP8 key frame's head (RFC 6386 §9.1). Raises ValueError if it has none."""
+    if len(key_frame) < 10 or key_frame[3:6] != b"\x9d\x01\x2a":
+        raise ValueError("a VP8 key frame without its start code")
+    width, height = struct.unpack_from("<HH", key_frame, 6)
+    return width & 0x3FFF, height & 0x3FFF
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import logging
 import re
-import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +23,7 @@ from av.container import OutputContainer
 from av.stream import Stream
 
 from conference.errors import ConferenceError
-from conference.frames import Kind
+from conference.frames import Kind, vp8_size
 from conference.receive_path import MediaFrame
 
 logger = logging.getLogger(__name__)
@@ -279,14 +278,6 @@ class Recorder:
 def safe_name(name: str) -> str:
     """`name`, which a stranger chose, as a file's: letters, digits, `-` and `_`, at most 64 of them."""
     return re.sub(r"[^\w-]+", "_", name)[:64].strip("_") or "unnamed"
-
-
-def vp8_size(key_frame: bytes) -> tuple[int, int]:
-    """Width and height from a VP8 key frame's head (RFC 6386 §9.1). Raises ValueError if it has none."""
-    if len(key_frame) < 10 or key_frame[3:6] != b"\x9d\x01\x2a":
-        raise ValueError("a VP8 key frame without its start code")
-    width, height = struct.unpack_from("<HH", key_frame, 6)
-    return width & 0x3FFF, height & 0x3FFF
 
 
 def opus_channels(packet: bytes) -> int:

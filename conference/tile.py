@@ -19,7 +19,7 @@ from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
 from conference import mark
-from conference.frames import KINDS, Kind
+from conference.frames import KINDS, Kind, vp8_size
 from conference.mark import Mark
 from conference.receive_path import MediaFrame
 from conference.sources.pace import wall_clock_ms
@@ -33,6 +33,7 @@ MAX_QUEUED: Final[dict[Kind, int]] = {"audio": 50, "video": 30}
 AT_ONCE: Final = 8  # frames that one visit to the executor decodes
 TONE_SAMPLES: Final = AUDIO_RATE // 4
 MAX_TAGS: Final = 16
+MAX_PIXELS: Final = 3840 * 2160  # a member could ask for a gigabyte of picture with one small frame
 
 Decoded = VideoFrame | AudioFrame
 
@@ -59,6 +60,14 @@ class TileStats:
     marks: Counter[int] = field(default_factory=Counter)  # pictures by the tag that they carry
     samples: int = 0
     tone_hz: float | None = None
+
+
+def _has_bearable_size(key_frame: bytes) -> bool:
+    try:
+        width, height = vp8_size(key_frame)
+    except ValueError:
+        return False
+    return 0 < width * height <= MAX_PIXELS
 
 
 class FrameWriter(Protocol):
@@ -192,7 +201,7 @@ class Tile:
             if not frame.is_continuous:
                 self._needs_key_frame = True
             if frame.is_key:
-                self._needs_key_frame = False
+                self._needs_key_frame = not _has_bearable_size(frame.payload)
         return not self._needs_key_frame
 
     def _enqueue(self, frame: MediaFrame) -> None:
@@ -240,7 +249,7 @@ class Tile:
         for frame in batch:
             try:
                 self._decoder.decode(frame, seen)
-            except av.FFmpegError:
+            except (av.FFmpegError, ValueError):
                 seen.errors += 1
         return seen
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-import logging
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -16,10 +16,10 @@ from aiortc.codecs.vpx import Vp8Encoder, VpxPayloadDescriptor
 from av import AudioFrame, VideoFrame
 
 from conference import mark
-from conference.frames import AUDIO, CAMERA, Kind, is_vp8_key_frame
+from conference.frames import AUDIO, CAMERA, Kind, is_vp8_key_frame, vp8_size
 from conference.mark import Mark
 from conference.receive_path import MediaFrame
-from conference.recording import Recorder, Recording, RecordingError, safe_name, vp8_size
+from conference.recording import Recorder, Recording, RecordingError, safe_name
 from conference.tile import MAX_QUEUED, Tile
 
 FPS = 15
@@ -130,21 +130,30 @@ async def test_a_key_frame_after_a_loss_goes_on_at_once() -> None:
 async def test_a_picture_that_does_not_decode_is_counted_and_a_key_frame_asked_for() -> None:
     shown = Shown()
     frames = video(30, keys=(0, 20))
-    garbage = MediaFrame(frames[10].payload[:1], "0", 0, False, True, frames[10].received_at)
-    logging.getLogger("libav").setLevel(logging.CRITICAL)
+    # A delta frame whose first partition is longer than the frame (RFC 6386 §9.1).
+    garbage = MediaFrame(b"\xf1\xff\xff" + bytes(9), "0", 0, False, True, frames[10].received_at)
     await shown.feed([*frames[:10], garbage, *frames[11:]])
-    if shown.tile.stats.decode_errors:
-        assert numbers(shown.frames) == [*range(10), *range(20, 30)]
-        assert shown.asked
-    else:  # a decoder may pass over what is too short to be a frame
-        assert shown.tile.stats.decoded == 29
+    assert shown.tile.stats.decode_errors == 1
+    assert numbers(shown.frames) == [*range(10), *range(20, 30)]
+    assert shown.asked
+
+
+@pytest.mark.parametrize("size", [(0, 0), (16383, 16383), (4000, 3000)])
+async def test_a_key_frame_without_a_bearable_size_reaches_no_decoder(size: tuple[int, int]) -> None:
+    shown = Shown()
+    frames = video(6, keys=(0, 3))
+    head = b"\x10\x02\x00\x9d\x01\x2a" + struct.pack("<HH", *size)
+    await shown.feed([MediaFrame(head + bytes(40), "0", 0, True, True, 1.0), *frames[1:]])
+    assert shown.tile.stats.not_decodable == 3
+    assert numbers(shown.frames) == [3, 4, 5]
 
 
 async def test_a_key_frame_of_garbage_is_a_decode_error() -> None:
     shown = Shown()
-    frames = video(3)
-    await shown.feed([MediaFrame(b"\x10\x02\x00" + bytes(40), "0", 0, True, True, 1.0), *frames])
+    head = b"\x10\xff\xff\x9d\x01\x2a" + struct.pack("<HH", 320, 180)
+    await shown.feed([MediaFrame(head, "0", 0, True, True, 1.0), *video(3)])
     assert shown.tile.stats.decode_errors == 1
+    assert shown.asked
     assert numbers(shown.frames) == [0, 1, 2]
 
 
