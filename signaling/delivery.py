@@ -154,6 +154,8 @@ class Delivery:
         entry = Entry(message.generation, message.epoch, message.term, sender.participant_id, message.commit)
         self.log.append(entry)
         addressees = self._participants.members()
+        for participant_id in (*message.left, *message.joined):  # all of it, before any of it makes new work
+            self.leadership.settle(participant_id)
         for participant_id in message.left:
             self._expel(participant_id, entry.epoch)
         self._outbox.send(addressees, entry)
@@ -185,7 +187,6 @@ class Delivery:
 
     def _expel(self, participant_id: str, epoch: int) -> None:
         """Its leaf goes with the end of `epoch`. If it is still here, it may ask to be let in again."""
-        self.leadership.settle(participant_id)
         participant = self._participants.get(participant_id)
         if participant is None or participant.standing is Standing.WAITING:
             return
@@ -199,7 +200,6 @@ class Delivery:
 
     def _welcome(self, participant_id: str, message: Commit, now: float) -> None:
         """Release the Welcome, now that its commit is in the log."""
-        self.leadership.settle(participant_id)
         joiner = self._participants.get(participant_id)
         if joiner is None:  # it went while the commit was under way, and its leaf has to follow
             return self.leadership.note(participant_id, None, now)

@@ -118,7 +118,8 @@ class Leadership:
         self.hand_over(now, at_once=True)
 
     def vacate(self) -> None:
-        """There is no group any more to be led."""
+        """There is no group any more to be led: a term without a leader, as no term has two."""
+        self.term += 1
         self.leader = None
         self._participants.touched.update(item.participant_id for item in self.work)
         self.work.clear()
