@@ -95,6 +95,8 @@ def test_leave_is_a_cut(net: Net) -> None:
     assert net.core.refused["unknown path"] == 2
     assert net.core.refused["unauthenticated check"] == 1
     assert net.core.counters()[MEETING, "eve"].has_left
+    for stream in net.core._meetings[MEETING].streams.values():
+        assert len(stream.fan_out.outlets) == 1
 
 
 def test_a_newcomer_takes_the_slots_of_who_left_without_an_offer(net: Net) -> None:
@@ -478,6 +480,19 @@ def test_a_nack_of_a_subscriber_is_answered_by_the_same_packet(net: Net) -> None
     bob.subscriber.send_rtcp(rtcp.Nack(1, got[3].ssrc + 1, (got[3].sequence,)))
     bob.subscriber.send_rtcp(rtcp.Nack(1, got[3].ssrc, tuple(range(got[3].sequence, got[3].sequence + 900))))
     assert len(net.core.take_datagrams()) == 8 - 2  # what there is, and not what was just repeated
+
+
+def test_repeats_are_within_a_budget(net: Net) -> None:
+    ada, bob = meeting(net, "ada", "bob")
+    ada.video.send(b"key", key=True)
+    for _ in range(200):
+        ada.video.send(b"delta")
+    first = bob.got("ada", 1)[0]
+    every = tuple(first.sequence + number & 0xFFFF for number in range(200))
+    for _ in range(20):
+        net.now += 0.025
+        bob.subscriber.send_rtcp(rtcp.Nack(1, first.ssrc, every))
+    assert 500 <= len(net.core.take_datagrams()) <= 1000  # of 4000 that were asked for in half a second
 
 
 def test_feedback_for_empty_slots_does_nothing(net: Net) -> None:

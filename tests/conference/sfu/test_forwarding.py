@@ -227,9 +227,12 @@ def test_nothing_of_the_stream_before_is_repeated() -> None:
     for sequence in sequences:
         assert not out.repeat(sequence, history, 2.0)
     other = History()
-    packet = video(69999, 0, key=True)
-    other.add(packet)
-    out.forward(packet, 3.0)
+    for index in range(
+        69990, 70000
+    ):  # of which the slot gets the last alone: the others would take sent numbers
+        packet = video(index, 0, key=index == 69999)
+        other.add(packet)
+        out.forward(packet, 3.0)
     for sequence in sequences:
         assert not out.repeat(sequence, other, 4.0)
     assert len(sink.raw) == 3
