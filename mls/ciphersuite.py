@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey, Ed4
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from mls.codec import Opaque, Struct, encode_opaque, struct
-from mls.errors import BadKey, BadSignature, UnsupportedError
+from mls.errors import BadKey, BadSignature, MisuseError, UnsupportedError
 from mls.hpke import (
     AEAD,
     AES_128_GCM,
@@ -270,6 +270,8 @@ def _labelled(label: bytes, content: bytes) -> bytes:
 @lru_cache(maxsize=256)
 def _kdf_label(label: bytes, length: int) -> bytes:
     """KDFLabel (§8) without its context."""
+    if length > 0xFFFF:
+        raise MisuseError(f"{length} bytes cannot be derived at once")
     return length.to_bytes(2, "big") + _label(label)
 
 

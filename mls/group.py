@@ -474,7 +474,8 @@ class Group:
 
         A Commit gives the group of the next epoch, and this one stays as it is; a proposal is held here
         until the epoch ends. `check` is asked with a proposal or Commit before it is accepted, and raises
-        to refuse; its exception passes through. `psks` holds external PSKs by id.
+        to refuse; its exception passes through. `psks` holds external PSKs by id. A private message is
+        processed once: its key is used up when it is accepted.
 
         Raises ProtocolError, and then nothing has changed: OwnMessage for what this member sent.
         """

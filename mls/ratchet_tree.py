@@ -306,7 +306,7 @@ class RatchetTree:
     def check_member(self, index: int) -> None:
         """§7.3: that a leaf's keys are its own, and that all members understand each other's credentials.
 
-        Raises InvalidTree.
+        Raises InvalidLeafNode.
         """
         leaf = self.leaf(index)
         assert leaf is not None
@@ -319,12 +319,12 @@ class RatchetTree:
         # way round
         for credential_type in self._credential_types:
             if credential_type not in leaf.capabilities.credentials:
-                raise InvalidTree(
+                raise InvalidLeafNode(
                     f"leaf {index} does not support credential type {credential_type}, which is in use"
                 )
         for capabilities in self._capabilities:
             if leaf.credential_type not in capabilities.credentials:
-                raise InvalidTree(
+                raise InvalidLeafNode(
                     f"a member does not support the credential type {leaf.credential_type} of {index}"
                 )
 

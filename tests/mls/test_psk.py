@@ -1,0 +1,46 @@
+"""Pre-shared keys (RFC 9420 §8.4)."""
+
+import pytest
+
+from mls import CipherSuite, ExternalPSKID, ResumptionPSKID, UnknownPSK
+from mls.codec import decode
+from mls.errors import DecodeError
+from mls.psk import PRE_SHARED_KEY_ID, ResumptionPSKUsage, external_psk_id, find_psk, psk_secret
+
+
+def test_without_psks_the_secret_is_zero(suite: CipherSuite) -> None:
+    assert psk_secret(suite, []) == bytes(32)
+
+
+def test_order_and_nonces_matter(suite: CipherSuite) -> None:
+    one, other = external_psk_id(suite, b"id"), external_psk_id(suite, b"id")
+    assert one != other
+    assert len(one.psk_nonce) == 32
+    secrets = {
+        psk_secret(suite, psks)
+        for psks in (
+            [(one, b"a"), (other, b"b")],
+            [(one, b"b"), (other, b"a")],
+            [(other, b"b"), (one, b"a")],
+            [(one, b"a")],
+            [(other, b"a")],
+        )
+    }
+    assert len(secrets) == 5
+
+
+def test_psks_are_found_by_id() -> None:
+    external = ExternalPSKID(b"id", bytes(32))
+    resumption = ResumptionPSKID(ResumptionPSKUsage.APPLICATION, b"group", 7, bytes(32))
+    assert find_psk(external, {b"id": b"secret"}, {}) == b"secret"
+    assert find_psk(resumption, {}, {(b"group", 7): b"secret"}) == b"secret"
+    with pytest.raises(UnknownPSK, match="external PSK 6964"):
+        find_psk(external, {}, {(b"group", 7): b"secret"})
+    with pytest.raises(UnknownPSK, match="epoch 7"):
+        find_psk(resumption, {b"id": b"secret"}, {(b"group", 8): b"secret"})
+
+
+@pytest.mark.parametrize("encoded", ["00", "0300", "0200" + "00" * 9, "0204" + "00" * 9, "01"])
+def test_ids_of_no_type(encoded: str) -> None:
+    with pytest.raises(DecodeError):
+        decode(PRE_SHARED_KEY_ID, bytes.fromhex(encoded))
