@@ -4,14 +4,14 @@ A commit is built as the next group beside the current one and adopted when the 
 dropped, and the work is committed again on top of what was accepted instead.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import mls
 from conference.errors import MemberError, PolicyError
-from conference.link import LinkKeys, link_psk_id
+from conference.link import LinkKeys
 from conference.policy import Policy
-from conference.rules import check_key_package, person_of
+from conference.rules import check_key_package, people_of
 from signaling import messages as wire
 from signaling.messages import ClientMessage, DismissReason
 
@@ -57,12 +57,23 @@ class CommitLeader:
         self._pending: PendingCommit | None = None
         self._refused_at: int | None = None
 
+    def reset(self) -> None:
+        """Begin in a room where no term was heard of."""
+        self.term, self.leader = 0, None
+        self.wants_refresh = False
+        self._joins, self._leaves = {}, set()
+        self._pending = self._refused_at = None
+
     def set_term(self, term: int, leader: str | None) -> bool:
-        """A new term, whose leader is handed all pending work anew. False for a term that is over."""
-        if term < self.term:
+        """A new term, whose leader is handed all pending work anew.
+
+        False for a term that is over, or that has another leader already.
+        """
+        if term < self.term or (term == self.term and self.leader not in (None, leader)):
             return False
+        if term > self.term:
+            self._joins, self._leaves, self._refused_at = {}, set(), None
         self.term, self.leader = term, leader
-        self.forget_work()
         return True
 
     def add_work(self, work: wire.Work) -> None:
@@ -73,13 +84,10 @@ class CommitLeader:
         for participant_id in work.leaves:
             self._joins.pop(participant_id, None)
 
-    def forget_work(self) -> None:
-        """It is somebody else's, or will be told anew."""
-        self._joins, self._leaves, self._refused_at = {}, set(), None
-
     def refuse_commit(self, epoch: int) -> None:
-        """Ours is not in the log. At this epoch another is, so wait for it."""
-        self._pending, self._refused_at = None, epoch
+        """Our commit to end this epoch is not in the log; another is, so wait for it."""
+        if self._pending is not None and self._pending.group.epoch == epoch + 1:
+            self._pending, self._refused_at = None, epoch
 
     def drop_commit(self) -> None:
         """Another commit was accepted, or the connection with ours was lost."""
@@ -95,7 +103,7 @@ class CommitLeader:
 
     def finish(self, group: mls.Group) -> None:
         """Strike out the work that is done in `group`."""
-        members = {person_of(member).participant_id for member in group.members}
+        members = {person.participant_id for person in people_of(group)}
         self._joins = {who: knock for who, knock in self._joins.items() if who not in members}
         self._leaves &= members
 
@@ -103,26 +111,45 @@ class CommitLeader:
         """What is to be sent: dismissals, and a commit if there is something to commit."""
         if self._pending is not None or self._refused_at == on.group.epoch:
             return []
-        people = [person_of(member) for member in on.group.members]
-        leaves = {person.participant_id: person.leaf for person in people if person.leaf != on.group.own_leaf}
+        leaves = {
+            person.participant_id: person.leaf
+            for person in people_of(on.group)
+            if person.leaf != on.group.own_leaf
+        }
         dismissals, adds = self._open_joins(on)
         for participant_id in sorted(self._leaves - leaves.keys()):
             dismissals.append(self._dismiss(participant_id, DismissReason.UNNEEDED))
-        # Who knocks while a leaf of it is still in the group has lost its state: one commit swaps the leaf.
-        gone = sorted(participant_id for participant_id in leaves if participant_id in {*self._leaves, *adds})
-        if not (adds or gone or self.wants_refresh or on.is_new_policy):
+        if not (adds or self._leaves or self.wants_refresh or on.is_new_policy):
             return dismissals
+        try:
+            return [*dismissals, self._commit(on, leaves, adds)]
+        except mls.ProtocolError:
+            # One of them spoils it for all, in a way that looking at each did not show: take them singly.
+            first = next(iter(adds), None)
+            if first is None:
+                raise
+        try:
+            return [*dismissals, self._commit(on, leaves, {first: adds[first]})]
+        except mls.ProtocolError:
+            return [*dismissals, self._dismiss(first, DismissReason.POLICY)]
+
+    def _commit(
+        self, on: Situation, leaves: Mapping[str, int], adds: Mapping[str, mls.KeyPackage]
+    ) -> ClientMessage:
+        """The commit that adds these, removes who has left, and is under way from now on."""
+        # Who knocks while a leaf of it is still in the group has lost its state: one commit swaps the leaf.
+        gone = sorted(leaves.keys() & (self._leaves | adds.keys()))
         built = on.group.commit(
             add=list(adds.values()),
             remove=[leaves[participant_id] for participant_id in gone],
-            psk=[(link_psk_id(on.policy.link_generation), self._keys.link_psk)] if adds else [],
+            psk=[(on.policy.psk_id, self._keys.link_psk)] if adds else [],
             by_reference=False,
             authenticated_data=on.policy.binding,
             now=on.wall_time,
         )
         references = frozenset(each.reference for each in adds.values())
         self._pending = PendingCommit(built.message, built.group, on.policy, bool(gone), references)
-        return [*dismissals, self._commit_message(on, built, sorted(adds), gone)]
+        return self._commit_message(on, built, sorted(adds), gone)
 
     def _commit_message(
         self, on: Situation, built: mls.PendingCommit, joined: list[str], left: list[str]
@@ -149,9 +176,9 @@ class CommitLeader:
             try:
                 key_package = mls.KeyPackage.decode(self._keys.open_knock(participant_id, knock))
                 self._check(key_package, participant_id, on, adds.values())
-            except PolicyError:
+            except (PolicyError, mls.MLSError):
                 dismissals.append(self._dismiss(participant_id, DismissReason.POLICY))
-            except (MemberError, mls.MLSError):
+            except MemberError:
                 dismissals.append(self._dismiss(participant_id, DismissReason.UNREADABLE))
             else:
                 adds[participant_id] = key_package
@@ -165,22 +192,29 @@ class CommitLeader:
         others: Collection[mls.KeyPackage],
     ) -> None:
         """What would make a commit with this Add fail must fail here, for the sake of the others in it."""
+        own = next(person for person in people_of(on.group) if person.leaf == on.group.own_leaf)
+        if participant_id == own.participant_id:
+            raise PolicyError("This is our own participant id: somebody would be us.")
         if key_package.cipher_suite != on.group.cipher_suite.suite_id:
             raise PolicyError("The KeyPackage is for another cipher suite than the meeting's.")
         on.group.check_key_package(key_package, now=on.wall_time)
         check_key_package(key_package, participant_id, on.policy)
         if key_package.reference in on.used_key_packages:
             raise PolicyError("This KeyPackage was used before.")
-        taken = {
-            member.signature_key
-            for member in on.group.members
-            if person_of(member).participant_id != participant_id
-        }
-        taken |= {other.leaf_node.signature_key for other in others}
-        if key_package.leaf_node.signature_key in taken:
-            raise PolicyError("Somebody else in the group has this signature key.")
+        stays = [person for person in people_of(on.group) if person.participant_id != participant_id]
+        taken = {person.signature_key for person in stays} | _keys_of(*others)
+        if not taken.isdisjoint(_keys_of(key_package)):
+            raise PolicyError("Somebody else has one of these keys.")
 
     def _dismiss(self, participant_id: str, reason: DismissReason) -> wire.Dismiss:
         self._joins.pop(participant_id, None)
         self._leaves.discard(participant_id)
         return wire.Dismiss(self.term, participant_id, reason)
+
+
+def _keys_of(*key_packages: mls.KeyPackage) -> set[bytes]:
+    """The public keys in KeyPackages, each of which may stand in a group once (RFC 9420 §7.3)."""
+    leaves = [each.leaf_node for each in key_packages]
+    return {key for leaf in leaves for key in (leaf.signature_key, leaf.encryption_key)} | {
+        each.init_key for each in key_packages
+    }

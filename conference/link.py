@@ -83,7 +83,9 @@ class MeetingLink:
     ) -> "MeetingLink":
         """A link with a fresh secret. LinkError if the server's address or meeting id is none."""
         secret = os.urandom(SECRET_SIZE)
-        return cls(server_origin(server), meeting_id, suite, host_hash(host_public_key), secret, has_passphrase)
+        return cls(
+            server_origin(server), meeting_id, suite, host_hash(host_public_key), secret, has_passphrase
+        )
 
     @classmethod
     def parse(cls, text: str) -> "MeetingLink":
@@ -197,11 +199,6 @@ class LinkKeys:
             raise MemberError(
                 "What was sealed under the meeting link does not open: another link, passphrase or sender."
             ) from error
-
-
-def link_psk_id(generation: int) -> bytes:
-    """The id of the link's PSK; the generation counts how often the host has changed the link."""
-    return b"Conclave 1.0 link psk" + struct.pack(">I", generation)
 
 
 def _expand(root: bytes, info: bytes) -> bytes:

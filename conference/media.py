@@ -33,7 +33,6 @@ from signaling.messages import ClientMessage
 LOWEST_TONE_HZ: Final = 300.0
 TONES: Final = 64
 TONE_STEP_HZ: Final = 25.0
-MAX_EPOCHS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,6 @@ class Media:
         self._sealer = sealer or SessionSealer(session)
         self._recorder = Recorder(options.record) if options.record else None
         self._recordings: dict[str, RecordingWriter] = {}
-        self._owners: dict[int, dict[int, str]] = {}
         self._publishing: E2eePeerConnection | None = None
         self._subscribing: E2eePeerConnection | None = None
         self._subscribed_to = ""
@@ -108,9 +106,6 @@ class Media:
 
     def epoch_changed(self, event: EpochChanged) -> None:
         """The group is at a new epoch. If we have just come into it, we begin to publish."""
-        self._owners[event.epoch] = {person.leaf: person.participant_id for person in event.members}
-        while len(self._owners) > MAX_EPOCHS:
-            del self._owners[min(self._owners)]
         self.people |= {person.participant_id: person for person in event.members}
         present = {person.participant_id for person in event.members}
         for person in event.left:
@@ -263,7 +258,8 @@ class Media:
         return keys.open(frame, clear, now)
 
     def _owner_of(self, epoch: int, leaf: int) -> str | None:
-        return self._owners.get(epoch, {}).get(leaf)
+        person = self._session.person_at(epoch, leaf)
+        return person.participant_id if person else None
 
     def _create_tile(self, owner: Hashable, kid_context: int) -> Tile | None:
         recording = self._recording(str(owner)) if kid_context in (AUDIO, CAMERA) else None

@@ -28,6 +28,7 @@ MAX_SIGNED = 16 * 1024
 MAX_BARRED = 256
 MAX_VERSION = 2**32 - 1
 _LABEL = b"Conclave 1.0 policy\0"
+_PSK_LABEL = b"Conclave 1.0 link psk"
 _BINDING = struct.Struct(">BI32s")
 _BINDING_VERSION = 1
 
@@ -87,6 +88,15 @@ class Policy:
     def binding(self) -> bytes:
         """What a commit made under this policy carries as `authenticated_data` (37 octets)."""
         return _BINDING.pack(_BINDING_VERSION, self.version, hashlib.sha256(self.encode()).digest())
+
+    @property
+    def psk_id(self) -> bytes:
+        """The id under which the link's PSK stands in a commit that adds anybody under this policy.
+
+        It names the policy too, so that a Welcome leads nowhere for who was told another one: a server that
+        withholds the policy from who joins cannot bring an earlier one back.
+        """
+        return _PSK_LABEL + struct.pack(">I", self.link_generation) + self.binding
 
     def is_bound_by(self, authenticated_data: bytes) -> bool:
         """Whether a commit with this `authenticated_data` was made under this policy."""

@@ -3,13 +3,13 @@
 They look at what a commit does, not at what its sender or the server says that it does.
 """
 
+import re
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import mls
 from conference.errors import MisuseError, PolicyError
-from conference.link import link_psk_id
 from conference.policy import Policy
 from conference.roster import Person
 from signaling.messages import encode_base64url
@@ -17,13 +17,21 @@ from signaling.messages import encode_base64url
 MAX_NAME = 64
 PARTICIPANT_ID_SIZE = 16
 
+# Control characters, and those that turn, hide or break a line of text. Ranges and no character properties:
+# those differ between versions of Unicode, and members must not differ about who may be in the group.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+
 
 def checked_name(name: str) -> str:
-    """`name` in its normal form (NFC). MisuseError unless it has 1 to 64 printable characters."""
+    """`name` in its normal form (NFC), for oneself. MisuseError unless it may be a name."""
     normal = unicodedata.normalize("NFC", name.strip())
-    if not 0 < len(normal) <= MAX_NAME or not normal.isprintable():
+    if not _may_be_name(normal):
         raise MisuseError(f"A name has 1 to {MAX_NAME} printable characters.")
     return normal
+
+
+def _may_be_name(name: str) -> bool:
+    return 0 < len(name) <= MAX_NAME and _UNFIT.search(name) is None
 
 
 def person_of(member: mls.Member) -> Person:
@@ -34,11 +42,10 @@ def person_of(member: mls.Member) -> Person:
         raise PolicyError("A member's leaf does not carry its participant id.")
     try:
         name = member.credential.identity.decode()
-        is_normal = checked_name(name) == name
-    except (UnicodeDecodeError, MisuseError) as error:
-        raise PolicyError("A member's name is not printable text of 1 to 64 characters.") from error
-    if not is_normal:
-        raise PolicyError("A member's name is not in its normal form.")
+    except UnicodeDecodeError as error:
+        raise PolicyError("A member's name is not UTF-8.") from error
+    if not _may_be_name(name):
+        raise PolicyError("A member's name is not printable text of 1 to 64 characters.")
     participant_id = encode_base64url(member.application_id)
     return Person(member.leaf_index, name, participant_id, member.signature_key)
 
@@ -89,7 +96,7 @@ class Rules:
 
     def _check_adds(self, adds: list[mls.Add], psk_ids: tuple[mls.PSKName, ...], policy: Policy) -> None:
         # The link's PSK is what proves that whoever committed an Add knew the link, and not only the server.
-        expected = (link_psk_id(policy.link_generation),) if adds else ()
+        expected = (policy.psk_id,) if adds else ()
         if psk_ids != expected:
             raise PolicyError(
                 "A commit carries the PSK of the meeting link if it adds somebody, and no other."
@@ -102,11 +109,17 @@ class Rules:
                 raise PolicyError("The commit adds a KeyPackage that was used before.")
 
 
-def _check_unchanged_leaves(before: mls.Group, after: mls.Group, removed: set[int]) -> None:
-    """A leaf never changes who it is during a meeting, and no two leaves are one participant."""
-    people = {person.leaf: person for person in map(person_of, after.members)}
-    if len({person.participant_id for person in people.values()}) != len(people):
+def people_of(group: mls.Group) -> tuple[Person, ...]:
+    """The members by leaf. PolicyError if one is not of a meeting's form, or two are one participant."""
+    people = tuple(map(person_of, group.members))
+    if len({person.participant_id for person in people}) != len(people):
         raise PolicyError("Two leaves of the group carry the same participant id.")
+    return people
+
+
+def _check_unchanged_leaves(before: mls.Group, after: mls.Group, removed: set[int]) -> None:
+    """A leaf never changes who it is during a meeting."""
+    people = {person.leaf: person for person in people_of(after)}
     for was in map(person_of, before.members):
         if was.leaf not in removed and people.get(was.leaf) != was:
             raise PolicyError("The commit changes who a member is.")

@@ -21,10 +21,11 @@ from conference.commit_leader import CommitLeader, Situation
 from conference.epoch_keys import EpochKeys, EpochSecret
 from conference.errors import ConferenceError, MemberError, MisuseError, PolicyError
 from conference.heartbeat import Heartbeats
-from conference.link import LinkKeys, MeetingLink, link_psk_id
-from conference.policy import Policy, verify_policy
+from conference.link import LinkKeys, MeetingLink
+from conference.policies import Policies
+from conference.policy import Policy
 from conference.roster import Person, Roster
-from conference.rules import Rules, checked_name, person_of
+from conference.rules import Rules, checked_name, people_of
 from conference.verification import CodeInput
 from signaling import messages as wire
 from signaling.errors import ErrorCode
@@ -33,6 +34,12 @@ from signaling.messages import ClientMessage, ServerMessage, decode_base64url
 REFRESH_S = 300.0
 REFRESH_PER_MEMBER_S = 10.0
 KEY_PACKAGE_LIFETIME_S = 24 * 3600
+MAX_ROOM = 4096
+MAX_EPOCHS = 64
+"""Epochs whose members are remembered: more than have keys for chat or media."""
+MAX_SETBACKS = 5
+SETBACK_S = 60.0
+"""Who loses its place in the group more often than that in so many seconds gives up."""
 SFRAME_SUITE_OF = {1: 0x0004}
 """SFrame suite by MLS suite (DESIGN §6)."""
 SFRAME_KEY_SIZE = {0x0004: 16, 0x0005: 32}
@@ -140,27 +147,30 @@ class Session:
         self.participant_id: str | None = None
         self.group: mls.Group | None = None
         self.epoch_keys: EpochKeys | None = None
-        self.policy = Policy(link.meeting_id)
+        self.policies = Policies(link.meeting_id, link.host)
         self.roster = Roster()
         self.troubles: tuple[messages.Trouble, ...] = ()
         """Whom we cannot decrypt; the driver sets it, heartbeats carry it."""
         self.is_isolated = False
         self._keys = keys
+        self._started_at = now
         self._wall_offset = wall_time - now
         self._chance = chance
         self._suite = mls.cipher_suite(link.suite)
         self._credential = mls.BasicCredential(self.name.encode())
-        self._signature_key = mls.SignaturePrivateKey.generate(self._suite)
         self.sframe_suite = SFRAME_SUITE_OF[link.suite]
         self._resume_token = b""
         self._generation = 0
         self._group_id = b""
         """Of the generation's group, as the server says; of no consequence until a Welcome agrees."""
+        self._is_founding = False
         self._keyed_group: bytes | None = None
+        self._newest_epoch = -1
+        """Of the group that `epoch_keys` belongs to."""
+        self._people_at: dict[int, dict[int, Person]] = {}
+        self._setbacks: list[float] = []
         self._room: dict[str, str] = {}
         self._bundle: mls.KeyPackageBundle | None = None
-        self._signed_policy = b""
-        self._next_policy: tuple[Policy, bytes] | None = None
         self._used_key_packages: set[bytes] = set()
         self._leader = CommitLeader(keys)
         self._heartbeats = Heartbeats()
@@ -188,6 +198,8 @@ class Session:
         """Take a message of the server. Media's messages are the driver's and are passed over here."""
         if self.phase is Phase.LEFT:
             return
+        if self.participant_id is None and not isinstance(message, wire.Joined | wire.Error):
+            return self._warn("The server spoke of the meeting before it said who we are.")
         handler = _HANDLERS.get(type(message))
         if handler is not None:
             handler(self, message, now)
@@ -200,7 +212,9 @@ class Session:
         if self.phase is not Phase.MEMBER:
             return
         if self._heartbeats.is_due(now):
-            self._tell(messages.Heartbeat(self._member_group.epoch, self.troubles))
+            troubles = self.troubles[: messages.MAX_TROUBLES]
+            sent_ms = round((now - self._started_at) * 1000)
+            self._tell(messages.Heartbeat(self._member_group.epoch, troubles, sent_ms))
             self._check_isolation(now)
         if self._refresh_at is not None and now >= self._refresh_at:
             self._refresh(now)
@@ -244,9 +258,14 @@ class Session:
         self._refresh(now)
 
     def announce_policy(self, signed: bytes, now: float) -> None:
-        """Tell the members a policy that the host signed; the next commit puts it in force."""
-        self._take_policy(signed)
-        self._tell(messages.PolicyNotice(signed))
+        """Tell the members a policy that the host signed; the next commit puts it in force.
+
+        Raises PolicyError if it is none, MisuseError outside of the meeting.
+        """
+        if self.phase is not Phase.MEMBER:
+            raise MisuseError("A policy is announced in a meeting; this session is not in one.")
+        self.policies.announce(signed)
+        self._tell_policies(signed)
         self._lead(now)
 
     def code_input(self) -> CodeInput:
@@ -261,11 +280,14 @@ class Session:
     # --- entering -----------------------------------------------------------------------------------------
 
     def _enter(self) -> None:
-        self.phase = Phase.ENTERING
+        """Come as somebody new, with a signature key that no leaf has yet."""
+        self.phase, self.participant_id, self._generation = Phase.ENTERING, None, 0
+        self._signature_key = mls.SignaturePrivateKey.generate(self._suite)
+        self._leader.reset()
         self._send(wire.Join(wire.PROTOCOL))
 
     def _on_joined(self, message: wire.Joined, now: float) -> None:
-        if self.phase is not Phase.ENTERING:
+        if self.phase is not Phase.ENTERING or self.participant_id is not None:
             return self._warn(
                 "The server greeted this participant twice; the second greeting was not heeded."
             )
@@ -278,7 +300,6 @@ class Session:
         if self.phase is Phase.MEMBER and message.generation != self._generation:
             self._warn("The server has begun this meeting anew: it is another group, with another code.")
             self._drop_group()
-            self._generation = message.generation
         if self.phase is Phase.MEMBER:
             if message.next_epoch == self._member_group.epoch:
                 self._leader.drop_commit()  # it is not in the log, so it never got there
@@ -286,14 +307,14 @@ class Session:
         self._enter_generation(message.generation, message.group_id, now)
 
     def _take_room(self, message: wire.Joined | wire.Resumed, now: float) -> None:
-        self._room = {each.participant_id: str(each.state) for each in message.participants}
+        self._room = {each.participant_id: str(each.state) for each in message.participants[:MAX_ROOM]}
         self.roster.set_room(self._room, now)
         self._leader.set_term(message.term, message.leader)
         self._events.append(RoomChanged())
 
     def _enter_generation(self, generation: int, group_id: bytes | None, now: float) -> None:
         """Knock at the group that there is, or found one."""
-        self._generation = generation
+        self._generation, self._is_founding = generation, group_id is None
         if group_id is None:
             self.phase = Phase.ENTERING
             self._group_id = os.urandom(16)
@@ -303,12 +324,16 @@ class Session:
             self._knock(now)
 
     def _on_founded(self, message: wire.Founded, now: float) -> None:
+        if message.generation <= self._generation:
+            return  # this one has begun before
         if self.phase is Phase.MEMBER:
             self._warn("The server has begun this meeting anew: it is another group, with another code.")
             self._drop_group()
-        if message.founder != self.participant_id or message.group_id != self._group_id:
+        is_ours = message.founder == self.participant_id and message.group_id == self._group_id
+        if not (self._is_founding and is_ours):
             return self._enter_generation(message.generation, message.group_id, now)
-        self._generation = message.generation
+        assert self.participant_id is not None
+        self._generation, self._is_founding = message.generation, False
         group = mls.Group.create(
             self._suite,
             message.group_id,
@@ -322,7 +347,8 @@ class Session:
     def _on_closed(self, message: wire.Closed, now: float) -> None:
         if self.phase is Phase.MEMBER:
             return self._warn("The server says that the meeting is over, but we are still in it.")
-        self._enter_generation(message.generation, None, now)
+        if message.generation >= self._generation:
+            self._enter_generation(message.generation, None, now)
 
     def _knock(self, now: float) -> None:
         assert self.participant_id is not None
@@ -346,7 +372,7 @@ class Session:
                 "The members cannot open the request to join: the link or the passphrase is another one."
             )
         else:
-            self._end("The members did not let this participant in: the meeting's policy does not allow it.")
+            self._end("The members did not let this participant in: by the host's policy, or by its clock.")
 
     def _on_welcome(self, message: wire.Welcome, now: float) -> None:
         if self.phase is not Phase.WAITING or self._bundle is None or message.generation != self._generation:
@@ -355,8 +381,9 @@ class Session:
             group, policy, signed = self._join(message, self._bundle, now)
         except (mls.MLSError, ConferenceError) as error:
             self._warn(f"The Welcome was refused: {error}")
-            return self._knock(now)
-        self.policy, self._signed_policy, self._bundle = policy, signed, None
+            return self._knock_again(now)
+        self.policies.join_under(policy, signed)
+        self._bundle = None
         self._adopt(group, committer=None, removes=False, now=now)
         self._send(wire.Welcomed(self._generation, group.epoch))
 
@@ -367,16 +394,18 @@ class Session:
         policy, signed = Policy(self.link.meeting_id), b""
         if message.sealed_policy is not None:
             signed = self._keys.open_policy(self._group_id, message.epoch, message.sealed_policy)
-            policy = verify_policy(signed, policy, self.link.host)
-        psks = {link_psk_id(policy.link_generation): self._keys.link_psk}
+            policy = self.policies.verify(signed)
+        if policy.version < self.policies.in_force.version:
+            raise PolicyError("It was made under an older policy than we have seen in force.")
+        psks = {policy.psk_id: self._keys.link_psk}
         group = mls.Group.join(message.welcome, bundle, now=self._wall(now), psks=psks)
         if tuple(group.joined_psk_ids) != tuple(psks):
             raise PolicyError("The Welcome does not carry the PSK of the meeting link, and no other.")
         if group.group_id != self._group_id or group.epoch != message.epoch:
             raise PolicyError("It leads to another group or epoch than the server says.")
-        people = [person_of(member) for member in group.members]
-        if len({person.participant_id for person in people}) != len(people):
-            raise PolicyError("Two members carry the same participant id.")
+        if group.group_id == self._keyed_group and group.epoch <= self._newest_epoch:
+            raise PolicyError("It leads back to an epoch that we have been in.")
+        people_of(group)
         return group, policy, signed
 
     # --- the log ------------------------------------------------------------------------------------------
@@ -391,9 +420,11 @@ class Session:
             return self._lose(f"The server left out the commit that ends epoch {group.epoch}.", now)
         own = self._leader.take_commit(message.commit)
         if own is not None:
-            self._use_policy(own.policy)
+            self.policies.enforce(own.policy)
             self._used_key_packages |= own.key_packages
-            return self._adopt(own.group, committer=self._own(), removes=own.removes, now=now)
+            self._adopt(own.group, committer=self._own(), removes=own.removes, now=now)
+            # Who has just been added did not hear what was announced before.
+            return self._tell_policies(*self.policies.announced) if own.key_packages else None
         try:
             self._process(group, message.commit, now)
         except (mls.MLSError, MemberError) as error:
@@ -401,23 +432,23 @@ class Session:
 
     def _process(self, group: mls.Group, commit: bytes, now: float) -> None:
         """Adopt the epoch that another member's commit leads to, or raise and change nothing."""
-        psks = {link_psk_id(policy.link_generation): self._keys.link_psk for policy in self._policies()}
+        lawful = self.policies.lawful()
+        psks = {policy.psk_id: self._keys.link_psk for policy in lawful}
         received = group.process(commit, now=self._wall(now), psks=psks, check=_refuse_proposals)
         if not isinstance(received, mls.CommitReceived):
             raise PolicyError("The log holds a message that is not a commit.")
-        policy = Rules(self._policies(), self._used_key_packages).check_commit(group, received)
+        policy = Rules(lawful, self._used_key_packages).check_commit(group, received)
         if received.group is None:
             return self._end("The members removed this participant from the meeting.")
-        committer = next(
-            (person_of(each) for each in group.members if each.leaf_index == received.sender), None
-        )
+        committer = self.person_at(group.epoch, received.sender)
         added = [each.proposal for each in received.proposals if isinstance(each.proposal, mls.Add)]
         self._used_key_packages |= {each.key_package.reference for each in added}
-        self._use_policy(policy)
+        self.policies.enforce(policy)
         self._adopt(received.group, committer=committer, removes=bool(received.removed), now=now)
 
     def _on_refused(self, message: wire.Refused, now: float) -> None:
-        self._leader.refuse_commit(message.epoch)
+        if message.generation == self._generation:
+            self._leader.refuse_commit(message.epoch)
 
     def _lose(self, why: str, now: float) -> None:
         """We are out of the group's step: say so, and ask to be let in again (RFC 9420 §16.12)."""
@@ -425,6 +456,13 @@ class Session:
         self._warn(why)
         self._send(wire.Lost(self._generation, self.group.epoch))
         self._drop_group()
+        self._knock_again(now)
+
+    def _knock_again(self, now: float) -> None:
+        """After a setback. Whoever causes too many of them is not to be outwaited."""
+        self._setbacks = [at for at in self._setbacks if now - at < SETBACK_S] + [now]
+        if len(self._setbacks) > MAX_SETBACKS:
+            return self._end("This participant lost its place in the group again and again, and gives up.")
         self._knock(now)
 
     def _drop_group(self) -> None:
@@ -436,23 +474,34 @@ class Session:
 
     def _adopt(self, group: mls.Group, *, committer: Person | None, removes: bool, now: float) -> None:
         """Make `group` the current one: receive keys first, then everything that shows it."""
-        before = {person_of(member) for member in self.group.members} if self.group else set()
-        people = tuple(person_of(member) for member in group.members)
+        before = set(people_of(self.group)) if self.group else set()
+        people = people_of(group)
         if self._keyed_group != group.group_id:
             self.epoch_keys, self._keyed_group = EpochKeys(self.sframe_suite), group.group_id
-        self.group, self.phase = group, Phase.MEMBER
+        self.group, self.phase, self._newest_epoch = group, Phase.MEMBER, group.epoch
+        self._remember(group.epoch, people)
         self._use_keys(group, removes, now)
         self._leader.drop_commit()
         self._leader.finish(group)
         self.roster.set_group(group.epoch, people, now)
         others = [person.leaf for person in people if person.leaf != group.own_leaf]
         self._heartbeats.set_group(group.epoch, others, now)
+        self._check_isolation(now)
         if self._refresh_at is None or (committer is not None and committer.leaf == group.own_leaf):
             self._schedule_refresh(len(people), now)
         joined = tuple(person for person in people if person not in before)
         left = tuple(sorted(before - set(people), key=lambda person: person.leaf))
         self._events.append(EpochChanged(group.epoch, people, joined, left, committer))
         self._send(wire.Ack(self._generation, group.epoch))
+
+    def _remember(self, epoch: int, people: tuple[Person, ...]) -> None:
+        self._people_at[epoch] = {person.leaf: person for person in people}
+        while len(self._people_at) > MAX_EPOCHS:
+            del self._people_at[min(self._people_at)]
+
+    def person_at(self, epoch: int, leaf: int) -> Person | None:
+        """Who held a leaf in an epoch that we were in; the same leaf may be somebody else's later."""
+        return self._people_at.get(epoch, {}).get(leaf)
 
     def _use_keys(self, group: mls.Group, removes: bool, now: float) -> None:
         assert self.epoch_keys is not None
@@ -488,14 +537,14 @@ class Session:
         """Commit what is to be committed, if it is ours to do."""
         if self.phase is not Phase.MEMBER or self._leader.leader != self.participant_id:
             return
-        policy, signed = self._next_policy or (self.policy, self._signed_policy)
+        policy, signed = self.policies.newest
         self._outbox += self._leader.lead(
             Situation(
                 group=self._member_group,
                 generation=self._generation,
                 policy=policy,
                 signed_policy=signed,
-                is_new_policy=policy != self.policy,
+                is_new_policy=policy != self.policies.in_force,
                 used_key_packages=self._used_key_packages,
                 wall_time=self._wall(now),
             )
@@ -531,19 +580,19 @@ class Session:
             told = messages.decode(received.data)
         except (mls.MLSError, MemberError) as error:
             return self._warn(f"A message was refused: {error}")
-        sender = self._person(received.sender)
+        if isinstance(told, messages.Heartbeat) and told.epoch != received.epoch:
+            return self._warn("A heartbeat was refused: it speaks of another epoch than it was sent in.")
+        sender = self.person_at(received.epoch, received.sender)
         listener = _LISTENERS.get(type(told))
         if listener is not None and sender is not None:
             listener(self, sender, told, now)
-
-    def _person(self, leaf: int) -> Person | None:
-        return next((person_of(each) for each in self._member_group.members if each.leaf_index == leaf), None)
 
     def _on_chat(self, sender: Person, told: messages.Chat, now: float) -> None:
         self._events.append(ChatReceived(sender, told.text))
 
     def _on_heartbeat(self, sender: Person, told: messages.Heartbeat, now: float) -> None:
-        self._heartbeats.confirm(sender.leaf, told.epoch, now)
+        if self.person_at(self._member_group.epoch, sender.leaf) == sender:
+            self._heartbeats.confirm(sender.leaf, told.epoch, now, told.sent_ms / 1000)
         self._events.append(TroubleReported(sender, told.troubles))
         self._check_isolation(now)
 
@@ -552,27 +601,20 @@ class Session:
 
     def _on_policy_notice(self, sender: Person, told: messages.PolicyNotice, now: float) -> None:
         try:
-            self._take_policy(told.signed)
+            self.policies.announce(told.signed)
         except PolicyError as error:
             self._warn(f"{sender.name} announced a policy that was refused: {error}")
 
-    def _take_policy(self, signed: bytes) -> None:
-        known = self._next_policy[0] if self._next_policy else self.policy
-        self._next_policy = (verify_policy(signed, known, self.link.host), signed)
-
-    def _policies(self) -> tuple[Policy, ...]:
-        return (self.policy, *((self._next_policy[0],) if self._next_policy else ()))
-
-    def _use_policy(self, policy: Policy) -> None:
-        if self._next_policy is not None and policy == self._next_policy[0]:
-            (self.policy, self._signed_policy), self._next_policy = self._next_policy, None
+    def _tell_policies(self, *signed: bytes) -> None:
+        for each in signed:
+            self._tell(messages.PolicyNotice(each))
 
     # --- the server's list, and the end -------------------------------------------------------------------
 
     def _on_presence(self, message: wire.Presence, now: float) -> None:
         if message.state is wire.State.LEFT:
             self._room.pop(message.participant_id, None)
-        else:
+        elif len(self._room) < MAX_ROOM or message.participant_id in self._room:
             self._room[message.participant_id] = str(message.state)
         self.roster.set_room(self._room, now)
         self._events.append(RoomChanged())
@@ -580,7 +622,6 @@ class Session:
     def _on_error(self, message: wire.Error, now: float) -> None:
         if message.code is ErrorCode.CANNOT_RESUME:
             self._drop_group()
-            self.participant_id = None
             return self._enter()
         if message.code in _FATAL:
             return self._end(f"The server ended the connection: {message.message}")
@@ -610,7 +651,8 @@ class Session:
         return self.group
 
     def _own(self) -> Person | None:
-        return self._person(self._member_group.own_leaf)
+        group = self._member_group
+        return self.person_at(group.epoch, group.own_leaf)
 
     def _wall(self, now: float) -> float:
         return now + self._wall_offset

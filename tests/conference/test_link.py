@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conference.errors import LinkError, MemberError
-from conference.link import MAX_LINK, LinkKeys, MeetingLink, host_hash, link_psk_id
+from conference.link import MAX_LINK, LinkKeys, MeetingLink, host_hash
 from signaling.messages import encode_base64url
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/conference/link.json").read_text())
@@ -66,11 +66,6 @@ def test_a_damaged_link_is_refused_without_repeating_its_secret(case: dict[str, 
     with pytest.raises(LinkError) as caught:
         MeetingLink.parse(case["link"])
     assert SECRET[:8] not in _everything_said(caught.value)
-
-
-@_named(VECTORS["psk_ids"])
-def test_the_psk_id_counts_the_links_generation(case: dict[str, Any]) -> None:
-    assert link_psk_id(case["generation"]).hex() == case["psk_id"]
 
 
 @_named(KNOCKS)

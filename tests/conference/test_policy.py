@@ -54,6 +54,7 @@ def test_a_policy_is_read_written_signed_and_bound_as_its_vector_says(case: dict
     assert policy.encode() == case["document"].encode()
     assert policy.sign(HOST_KEY) == signed
     assert policy.binding.hex() == case["binding"]
+    assert policy.psk_id.hex() == case["psk_id"]
 
 
 def test_the_lawful_policy_that_the_invalid_ones_differ_from_is_accepted() -> None:
@@ -77,6 +78,7 @@ def test_the_example_of_the_document_is_a_policy() -> None:
 def test_without_a_policy_the_binding_is_that_of_version_0() -> None:
     assert NONE.encode() == b""
     assert NONE.binding.hex() == VECTORS["binding_without_policy"]
+    assert NONE.psk_id.hex() == VECTORS["psk_id_without_policy"]
 
 
 # --- the document -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Whole meetings in memory: real sessions, a real room, and a seeded link between them; the test turns the clock."""
+"""Whole meetings in memory: real sessions, a real room, a seeded link between; the test turns the clock."""
 
 import heapq
 import random

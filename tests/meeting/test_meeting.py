@@ -215,7 +215,7 @@ def test_host_locks_the_meeting(meeting: Meeting) -> None:
     locked = Policy(meeting.link.meeting_id, version=1, locked=True)
     signed = locked.sign(meeting.host_key)
     meeting.act(bob, lambda session: session.announce_policy(signed, meeting.now))
-    meeting.run_until(lambda: alice.session.policy == bob.session.policy == locked, 2.0)
+    meeting.run_until(lambda: alice.session.policies.in_force == bob.session.policies.in_force == locked, 2.0)
     late = meeting.join("Late")
     meeting.run(3.0)
     assert late.session.phase is Phase.LEFT
@@ -225,7 +225,7 @@ def test_host_locks_the_meeting(meeting: Meeting) -> None:
     meeting.run(1.0)
     carol = meeting.join("Carol")
     meeting.settle("Alice", "Bob", "Carol")
-    assert carol.session.policy.version == 2, "who joins is told the policy in force"
+    assert carol.session.policies.in_force.version == 2, "who joins is told the policy in force"
 
 
 def _people(device: Device) -> list:

@@ -1,0 +1,62 @@
+"""Which policy is in force, and what the host has announced beyond it (docs/protocol.md, "Policy")."""
+
+from conference.errors import PolicyError
+from conference.policy import Policy, verify_policy
+
+MAX_ANNOUNCED = 8
+
+
+class Policies:
+    """The policies that a member knows. `link_host` (16 octets) names whose signature counts."""
+
+    def __init__(self, meeting_id: str, link_host: bytes) -> None:
+        self.in_force = Policy(meeting_id)
+        self.signed = b""
+        """`in_force` as the host signed it; empty for version 0."""
+        self._link_host = link_host
+        self._announced: dict[Policy, bytes] = {}
+
+    def verify(self, signed: bytes) -> Policy:
+        """The policy in `signed`, for who joins. PolicyError if it is none of this meeting's host's."""
+        policy = verify_policy(signed, Policy(self.in_force.meeting_id), self._link_host)
+        if policy.link_generation:
+            raise PolicyError("It changes the meeting link, which this version of Conclave cannot.")
+        return policy
+
+    def announce(self, signed: bytes) -> None:
+        """The host's next policy, which a commit may bind from now on. PolicyError if it may not follow."""
+        policy = self.verify(signed)
+        if policy in self._announced:
+            return
+        if policy.version <= self.newest[0].version:
+            raise PolicyError(f"It has version {policy.version}, but {self.newest[0].version} is known.")
+        if len(self._announced) == MAX_ANNOUNCED:
+            raise PolicyError("Too many policies are announced and not in force.")
+        self._announced[policy] = signed
+
+    @property
+    def newest(self) -> tuple[Policy, bytes]:
+        """The policy that our own next commit binds, and that policy as signed."""
+        return next(reversed(self._announced.items()), (self.in_force, self.signed))
+
+    @property
+    def announced(self) -> tuple[bytes, ...]:
+        """What is announced and not in force, as signed."""
+        return tuple(self._announced.values())
+
+    def lawful(self) -> tuple[Policy, ...]:
+        """Those that a commit may have been made under."""
+        return (self.in_force, *self._announced)
+
+    def enforce(self, policy: Policy) -> None:
+        """A commit was made under one of the lawful ones: it is in force, and no earlier one can be."""
+        if policy in self._announced:
+            self.in_force, self.signed = policy, self._announced[policy]
+        self._announced = {
+            each: signed for each, signed in self._announced.items() if each.version > policy.version
+        }
+
+    def join_under(self, policy: Policy, signed: bytes) -> None:
+        """The policy of the Welcome by which we came in."""
+        self.in_force, self.signed = policy, signed
+        self._announced = {}
