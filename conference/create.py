@@ -24,7 +24,10 @@ def create_meeting(server: str, *, has_passphrase: bool = False, home: Path | No
     host_key = Ed25519PrivateKey.generate()
     origin = server_origin(server)
     link = MeetingLink.create(
-        origin, _ask_for_meeting(origin), host_key.public_key().public_bytes_raw(), has_passphrase=has_passphrase
+        origin,
+        _ask_for_meeting(origin),
+        host_key.public_key().public_bytes_raw(),
+        has_passphrase=has_passphrase,
     )
     _keep_host_key(link.meeting_id, host_key, home or default_home())
     return link
