@@ -170,6 +170,8 @@ def _server_reads_no_media(evidence: Evidence) -> tuple[bool, str]:
         f"{view.pictures_without_key} pictures and {view.tones_without_key} tones in {view.frames} frames "
         f"(with the keys: {view.pictures_with_key} and {view.tones_with_key})"
     )
+    if not evidence.has_tones:
+        figure += "; a recording has no tone to look for"
     is_blind = view.pictures_without_key == view.tones_without_key == 0
     can_find = view.pictures_with_key > 0 and (view.tones_with_key > 0 or not evidence.has_tones)
     return is_blind and can_find, figure

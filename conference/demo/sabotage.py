@@ -60,7 +60,7 @@ class Cheat:
     leader: type[CommitLeader] = CommitLeader
     sealer: type[SessionSealer] = SessionSealer
     everybody: bool = False
-    """Done by all participants, and not by Alice alone."""
+    """Done by all participants, and not by the first alone."""
 
 
 # `ghost-member` is not here: it is one more participant, and a lie of the server (`demo.server`).

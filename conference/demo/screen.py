@@ -16,6 +16,8 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = 140  # a log has no edge to wrap at
         self._live = Live(console=self.console, refresh_per_second=4, transient=True)
         self._step = ""
         self._figure = ""
