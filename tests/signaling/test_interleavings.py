@@ -349,8 +349,10 @@ def churn(world, chance, *, steps, chaos=0.02, crashes=0.0, hangs=0.0):
         if each.connection is None and not each.has_left:
             world.connect(each)
     world.rest()
-    # What players did while hung or lost is done now; nobody needs a push to get there.
     world.check_agreement()
+    errors = {code for each in everyone for code in each.errors}
+    assert errors <= {"wrong_generation", "cannot_resume", "out_of_state"}, "they all keep to the protocol"
+    assert len(world.entries) >= 3, "something happened"
 
 
 @pytest.fixture
