@@ -32,6 +32,7 @@ from mls.hpke import (
     HKDF_SHA512,
     HPKE,
     KDF,
+    BoundHPKE,
     HPKEPrivateKey,
     load_point,
     point_bytes,
@@ -221,18 +222,36 @@ class CipherSuite:
 
     # §5.1.3
 
+    def encryption(self, label: bytes, context: bytes) -> "LabelledEncryption":
+        """EncryptWithLabel and DecryptWithLabel for one label and context."""
+        return LabelledEncryption(self.hpke.bound(_labelled(label, context)))
+
     def encrypt_with_label(
         self, public_key: bytes, label: bytes, context: bytes, plaintext: bytes
     ) -> HPKECiphertext:
         """EncryptWithLabel (§5.1.3); raises BadKey."""
-        return HPKECiphertext(*self.hpke.seal(public_key, _labelled(label, context), plaintext))
+        return self.encryption(label, context).encrypt(public_key, plaintext)
 
     def decrypt_with_label(
         self, private_key: HPKEPrivateKey, label: bytes, context: bytes, ciphertext: HPKECiphertext
     ) -> bytes:
         """DecryptWithLabel (§5.1.3); raises BadKey or DecryptionFailed."""
-        info = _labelled(label, context)
-        return self.hpke.open(private_key, info, ciphertext.kem_output, ciphertext.ciphertext)
+        return self.encryption(label, context).decrypt(private_key, ciphertext)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledEncryption:
+    """EncryptWithLabel to any number of recipients."""
+
+    _hpke: BoundHPKE
+
+    def encrypt(self, public_key: bytes, plaintext: bytes) -> HPKECiphertext:
+        """Raises BadKey."""
+        return HPKECiphertext(*self._hpke.seal(public_key, plaintext))
+
+    def decrypt(self, private_key: HPKEPrivateKey, ciphertext: HPKECiphertext) -> bytes:
+        """Raises BadKey or DecryptionFailed."""
+        return self._hpke.open(private_key, ciphertext.kem_output, ciphertext.ciphertext)
 
 
 @dataclass(frozen=True, slots=True)

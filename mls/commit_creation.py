@@ -142,12 +142,12 @@ def _make_welcome(
     info = make_group_info(suite, own.signature_key, own.index, epoch.context, epoch.confirmation_tag, tree)
     key, nonce = welcome_key(suite, transition.schedule.welcome_secret)
     encrypted_info = suite.aead.seal(key, nonce, b"", info.encode())
-    secrets = []
+    encryption, secrets = suite.encryption(b"Welcome", encrypted_info), []
     for leaf, key_package in applied.added:
         path_secret = None
         if new is not None:
-            path_secret = PathSecret(new.path.secrets[tree_math.common_ancestor(2 * leaf, 2 * own.index)])
+            path_secret = PathSecret(new.path.secrets[tree_math.common_ancestor(leaf, own.index)])
         plain = GroupSecrets(transition.schedule.joiner_secret, path_secret, psks).encode()
-        sealed = suite.encrypt_with_label(key_package.init_key, b"Welcome", encrypted_info, plain)
+        sealed = encryption.encrypt(key_package.init_key, plain)
         secrets.append(EncryptedGroupSecrets(key_package.reference, sealed))
     return Welcome(suite.suite_id, tuple(secrets), encrypted_info)

@@ -7,7 +7,6 @@ the same primitives, and one for all key encapsulation mechanisms.
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -300,32 +299,42 @@ class HPKE:
 
     def __init__(self, kem: KEM, kdf: KDF, aead: AEAD) -> None:
         self.kem = kem
-        self._aead = aead
+        self.aead = aead
         ids = (kem.kem_id, kdf.kdf_id, aead.aead_id)
         self._labeled = Labeled(kdf, b"HPKE" + b"".join(number.to_bytes(2, "big") for number in ids))
-        self._size = kdf.size
         self._psk_id_hash = self._labeled.extract(b"", b"psk_id_hash", b"")
-        # One info serves the thousand seals of an update path or Welcome.
-        self._schedule_context = lru_cache(maxsize=4)(self._make_schedule_context)
 
-    def seal(self, public_key: bytes, info: bytes, plaintext: bytes) -> tuple[bytes, bytes]:
-        """SealBase without associated data: the encapsulated key and the ciphertext; raises BadKey."""
-        shared, encapsulated = self.kem.encapsulate(public_key)
-        key, nonce = self._key_and_nonce(shared, info)
-        return encapsulated, self._aead.seal(key, nonce, b"", plaintext)
+    def bound(self, info: bytes) -> "BoundHPKE":
+        """HPKE with this info, for any number of recipients."""
+        context = b"\0" + self._psk_id_hash + self._labeled.extract(b"", b"info_hash", info)
+        return BoundHPKE(self, context)
 
-    def open(self, private_key: HPKEPrivateKey, info: bytes, encapsulated: bytes, ciphertext: bytes) -> bytes:
-        """OpenBase without associated data; raises BadKey or DecryptionFailed."""
-        key, nonce = self._key_and_nonce(self.kem.decapsulate(encapsulated, private_key), info)
-        return self._aead.open(key, nonce, b"", ciphertext)
-
-    def _key_and_nonce(self, shared: bytes, info: bytes) -> tuple[bytes, bytes]:
-        context = self._schedule_context(info)
+    def _key_and_nonce(self, shared: bytes, context: bytes) -> tuple[bytes, bytes]:
+        """KeySchedule (RFC 9180 §5.1), from `context` on."""
         secret = self._labeled.extract(shared, b"secret", b"")
         return (
-            self._labeled.expand(secret, b"key", context, self._aead.key_size),
-            self._labeled.expand(secret, b"base_nonce", context, self._aead.nonce_size),
+            self._labeled.expand(secret, b"key", context, self.aead.key_size),
+            self._labeled.expand(secret, b"base_nonce", context, self.aead.nonce_size),
         )
 
-    def _make_schedule_context(self, info: bytes) -> bytes:
-        return b"\0" + self._psk_id_hash + self._labeled.extract(b"", b"info_hash", info)
+
+class BoundHPKE:
+    """HPKE for one info, hashed once: that of a Welcome is as long as the tree, for each newcomer."""
+
+    __slots__ = ("_context", "_hpke")
+
+    def __init__(self, hpke: HPKE, context: bytes) -> None:
+        self._hpke = hpke
+        self._context = context
+
+    def seal(self, public_key: bytes, plaintext: bytes) -> tuple[bytes, bytes]:
+        """SealBase without associated data: the encapsulated key and the ciphertext; raises BadKey."""
+        shared, encapsulated = self._hpke.kem.encapsulate(public_key)
+        key, nonce = self._hpke._key_and_nonce(shared, self._context)
+        return encapsulated, self._hpke.aead.seal(key, nonce, b"", plaintext)
+
+    def open(self, private_key: HPKEPrivateKey, encapsulated: bytes, ciphertext: bytes) -> bytes:
+        """OpenBase without associated data; raises BadKey or DecryptionFailed."""
+        shared = self._hpke.kem.decapsulate(encapsulated, private_key)
+        key, nonce = self._hpke._key_and_nonce(shared, self._context)
+        return self._hpke.aead.open(key, nonce, b"", ciphertext)

@@ -145,7 +145,7 @@ def _find_own_leaf(
     if secrets.path_secret is not None:
         if info.signer == index:
             raise InvalidWelcome("the GroupInfo is signed by the leaf that it welcomes")
-        ancestor = tree_math.common_ancestor(2 * index, 2 * info.signer)
+        ancestor = tree_math.common_ancestor(index, info.signer)
         above = tree.direct_path(index)
         filled = [node for node in above[above.index(ancestor) :] if tree[node] is not None]
         if filled[:1] != [ancestor]:

@@ -49,6 +49,7 @@ class RatchetTree:
     """A ratchet tree. Copying costs a few list copies; nodes and hashes are shared."""
 
     __slots__ = (
+        "_blank_from",
         "_capabilities",
         "_credential_types",
         "_encryption_keys",
@@ -62,6 +63,7 @@ class RatchetTree:
         """The tree of these nodes; their number must be that of a full tree."""
         self._suite = suite
         self._nodes: list[Node | None] = list(nodes)
+        self._blank_from = 0  # no leaf before this one is blank
         self._hashes: list[bytes | None] = [None] * len(self._nodes)
         # How often each key, credential type and set of capabilities occurs: what §7.3 asks of all members.
         self._encryption_keys: dict[bytes, int] = {}
@@ -76,6 +78,7 @@ class RatchetTree:
         tree = object.__new__(RatchetTree)
         tree._suite = self._suite
         tree._nodes = self._nodes.copy()
+        tree._blank_from = self._blank_from
         tree._hashes = self._hashes.copy()
         tree._encryption_keys = self._encryption_keys.copy()
         tree._signature_keys = self._signature_keys.copy()
@@ -218,10 +221,11 @@ class RatchetTree:
 
     def add(self, leaf: LeafNode) -> int:
         """Apply an Add (§12.1.1): the index of the leaf that it got."""
-        try:
-            index = self._nodes[::2].index(None)
-        except ValueError:
-            index = self.leaf_count
+        index = self._blank_from
+        while index < self.leaf_count and self._nodes[2 * index] is not None:
+            index += 1
+        self._blank_from = index + 1
+        if index == self.leaf_count:
             self._extend()
         for above in self.direct_path(index):
             node = self._nodes[above]
@@ -239,6 +243,7 @@ class RatchetTree:
     def remove(self, index: int) -> None:
         """Apply a Remove (§12.1.3)."""
         self._put(2 * index, None)
+        self._blank_from = min(self._blank_from, index)
         self.blank_direct_path(index)
         self._truncate()
 

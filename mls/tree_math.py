@@ -69,14 +69,10 @@ def copath(node: int, leaves: int) -> list[int]:
     return path
 
 
-def common_ancestor(one: int, other: int) -> int:
-    """The lowest node that is above or at both nodes."""
-    while one != other:
-        if level(one) <= level(other):
-            one = parent(one)
-        else:
-            other = parent(other)
-    return one
+def common_ancestor(leaf: int, other: int) -> int:
+    """The lowest node that is above both leaves, given by their indices."""
+    height = (leaf ^ other).bit_length()
+    return (leaf >> height << (height + 1)) | ((1 << height) - 1)
 
 
 def span(node: int) -> tuple[int, int]:

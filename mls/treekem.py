@@ -72,15 +72,14 @@ def encrypt_path(
     suite: CipherSuite, tree: RatchetTree, new: NewPath, context: bytes, added: Collection[int]
 ) -> UpdatePath:
     """The UpdatePath that tells the others, except the leaves `added` in the same Commit (§7.6)."""
-    nodes = []
+    encryption, nodes = suite.encryption(b"UpdatePathNode", context), []
     for node, beside in new.filtered:
         secret = new.path.secrets[node]
         encrypted = []
         for recipient in _recipients(tree, beside, added):
             target = tree[recipient]
             assert target is not None
-            key = target.encryption_key
-            encrypted.append(suite.encrypt_with_label(key, b"UpdatePathNode", context, secret))
+            encrypted.append(encryption.encrypt(target.encryption_key, secret))
         nodes.append(UpdatePathNode(new.path.keys[node].public_bytes, tuple(encrypted)))
     return UpdatePath(new.leaf_node, tuple(nodes))
 
@@ -160,7 +159,7 @@ def decrypt_path(
     # §7.6: "The length of the `encrypted_path_secret` vector MUST be equal to the length of the resolution"
     if lengths != [len(node.encrypted_path_secret) for node in received.update_path.nodes]:
         raise InvalidCommit("the path is not encrypted to as many nodes as must learn it")
-    ancestor = tree_math.common_ancestor(2 * own_leaf, 2 * received.sender)
+    ancestor = tree_math.common_ancestor(own_leaf, received.sender)
     at = next(index for index, (node, _) in enumerate(received.filtered) if node == ancestor)
     ciphertext, key = _find_ciphertext(tree, received, at, own_keys, added)
     path_secret = suite.decrypt_with_label(key, b"UpdatePathNode", context, ciphertext)

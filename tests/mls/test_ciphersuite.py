@@ -113,8 +113,8 @@ def test_hpke_is_that_of_cryptography() -> None:
     key = X25519PrivateKey.generate()
     wrapped = ours.kem.private_key(key.private_bytes_raw())
     sealed = theirs.encrypt(b"plaintext", key.public_key(), b"info")
-    assert ours.open(wrapped, b"info", sealed[:32], sealed[32:]) == b"plaintext"
-    kem_output, ciphertext = ours.seal(wrapped.public_bytes, b"info", b"plaintext")
+    assert ours.bound(b"info").open(wrapped, sealed[:32], sealed[32:]) == b"plaintext"
+    kem_output, ciphertext = ours.bound(b"info").seal(wrapped.public_bytes, b"plaintext")
     assert theirs.decrypt(kem_output + ciphertext, key, b"info") == b"plaintext"
 
 

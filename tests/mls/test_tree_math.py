@@ -26,7 +26,7 @@ def test_a_tree_hangs_together(leaves: int) -> None:
 def test_spans_and_common_ancestors(leaves: int) -> None:
     for one in range(leaves):
         for other in range(leaves):
-            ancestor = tree_math.common_ancestor(2 * one, 2 * other)
+            ancestor = tree_math.common_ancestor(one, other)
             assert tree_math.is_below(one, ancestor)
             assert tree_math.is_below(other, ancestor)
             if one != other:
