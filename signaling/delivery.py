@@ -56,8 +56,9 @@ class Delivery:
         """When the group is given up if none of its joiners has become a member by then."""
 
     def restore(self, generation: int, group_id: bytes | None, term: int, entries: Iterable[Entry]) -> None:
-        """Take up where a server that was stopped left off, in a term in which nobody leads yet."""
-        self.generation, self.group_id, self.leadership.term = generation, group_id, term + 1
+        """Take up where a server that was stopped left off; whoever led then does not any more."""
+        self.generation, self.group_id = generation, group_id
+        self.leadership.term = term if group_id is None else term + 1
         self.log = CommitLog(self._limits.kept_entries, self._limits.kept_entry_bytes, entries)
 
     @property
