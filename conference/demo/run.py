@@ -121,7 +121,7 @@ class Run:
         await self._soon(
             "the ghost is in", [GHOST], lambda person: person.latest["status"]["epoch"] is not None
         )
-        self.server.tell(f"hide {self.meeting_id} {self._id_of('Mallory Q')}")
+        self.server.tell(f"hide {self.meeting_id} {self._id_of(GHOST)}")
 
     async def _one_leaves(self) -> None:
         self.screen.step("Charlotte leaves, keeps every key, and goes on trying to open what is sent")
