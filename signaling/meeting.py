@@ -140,27 +140,33 @@ class Meeting:
                 self._room.disconnect(number, self._loop.time())
 
     def _do_media(self, effect: EnterMedia | CutMedia | PublishMedia | AnswerMedia) -> None:
+        """Tell the media plane. Whatever it raises, signaling goes on."""
+        why_not = NO_MEDIA
         media = self._media()
-        match effect:
-            case EnterMedia(participant_id) if media is not None:
-                media.enter(self.meeting_id, participant_id)
-            case CutMedia(participant_id) if media is not None:
-                media.leave(self.meeting_id, participant_id)
-            case PublishMedia(connection) | AnswerMedia(connection):
-                try:
-                    self._negotiate(media, effect)
-                except MediaRefusedError as error:
-                    self._room.media_failed(connection, str(error))
+        try:
+            if media is not None:
+                return self._tell_media(media, effect)
+        except MediaRefusedError as error:
+            why_not = str(error)
+        except Exception:
+            _log.exception("media plane failed at %s", type(effect).__name__)
+            why_not = "the media plane failed"
+        if isinstance(effect, PublishMedia | AnswerMedia):
+            self._room.media_failed(effect.connection, why_not)
 
-    def _negotiate(self, media: MediaPlane | None, effect: PublishMedia | AnswerMedia) -> None:
-        if media is None:
-            raise MediaRefusedError(NO_MEDIA)
-        participant_id = effect.participant_id
-        if isinstance(effect, PublishMedia):
-            answer = media.publish(self.meeting_id, participant_id, effect.sdp, effect.streams)
-            self._send(Send((effect.connection,), Published(answer)))
-        else:
-            media.answer(self.meeting_id, participant_id, effect.sequence, effect.sdp)
+    def _tell_media(
+        self, media: MediaPlane, effect: EnterMedia | CutMedia | PublishMedia | AnswerMedia
+    ) -> None:
+        match effect:
+            case EnterMedia(participant_id):
+                media.enter(self.meeting_id, participant_id)
+            case CutMedia(participant_id):
+                media.leave(self.meeting_id, participant_id)
+            case PublishMedia(connection, participant_id, sdp, streams):
+                answer = media.publish(self.meeting_id, participant_id, sdp, streams)
+                self._send(Send((connection,), Published(answer)))
+            case AnswerMedia(_, participant_id, sequence, sdp):
+                media.answer(self.meeting_id, participant_id, sequence, sdp)
 
     # --- Time -----------------------------------------------------------------------------------------------
 

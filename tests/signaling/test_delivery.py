@@ -240,6 +240,16 @@ class TestJoining:
         hall.advance(60)
         assert hall.states() == {joiner.participant_id: "member"}
 
+    def test_nobody_is_added_on_the_strength_of_an_older_generation(self, hall):
+        leader, joiner, next_leader = hall.found(), hall.join(), hall.join()
+        joiner.say(wire.Knock(1, b"knock"))
+        hall.advance(0.1)
+        leader.say(wire.Leave())
+        next_leader.say(wire.Found(1, b"h" * 16))
+        next_leader.say(hall.commit(joined=[joiner]))
+        assert next_leader.error() == "unknown_participant"
+        assert not joiner.take(wire.Welcome)
+
 
 class TestLeaving:
     def test_media_is_cut_then_the_others_are_told_then_it_is_work(self, hall):

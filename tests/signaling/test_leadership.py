@@ -128,6 +128,16 @@ class TestTakeover:
         hall.advance(2.0)
         assert hall.leader == c.participant_id
 
+    def test_who_has_caught_up_answers(self, hall):
+        a, _, c = hall.meeting(3)
+        c.drop()
+        for _ in range(3):
+            a.say(hall.commit())
+        hall.advance(1.0)
+        c = hall.resume(c, next_epoch=hall.head)
+        a.drop()
+        assert hall.leader == c.participant_id  # connected later than the other, who has gone silent
+
     def test_a_knock_that_outlives_three_leaders_is_dismissed_but_a_leave_stays(self, hall):
         *_, goer = hall.meeting(4)
         poison = hall.join()

@@ -119,6 +119,8 @@ class Stage:
     def publish(self, meeting_id, participant_id, sdp, streams):
         if sdp == "nonsense":
             raise MediaRefusedError("no such codec")
+        if sdp == "crash":
+            raise ZeroDivisionError
         self.told.append(("publish", participant_id, sdp, dict(streams)))
         return "answer to " + sdp
 
@@ -320,6 +322,14 @@ class TestMedia:
             await leader.say(refused)
             assert (await leader.get(wire.Error)).code == "media"
         meeting.server.notify("unknown", leader.participant_id, wire.Slots(()))
+
+    async def test_its_bugs_are_its_own(self, meeting, caplog):
+        leader = await meeting.found()
+        with caplog.at_level(logging.CRITICAL, "conclave.signaling"):
+            await leader.say(wire.Publish("crash", ()))
+            assert (await leader.get(wire.Error)).message == "the media plane failed"
+        await leader.say(wire.Publish("mine", ()))
+        assert await leader.get(wire.Published)
 
     async def test_without_one_the_answer_is_an_error(self, make_meeting):
         leader = await (await make_meeting()).found()
