@@ -1,11 +1,11 @@
 """Creating a Commit and its Welcome (RFC 9420 §12.4.1)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from mls import tree_math
 from mls.commit import Commit, ProposalByValue, ProposalOrRef, ProposalReference, UpdatePath
-from mls.epoch import Epoch, OwnLeaf, Transition, advance, provisional_context
+from mls.epoch import Epoch, Membership, OwnLeaf, advance, provisional_context
 from mls.framing import (
     AuthenticatedContent,
     FramedContent,
@@ -14,9 +14,8 @@ from mls.framing import (
     sign_content,
     with_confirmation_tag,
 )
-from mls.hpke import HPKEPrivateKey
-from mls.key_schedule import GroupContext
-from mls.leaf_node import CommitSource, LeafNode
+from mls.key_schedule import GroupContext, KeySchedule
+from mls.leaf_node import CommitSource, LeafNode, LifetimeRule
 from mls.proposal_list import Applied, CommittedProposal, ProposalList, apply_proposals
 from mls.psk import PreSharedKeyID, psk_secret
 from mls.ratchet_tree import RatchetTree
@@ -37,8 +36,7 @@ class CreatedCommit:
 
     authenticated: AuthenticatedContent
     welcome: Welcome | None
-    transition: Transition = field(repr=False)
-    own: OwnLeaf
+    membership: Membership
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +47,7 @@ class CommitOptions:
     authenticated_data: bytes
     force_path: bool  # bring a path even where it may be omitted
     tree_in_welcome: bool
-    now: float
-    longest_lifetime_s: float
+    lifetimes: LifetimeRule
 
 
 def create_commit(
@@ -65,9 +62,7 @@ def create_commit(
     Nothing that is passed in changes. Raises ProtocolError if the proposals cannot be committed.
     """
     suite = epoch.suite
-    applied = apply_proposals(
-        suite, proposals, epoch.context, epoch.tree, own.index, options.now, options.longest_lifetime_s
-    )
+    applied = apply_proposals(epoch, proposals, own.index, options.lifetimes)
     new = None
     if options.force_path or proposals.requires_path():
         new = set_new_path(suite, applied.tree, own.index, _leaf_maker(epoch, own, applied.tree))
@@ -82,16 +77,13 @@ def create_commit(
         commit,
     )
     signed = sign_content(suite, own.signature_key, options.wire_format, framed, epoch.context.encode())
-    transition = advance(epoch, provisional, applied.tree, signed, commit_secret, psk_secret(suite, psks))
+    combined_psk = psk_secret(suite, psks)
+    following, schedule = advance(epoch, provisional, applied.tree, signed, commit_secret, combined_psk)
+    entered = Membership(following, _own_after(applied.tree, own, new), schedule.encryption_secret)
     welcome = None
     if applied.added:
-        welcome = _make_welcome(own, transition, applied, new, proposals.psks, options)
-    return CreatedCommit(
-        with_confirmation_tag(signed, transition.epoch.confirmation_tag),
-        welcome,
-        transition,
-        replace(own, keys=_own_keys(applied.tree, own, new)),
-    )
+        welcome = _make_welcome(entered, schedule, applied, new, proposals.psks, options)
+    return CreatedCommit(with_confirmation_tag(signed, following.confirmation_tag), welcome, entered)
 
 
 def _proposal_or_ref(item: CommittedProposal) -> ProposalOrRef:
@@ -123,31 +115,31 @@ def _make_path(
     return path, new.path.commit_secret
 
 
-def _own_keys(tree: RatchetTree, own: OwnLeaf, new: NewPath | None) -> dict[int, HPKEPrivateKey]:
-    keys = dict(own.keys) if new is None else {**own.keys, **new.private_keys}
-    return surviving_keys(tree, keys)
+def _own_after(tree: RatchetTree, own: OwnLeaf, new: NewPath | None) -> OwnLeaf:
+    keys = own.keys if new is None else {**own.keys, **new.private_keys}
+    return replace(own, keys=surviving_keys(tree, keys))
 
 
 def _make_welcome(
-    own: OwnLeaf,
-    transition: Transition,
+    entered: Membership,
+    schedule: KeySchedule,
     applied: Applied,
     new: NewPath | None,
     psks: tuple[PreSharedKeyID, ...],
     options: CommitOptions,
 ) -> Welcome:
     """One Welcome for all who are added (§12.4.3.1)."""
-    epoch, suite = transition.epoch, transition.epoch.suite
+    epoch, own, suite = entered.epoch, entered.own, entered.epoch.suite
     tree = applied.tree.encode() if options.tree_in_welcome else None
     info = make_group_info(suite, own.signature_key, own.index, epoch.context, epoch.confirmation_tag, tree)
-    key, nonce = welcome_key(suite, transition.schedule.welcome_secret)
+    key, nonce = welcome_key(suite, schedule.welcome_secret)
     encrypted_info = suite.aead.seal(key, nonce, b"", info.encode())
     encryption, secrets = suite.encryption(b"Welcome", encrypted_info), []
     for leaf, key_package in applied.added:
         path_secret = None
         if new is not None:
             path_secret = PathSecret(new.path.secrets[tree_math.common_ancestor(leaf, own.index)])
-        plain = GroupSecrets(transition.schedule.joiner_secret, path_secret, psks).encode()
+        plain = GroupSecrets(schedule.joiner_secret, path_secret, psks).encode()
         sealed = encryption.encrypt(key_package.init_key, plain)
         secrets.append(EncryptedGroupSecrets(key_package.reference, sealed))
     return Welcome(suite.suite_id, tuple(secrets), encrypted_info)

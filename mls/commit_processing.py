@@ -5,25 +5,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mls.commit import Commit, ProposalByValue, UpdatePath
-from mls.epoch import Epoch, OwnLeaf, Transition, advance, provisional_context
+from mls.epoch import Epoch, Membership, OwnLeaf, advance, provisional_context
 from mls.errors import BadTag, InvalidCommit, InvalidLeafNode, UnknownProposal
 from mls.framing import AuthenticatedContent, Sender
 from mls.hpke import HPKEPrivateKey
-from mls.leaf_node import CommitSource, check_leaf
+from mls.leaf_node import CommitSource, LifetimeRule, check_leaf
 from mls.proposal_list import Applied, CommittedProposal, ProposalList, apply_proposals
-from mls.psk import ResumptionPSKs, find_psk, psk_secret
+from mls.psk import KnownPSKs, psk_secret
 from mls.ratchet_tree import RatchetTree
 from mls.treekem import ReceivedPath, decrypt_path, merge_path, surviving_keys
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessedCommit:
-    """What a Commit does. `transition` and `own` are None for a member that it removes."""
+    """What a Commit does. There is no `membership` for a member that it removes."""
 
     proposals: ProposalList
     applied: Applied
-    transition: Transition | None
-    own: OwnLeaf | None
+    membership: Membership | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +31,8 @@ class Knowledge:
 
     proposals: Mapping[bytes, CommittedProposal]
     update_keys: Mapping[bytes, HPKEPrivateKey]
-    external_psks: Mapping[bytes, bytes]
-    resumption_psks: ResumptionPSKs
-    now: float | None
-    longest_lifetime_s: float
+    psks: KnownPSKs
+    lifetimes: LifetimeRule
 
 
 def process_commit(
@@ -49,18 +46,16 @@ def process_commit(
     assert isinstance(commit, Commit)
     proposals = resolve_proposals(commit, message.content.sender, known.proposals)
     # "Verify that the `proposals` vector is valid" and "Create the new ratchet tree and GroupContext"
-    applied = apply_proposals(
-        suite, proposals, epoch.context, epoch.tree, committer, known.now, known.longest_lifetime_s
-    )
+    applied = apply_proposals(epoch, proposals, committer, known.lifetimes)
     # "Verify that all PreSharedKey proposals in the `proposals` vector are available."
-    psks = [(psk, find_psk(psk, known.external_psks, known.resumption_psks)) for psk in proposals.psks]
+    combined_psk = psk_secret(suite, known.psks.find(proposals.psks))
     # "Verify that the `path` value is populated if the `proposals` vector contains any Update or Remove
     # proposals"
     if commit.path is None and proposals.requires_path():
         raise InvalidCommit("the Commit has no path, and must have one")
     received = None if commit.path is None else _merge(epoch, applied, committer, commit.path)
     if own.index in proposals.removed:
-        return ProcessedCommit(proposals, applied, None, None)
+        return ProcessedCommit(proposals, applied, None)
     provisional = provisional_context(epoch.context, applied.tree, applied.extensions)
     keys = {**own.keys, **_key_of_own_update(applied.tree, own, known.update_keys)}
     commit_secret = suite.zero
@@ -69,12 +64,12 @@ def process_commit(
         path = decrypt_path(suite, applied.tree, received, own.index, keys, context, added)
         keys |= path.keys
         commit_secret = path.commit_secret
-    transition = advance(epoch, provisional, applied.tree, message, commit_secret, psk_secret(suite, psks))
+    following, schedule = advance(epoch, provisional, applied.tree, message, commit_secret, combined_psk)
     # "compute the confirmation tag for this message, [...] and verify that it is the same"
-    if not hmac.compare_digest(transition.epoch.confirmation_tag, message.auth.confirmation_tag or b""):
+    if not hmac.compare_digest(following.confirmation_tag, message.auth.confirmation_tag or b""):
         raise BadTag("the confirmation tag does not match: this Commit leads its sender to another epoch")
     own = replace(own, keys=surviving_keys(applied.tree, keys))
-    return ProcessedCommit(proposals, applied, transition, own)
+    return ProcessedCommit(proposals, applied, Membership(following, own, schedule.encryption_secret))
 
 
 def resolve_proposals(

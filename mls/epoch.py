@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey
 from mls.errors import InvalidCommit, InvalidMessage, OwnMessage
@@ -10,6 +11,7 @@ from mls.framing import AuthenticatedContent, ContentType, PrivateMessage
 from mls.hpke import HPKEPrivateKey
 from mls.key_schedule import EpochSecrets, GroupContext, KeySchedule, confirmation_tag
 from mls.leaf_node import LeafNode
+from mls.limits import Limits
 from mls.ratchet_tree import RatchetTree
 from mls.secret_tree import APPLICATION, HANDSHAKE, FoundKey, SecretTree
 from mls.transcript import confirmed_transcript_hash, interim_transcript_hash
@@ -37,11 +39,12 @@ class OwnLeaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
-    """The epoch that a Commit leads to, with the secrets that are needed only while it is being reached."""
+class Membership:
+    """An epoch as one member enters it; the encryption secret goes into the secret tree, and is gone."""
 
     epoch: Epoch
-    schedule: KeySchedule = field(repr=False)
+    own: OwnLeaf
+    encryption_secret: bytes = field(repr=False)
 
 
 def provisional_context(
@@ -60,7 +63,7 @@ def advance(
     commit: AuthenticatedContent,
     commit_secret: bytes,
     psk_secret: bytes,
-) -> Transition:
+) -> tuple[Epoch, KeySchedule]:
     """The epoch that a signed Commit leads to: transcript, key schedule, confirmation tag (§8, §8.2)."""
     suite = before.suite
     confirmed = confirmed_transcript_hash(
@@ -68,7 +71,7 @@ def advance(
     )
     context = replace(provisional, confirmed_transcript_hash=confirmed)
     schedule = KeySchedule.advance(suite, before.secrets.init_secret, commit_secret, psk_secret, context)
-    return Transition(make_epoch(suite, context, tree, schedule.secrets), schedule)
+    return make_epoch(suite, context, tree, schedule.secrets), schedule
 
 
 def make_epoch(suite: CipherSuite, context: GroupContext, tree: RatchetTree, secrets: EpochSecrets) -> Epoch:
@@ -91,6 +94,21 @@ class EpochMessages:
     own_leaf: int
     sender_data_secret: bytes = field(repr=False)
     secret_tree: SecretTree = field(repr=False)
+
+    @classmethod
+    def of(cls, membership: Membership, limits: Limits) -> Self:
+        """Those of an epoch that a member enters."""
+        epoch, own_leaf = membership.epoch, membership.own.index
+        secret_tree = SecretTree(
+            epoch.suite,
+            membership.encryption_secret,
+            epoch.tree.leaf_count,
+            own_leaf,
+            window=limits.out_of_order,
+            forward=limits.forward,
+        )
+        secret = epoch.secrets.sender_data_secret
+        return cls(epoch.suite, epoch.context, epoch.tree, own_leaf, secret, secret_tree)
 
     def sender(self, leaf_index: int) -> LeafNode:
         """The leaf of who sent a message. Raises InvalidMessage or OwnMessage."""

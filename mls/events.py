@@ -1,14 +1,18 @@
 """What processing a message gives: who said what, and what it does to the group."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from mls.commit import Commit
+from mls.commit_processing import ProcessedCommit
 from mls.credentials import Credential
+from mls.framing import AuthenticatedContent
 from mls.leaf_node import LeafNode
 from mls.proposal_list import CommittedProposal
 from mls.proposals import Proposal
 from mls.psk import ExternalPSKID, PreSharedKeyID, ResumptionPSKID
+from mls.ratchet_tree import RatchetTree
 
 if TYPE_CHECKING:
     from mls.group import Group
@@ -73,11 +77,42 @@ class CommitReceived:
     authenticated_data: bytes
     is_external: bool = False
 
+    @classmethod
+    def of(
+        cls,
+        message: AuthenticatedContent,
+        sender: int,
+        done: ProcessedCommit,
+        tree: RatchetTree,
+        group: "Group | None",
+    ) -> Self:
+        """What a Commit did to the group that had this tree."""
+        commit, after = message.content.content, done.applied.tree
+        assert isinstance(commit, Commit)
+        replaced = [index for index, _ in done.proposals.updates()] + ([sender] if commit.path else [])
+        return cls(
+            sender=sender,
+            epoch=message.content.epoch,
+            group=group,
+            added=_members(after, done.applied.added_leaves),
+            removed=_members(tree, done.proposals.removed),
+            updated=tuple(zip(_members(tree, replaced), _members(after, replaced), strict=True)),
+            psk_ids=psk_names(done.proposals.psks),
+            proposals=done.proposals.items,
+            has_path=commit.path is not None,
+            authenticated_data=message.content.authenticated_data,
+        )
+
 
 Event = ApplicationMessage | ProposalReceived | CommitReceived
 
 # The application's question: asked with what is about to be accepted, it raises to refuse.
 Check = Callable[[ProposalReceived | CommitReceived], None]
+
+
+def _members(tree: RatchetTree, indices: Iterable[int]) -> tuple[Member, ...]:
+    found = ((index, tree.leaf(index)) for index in indices)
+    return tuple(Member.of(index, leaf) for index, leaf in found if leaf is not None)
 
 
 def psk_names(psk_ids: tuple[PreSharedKeyID, ...]) -> tuple[PSKName, ...]:

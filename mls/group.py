@@ -5,7 +5,6 @@ calls them decides which to keep. Of this group nothing changes but what may nev
 keys are used up, and proposals that were received stay until the epoch ends.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -13,9 +12,10 @@ from types import MappingProxyType
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey
 from mls.commit import Commit
 from mls.commit_creation import CommitOptions, create_commit
-from mls.commit_processing import Knowledge, ProcessedCommit, process_commit
+from mls.commit_processing import Knowledge, process_commit
+from mls.creation import create_group
 from mls.credentials import Credential
-from mls.epoch import Epoch, EpochMessages, OwnLeaf, make_epoch
+from mls.epoch import Epoch, EpochMessages, Membership, OwnLeaf
 from mls.errors import (
     FutureEpoch,
     InvalidMessage,
@@ -25,7 +25,6 @@ from mls.errors import (
     ProposalsPending,
     ProtocolError,
     TooOld,
-    UnknownPSK,
     UnsupportedError,
     WrongGroup,
 )
@@ -50,6 +49,7 @@ from mls.framing import (
     PrivateMessage,
     ProposalContent,
     PublicMessage,
+    Sender,
     WireFormat,
     protect_private,
     protect_public,
@@ -58,14 +58,13 @@ from mls.framing import (
 from mls.hpke import HPKEPrivateKey
 from mls.joining import join_by_welcome
 from mls.key_package import LIFETIME_S, KeyPackage, KeyPackageBundle, lifetime_from
-from mls.key_schedule import GroupContext, KeySchedule, export_secret
+from mls.key_schedule import export_secret
 from mls.leaf_node import (
-    MLS10,
     Capabilities,
     KeyPackageSource,
     LeafNode,
+    LifetimeRule,
     UpdateSource,
-    check_leaf,
     own_capabilities,
     unsigned_leaf,
 )
@@ -79,10 +78,9 @@ from mls.proposal_list import (
     select_proposals,
 )
 from mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, Remove, Update
-from mls.psk import external_psk_id, find_psk
-from mls.ratchet_tree import RatchetTree
+from mls.psk import KnownPSKs, external_psk_id
 from mls.references import proposal_ref
-from mls.secret_tree import APPLICATION, HANDSHAKE, SecretTree
+from mls.secret_tree import APPLICATION, HANDSHAKE
 from mls.welcome import Welcome
 
 NO_PSKS: Mapping[bytes, bytes] = MappingProxyType({})
@@ -140,7 +138,6 @@ class Group:
 
         Raises ProtocolError if the member's own leaf cannot be in such a group.
         """
-        limits = limits or Limits()
         encryption_key = suite.hpke.kem.generate()
         leaf = unsigned_leaf(
             signature_key,
@@ -150,13 +147,8 @@ class Group:
             application_id,
             capabilities or own_capabilities(),
         ).signed(suite, signature_key)
-        check_leaf(leaf, tuple(extensions))
-        tree = RatchetTree(suite, [leaf])
-        context = GroupContext(MLS10, suite.suite_id, group_id, 0, tree.tree_hash(), b"", tuple(extensions))
-        schedule = KeySchedule.create(suite, os.urandom(suite.hash_size))
-        epoch = make_epoch(suite, context, tree, schedule.secrets)
-        own = OwnLeaf(0, signature_key, {0: encryption_key})
-        return cls._begin(epoch, own, schedule.encryption_secret, limits)
+        entered = create_group(suite, group_id, tuple(extensions), leaf, encryption_key, signature_key)
+        return cls._enter(entered, limits or Limits())
 
     @classmethod
     def join(
@@ -180,8 +172,8 @@ class Group:
         if not isinstance(body, Welcome):
             raise InvalidWelcome(f"this is a {type(body).__name__}, not a Welcome")
         limits = limits or Limits()
-        joined = join_by_welcome(body, bundle, psks, ratchet_tree, _expiry(limits, now), limits.lifetime_s)
-        group = cls._begin(joined.epoch, joined.own, joined.encryption_secret, limits)
+        joined = join_by_welcome(body, bundle, psks, ratchet_tree, limits.receiving(now))
+        group = cls._enter(joined.membership, limits)
         group._joined_psk_ids = psk_names(joined.psk_ids)
         if check is not None:
             check(group)
@@ -189,37 +181,20 @@ class Group:
         return group
 
     @classmethod
-    def _begin(cls, epoch: Epoch, own: OwnLeaf, encryption_secret: bytes, limits: Limits) -> "Group":
-        secret_tree = SecretTree(
-            epoch.suite,
-            encryption_secret,
-            epoch.tree.leaf_count,
-            own.index,
-            window=limits.out_of_order,
-            forward=limits.forward,
-        )
-        messages = EpochMessages(
-            suite=epoch.suite,
-            context=epoch.context,
-            tree=epoch.tree,
-            own_leaf=own.index,
-            sender_data_secret=epoch.secrets.sender_data_secret,
-            secret_tree=secret_tree,
-        )
-        return cls(epoch, own, messages, limits)
+    def _enter(cls, membership: Membership, limits: Limits) -> "Group":
+        return cls(membership.epoch, membership.own, EpochMessages.of(membership, limits), limits)
 
-    def _next(self, epoch: Epoch, own: OwnLeaf, encryption_secret: bytes, now: float) -> "Group":
+    def _next(self, membership: Membership, now: float) -> "Group":
         """The group of the next epoch, which remembers this one and some before it."""
-        group = Group._begin(epoch, own, encryption_secret, self._limits)
-        kept = self._limits.past_epochs
+        group, kept = Group._enter(membership, self._limits), self._limits.past_epochs
         group._past = (PastEpoch(self._messages, now), *self._past)[:kept]
-        resumption = {
-            (self.group_id, self.epoch): self._epoch.secrets.resumption_psk,
-            **self._resumption_psks,
-        }
-        group._resumption_psks = dict(list(resumption.items())[:kept])
+        group._resumption_psks = dict(list(self._all_resumption_psks().items())[:kept])
         group._joined_psk_ids = self._joined_psk_ids
         return group
+
+    def _all_resumption_psks(self) -> Mapping[tuple[bytes, int], bytes]:
+        """By group id and epoch, this epoch's first (§8.6)."""
+        return {(self.group_id, self.epoch): self._epoch.secrets.resumption_psk, **self._resumption_psks}
 
     # --- what it is -----------------------------------------------------------------------------------------
 
@@ -302,7 +277,9 @@ class Group:
 
     def check_key_package(self, key_package: KeyPackage | bytes, *, now: float) -> None:
         """Raise ProtocolError if this client could not be added now (§10.1, §12.1.1), whatever else is."""
-        self._rules(now).check(Add(_key_package(key_package)), MemberSender(self.own_leaf))
+        self._rules(self._limits.sending(now)).check(
+            Add(_key_package(key_package)), MemberSender(self.own_leaf)
+        )
 
     # --- proposals (§12.1) ----------------------------------------------------------------------------------
 
@@ -335,24 +312,27 @@ class Group:
         return self._propose(GroupContextExtensions(tuple(extensions)), now, private)
 
     def _propose(self, proposal: Proposal, now: float, private: bool) -> bytes:
-        self._rules(now).check(proposal, MemberSender(self.own_leaf))
+        sender = MemberSender(self.own_leaf)
+        self._rules(self._limits.sending(now)).check(proposal, sender)
+        self._check_room()
         signed = self._sign(ProposalContent(proposal), b"", private=private)
-        self._hold(signed, proposal)
-        return self._protect(signed)
+        message = self._protect(signed)
+        self._hold(proposal, sender, signed)
+        return message
 
-    def _hold(self, message: AuthenticatedContent, proposal: Proposal) -> bytes:
-        """Keep a proposal for the Commit that may refer to it: its reference. Raises InvalidProposals."""
+    def _hold(self, proposal: Proposal, sender: Sender, message: AuthenticatedContent) -> None:
+        """Keep a proposal for the Commit that may refer to it."""
+        reference = proposal_ref(self.cipher_suite, message.encode())
+        self._held[reference] = CommittedProposal(proposal, sender, reference)
+
+    def _check_room(self) -> None:
         if len(self._held) >= self._limits.proposals:
             raise InvalidProposals(
                 f"{len(self._held)} proposals are held in this epoch, and more are not taken"
             )
-        reference = proposal_ref(self.cipher_suite, message.encode())
-        self._held[reference] = CommittedProposal(proposal, message.content.sender, reference)
-        return reference
 
-    def _rules(self, now: float | None) -> ProposalRules:
-        epoch, longest = self._epoch, self._limits.lifetime_s
-        return ProposalRules(epoch.suite, epoch.context, self.extensions, epoch.tree, now, longest)
+    def _rules(self, lifetimes: LifetimeRule) -> ProposalRules:
+        return ProposalRules(self._epoch, self.extensions, lifetimes)
 
     # --- committing (§12.4.1) -------------------------------------------------------------------------------
 
@@ -382,56 +362,44 @@ class Group:
         """
         for leaf in remove:
             self._check_is_member(leaf)
-        secrets = {**psks, **dict(psk)}
-        proposals = self._choose(_by_value(self, add, remove, psk, extensions), by_reference, secrets, now)
+        known = KnownPSKs({**psks, **dict(psk)}, self._all_resumption_psks())
+        lifetimes = self._limits.sending(now)
+        proposals = self._choose(
+            _by_value(self, add, remove, psk, extensions), by_reference, known, lifetimes
+        )
         options = CommitOptions(
             wire_format=WireFormat.PRIVATE_MESSAGE if private else WireFormat.PUBLIC_MESSAGE,
             authenticated_data=authenticated_data,
             force_path=force_path,
             tree_in_welcome=tree_in_welcome,
-            now=now,
-            longest_lifetime_s=self._limits.lifetime_s,
+            lifetimes=lifetimes,
         )
-        found = [
-            (psk_id, find_psk(psk_id, secrets, self._all_resumption_psks())) for psk_id in proposals.psks
-        ]
-        made = create_commit(self._epoch, self._own, proposals, found, options)
-        following = self._next(
-            made.transition.epoch, made.own, made.transition.schedule.encryption_secret, now
-        )
+        made = create_commit(self._epoch, self._own, proposals, known.find(proposals.psks), options)
         welcome = None if made.welcome is None else encode_message(made.welcome)
-        return PendingCommit(self._protect(made.authenticated), welcome, following)
+        return PendingCommit(self._protect(made.authenticated), welcome, self._next(made.membership, now))
 
     def _choose(
-        self, own: list[CommittedProposal], by_reference: bool, secrets: Mapping[bytes, bytes], now: float
+        self, own: list[CommittedProposal], by_reference: bool, known: KnownPSKs, lifetimes: LifetimeRule
     ) -> ProposalList:
         """The proposals to commit: those by value, and what can stand beside them."""
-        received = [item for item in self._held.values() if by_reference and self._has_psk(item, secrets)]
-        if not received:
-            return ProposalList(own)
+        held = self._held.values() if by_reference else ()
+        received = [
+            item
+            for item in held
+            if not isinstance(item.proposal, PreSharedKey) or known.has(item.proposal.psk)
+        ]
         everything = ProposalList([*received, *own])
+        if not received:
+            return everything
+
+        def verify(proposals: ProposalList) -> None:
+            apply_proposals(self._epoch, proposals, self.own_leaf, lifetimes)
+
         try:
-            self._apply(everything, now)
+            verify(everything)
         except ProtocolError:
-            return select_proposals(received, own, lambda proposals: self._apply(proposals, now))
+            return select_proposals(received, own, verify)
         return everything
-
-    def _apply(self, proposals: ProposalList, now: float) -> object:
-        epoch = self._epoch
-        return apply_proposals(
-            epoch.suite, proposals, epoch.context, epoch.tree, self.own_leaf, now, self._limits.lifetime_s
-        )
-
-    def _has_psk(self, item: CommittedProposal, secrets: Mapping[bytes, bytes]) -> bool:
-        if isinstance(item.proposal, PreSharedKey):
-            try:
-                find_psk(item.proposal.psk, secrets, self._all_resumption_psks())
-            except UnknownPSK:
-                return False
-        return True
-
-    def _all_resumption_psks(self) -> Mapping[tuple[bytes, int], bytes]:
-        return {**self._resumption_psks, (self.group_id, self.epoch): self._epoch.secrets.resumption_psk}
 
     def _check_is_member(self, leaf: int) -> None:
         if self._epoch.tree.leaf(leaf) is None:
@@ -541,13 +509,14 @@ class Group:
     def _accept_proposal(
         self, message: AuthenticatedContent, sender: int, proposal: Proposal, now: float, check: Check | None
     ) -> ProposalReceived:
-        self._rules(_expiry(self._limits, now)).check(proposal, message.content.sender)
+        self._rules(self._limits.receiving(now)).check(proposal, message.content.sender)
+        self._check_room()
         framed = message.content
         reference = proposal_ref(self.cipher_suite, message.encode())
         event = ProposalReceived(sender, framed.epoch, proposal, reference, framed.authenticated_data)
         if check is not None:
             check(event)
-        self._hold(message, proposal)
+        self._hold(proposal, framed.sender, message)
         return event
 
     def _accept_commit(
@@ -561,60 +530,21 @@ class Group:
         known = Knowledge(
             proposals=self._held,
             update_keys=self._update_keys,
-            external_psks=psks,
-            resumption_psks=self._all_resumption_psks(),
-            now=_expiry(self._limits, now),
-            longest_lifetime_s=self._limits.lifetime_s,
+            psks=KnownPSKs(psks, self._all_resumption_psks()),
+            lifetimes=self._limits.receiving(now),
         )
         done = process_commit(self._epoch, self._own, sender, message, known)
-        event = self._describe(message, sender, done, now)
+        group = None if done.membership is None else self._next(done.membership, now)
+        event = CommitReceived.of(message, sender, done, self._epoch.tree, group)
         if check is not None:
             check(event)
         return event
-
-    def _describe(
-        self, message: AuthenticatedContent, sender: int, done: ProcessedCommit, now: float
-    ) -> CommitReceived:
-        """The whole effect of a Commit."""
-        before, after, commit = self._epoch.tree, done.applied.tree, message.content.content
-        assert isinstance(commit, Commit)
-        group = None
-        if done.transition is not None and done.own is not None:
-            secret = done.transition.schedule.encryption_secret
-            group = self._next(done.transition.epoch, done.own, secret, now)
-        replaced = [index for index, _ in done.proposals.updates()] + ([sender] if commit.path else [])
-        return CommitReceived(
-            sender=sender,
-            epoch=message.content.epoch,
-            group=group,
-            added=_members(after, done.applied.added_leaves),
-            removed=_members(before, done.proposals.removed),
-            updated=tuple(zip(_members(before, replaced), _members(after, replaced), strict=True)),
-            psk_ids=psk_names(done.proposals.psks),
-            proposals=done.proposals.items,
-            has_path=commit.path is not None,
-            authenticated_data=message.content.authenticated_data,
-        )
 
     # --- forgetting -----------------------------------------------------------------------------------------
 
     def forget_past_epochs(self, ended_before: float) -> None:
         """Erase what past epochs are kept for late messages, where they ended before that time."""
         self._past = tuple(past for past in self._past if past.ended_at >= ended_before)
-
-
-def _expiry(limits: Limits, now: float) -> float | None:
-    """The time by which leaves that are received are judged, if they are."""
-    return now if limits.check_expiry else None
-
-
-def _members(tree: RatchetTree, indices: Sequence[int]) -> tuple[Member, ...]:
-    found = []
-    for index in indices:
-        leaf = tree.leaf(index)
-        assert leaf is not None
-        found.append(Member.of(index, leaf))
-    return tuple(found)
 
 
 def _key_package(key_package: KeyPackage | bytes) -> KeyPackage:

@@ -2,18 +2,18 @@
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mls import tree_math
 from mls.ciphersuite import CipherSuite
-from mls.epoch import Epoch, OwnLeaf, make_epoch
+from mls.epoch import Membership, OwnLeaf, make_epoch
 from mls.errors import BadTag, InvalidWelcome, UnsupportedError
 from mls.extensions import check_known_bodies
 from mls.hpke import HPKEPrivateKey
 from mls.key_package import KeyPackageBundle
 from mls.key_schedule import KeySchedule, derive_welcome_secret
-from mls.leaf_node import LeafNode, check_leaf, check_lifetime
-from mls.psk import PreSharedKeyID, ResumptionPSKID, ResumptionPSKUsage, find_psk, psk_secret
+from mls.leaf_node import LeafNode, LifetimeRule, check_leaf
+from mls.psk import KnownPSKs, PreSharedKeyID, ResumptionPSKID, ResumptionPSKUsage, psk_secret
 from mls.ratchet_tree import RatchetTree
 from mls.treekem import check_derived_keys, derive_path
 from mls.welcome import GroupInfo, GroupSecrets, Welcome, welcome_key
@@ -21,11 +21,9 @@ from mls.welcome import GroupInfo, GroupSecrets, Welcome, welcome_key
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The epoch that a Welcome leads into, and the newcomer's place in it."""
+    """Where a Welcome leads, and the PSKs that it names."""
 
-    epoch: Epoch
-    own: OwnLeaf
-    encryption_secret: bytes = field(repr=False)
+    membership: Membership
     psk_ids: tuple[PreSharedKeyID, ...]
 
 
@@ -34,28 +32,26 @@ def join_by_welcome(
     bundle: KeyPackageBundle,
     external_psks: Mapping[bytes, bytes],
     ratchet_tree: bytes | None,
-    now: float | None,
-    longest_lifetime_s: float,
+    lifetimes: LifetimeRule,
 ) -> Joined:
     """The group that a Welcome leads into, all of it verified. The bundle does not change.
 
-    `ratchet_tree` is needed if the Welcome does not contain it. Raises ProtocolError.
+    `ratchet_tree` is needed if the Welcome does not contain it. Raises ProtocolError or KeyPackageUsed.
     """
     suite = bundle.key_package.suite
     secrets = _open_secrets(suite, welcome, bundle)
-    psks = [(psk, find_psk(psk, external_psks, {})) for psk in secrets.psks]
-    combined_psk = psk_secret(suite, psks)
+    combined_psk = psk_secret(suite, KnownPSKs(external_psks, {}).find(secrets.psks))
     info = _open_group_info(suite, welcome, secrets, combined_psk)
     tree = _take_tree(suite, info, ratchet_tree)
     _verify_signature(suite, info, tree)
-    _verify_tree(suite, info, tree, now, longest_lifetime_s)
+    _verify_tree(suite, info, tree, lifetimes)
     own = _find_own_leaf(suite, info, tree, bundle, secrets)
     schedule = KeySchedule.join(suite, secrets.joiner_secret, combined_psk, info.group_context)
     epoch = make_epoch(suite, info.group_context, tree, schedule.secrets)
     # "Verify the confirmation tag in the GroupInfo using the derived confirmation key"
     if not hmac.compare_digest(epoch.confirmation_tag, info.confirmation_tag):
         raise BadTag("the confirmation tag of the GroupInfo is not that of its epoch")
-    return Joined(epoch, own, schedule.encryption_secret, secrets.psks)
+    return Joined(Membership(epoch, own, schedule.encryption_secret), secrets.psks)
 
 
 def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle) -> GroupSecrets:
@@ -119,15 +115,13 @@ def _verify_signature(suite: CipherSuite, info: GroupInfo, tree: RatchetTree) ->
     info.verify(suite, signer.signature_key)
 
 
-def _verify_tree(
-    suite: CipherSuite, info: GroupInfo, tree: RatchetTree, now: float | None, longest_lifetime_s: float
-) -> None:
+def _verify_tree(suite: CipherSuite, info: GroupInfo, tree: RatchetTree, lifetimes: LifetimeRule) -> None:
     """Parent hashes, unmerged leaves, uniqueness of keys, and each leaf."""
     tree.check_integrity()
     context = info.group_context
     for index, leaf in tree.leaves():
         check_leaf(leaf, context.extensions)
-        check_lifetime(leaf, now, longest_lifetime_s)
+        lifetimes.check(leaf)
         tree.check_member(index)
         leaf.verify(suite, context.group_id, index)
 

@@ -1,6 +1,6 @@
 """Leaf nodes: one member's keys, credential and capabilities, signed by it (RFC 9420 §7.2, §7.3)."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from mls.ciphersuite import CIPHER_SUITES, CipherSuite, SignaturePrivateKey
@@ -231,17 +231,26 @@ def check_supports_group(capabilities: Capabilities, group_extensions: tuple[Ext
                 )
 
 
-def check_lifetime(leaf: LeafNode, now: float | None, longest_s: float) -> None:
-    """§7.2, §7.3: that a leaf from a KeyPackage is valid at `now` (seconds since 1970), and not for too long.
+@dataclass(frozen=True, slots=True)
+class LifetimeRule:
+    """Which lifetimes are accepted (§7.2, §7.3): at most so long, and valid at `now` (seconds since 1970).
 
-    Without `now` expiry is not looked at. Raises InvalidLeafNode.
+    Without `now` expiry is not looked at.
     """
-    source = leaf.leaf_node_source
-    if not isinstance(source, KeyPackageSource):
-        return
-    start, end = source.lifetime.not_before, source.lifetime.not_after
-    # §7.2: "reject any LeafNode where the total lifetime is longer than this duration"
-    if end - start > longest_s:
-        raise InvalidLeafNode(f"the leaf's lifetime of {end - start} s is longer than {longest_s:.0f} s")
-    if now is not None and not start <= now <= end:
-        raise InvalidLeafNode(f"the leaf is valid from {start} to {end}, and it is {now:.0f} now")
+
+    now: float | None
+    longest_s: float
+
+    def check(self, leaf: LeafNode) -> None:
+        """Raise InvalidLeafNode for a leaf from a KeyPackage that breaks the rule."""
+        source = leaf.leaf_node_source
+        if not isinstance(source, KeyPackageSource):
+            return
+        start, end = source.lifetime.not_before, source.lifetime.not_after
+        # §7.2: "reject any LeafNode where the total lifetime is longer than this duration"
+        if end - start > self.longest_s:
+            raise InvalidLeafNode(
+                f"the leaf's lifetime of {end - start} s is longer than {self.longest_s:.0f} s"
+            )
+        if self.now is not None and not start <= self.now <= end:
+            raise InvalidLeafNode(f"the leaf is valid from {start} to {end}, and it is {self.now:.0f} now")

@@ -2,14 +2,24 @@
 
 from dataclasses import dataclass
 
+from mls.leaf_node import LifetimeRule
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one group. What exceeds them is refused with TooOld, TooFarAhead or InvalidProposals."""
+    """Bounds of one group. What exceeds them is refused with TooOld, TooFarAhead, or an InvalidError."""
 
     past_epochs: int = 4  # epochs whose application messages can still come
     out_of_order: int = 32  # generations that a message may come late
     forward: int = 1000  # generations that may be missing before a message
     proposals: int = 1000  # proposals that are held in an epoch
-    lifetime_s: float = 90 * 86400.0  # the longest lifetime of a KeyPackage, §7.2
-    check_expiry: bool = True  # refuse leaves received outside of their lifetime, as §7.3 recommends
+    lifetime_s: float = 90 * 86400.0  # the longest lifetime of a KeyPackage
+    check_expiry: bool = True  # refuse leaves that are received outside of their lifetime
+
+    def sending(self, now: float) -> LifetimeRule:
+        """§7.3: for what it sends, "the client MUST verify that the current time is within the range"."""
+        return LifetimeRule(now, self.lifetime_s)
+
+    def receiving(self, now: float) -> LifetimeRule:
+        """§7.3: for what it receives, that is "RECOMMENDED"."""
+        return LifetimeRule(now if self.check_expiry else None, self.lifetime_s)

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mls.ciphersuite import CipherSuite
+from mls.epoch import Epoch
 from mls.errors import InvalidKeyPackage, InvalidLeafNode, InvalidProposals, ProtocolError, UnsupportedError
 from mls.extensions import Extension, check_known_bodies
 from mls.framing import MemberSender, Sender
 from mls.key_package import KeyPackage
-from mls.key_schedule import GroupContext
-from mls.leaf_node import LeafNode, UpdateSource, check_leaf, check_lifetime, check_supports_group
+from mls.leaf_node import LeafNode, LifetimeRule, UpdateSource, check_leaf, check_supports_group
 from mls.proposals import (
     PATH_OPTIONAL,
     Add,
@@ -75,14 +74,11 @@ class ProposalList:
 
 @dataclass(frozen=True, slots=True)
 class ProposalRules:
-    """What proposals are judged by: the group they are for, and the time (seconds since 1970)."""
+    """What proposals are judged by: the epoch they are for, and the extensions that will hold after it."""
 
-    suite: CipherSuite
-    context: GroupContext
+    epoch: Epoch
     extensions: tuple[Extension, ...]
-    tree: RatchetTree
-    now: float | None
-    longest_lifetime_s: float
+    lifetimes: LifetimeRule
 
     def check(self, proposal: Proposal, sender: Sender) -> None:
         """Whether a proposal is valid by itself. Raises ProtocolError."""
@@ -93,7 +89,7 @@ class ProposalRules:
                 self._check_update(proposal.leaf_node, sender)
             case Remove():
                 # §12.1.3: "invalid if the `removed` field does not identify a non-blank leaf node"
-                if self.tree.leaf(proposal.removed) is None:
+                if self.epoch.tree.leaf(proposal.removed) is None:
                     raise InvalidProposals(f"there is no member at leaf {proposal.removed} to be removed")
             case PreSharedKey():
                 self._check_psk(proposal.psk)
@@ -105,17 +101,17 @@ class ProposalRules:
     def _check_add(self, key_package: KeyPackage) -> None:
         """§12.1.1, §10.1."""
         key_package.verify()
-        if key_package.cipher_suite != self.context.cipher_suite:
+        if key_package.cipher_suite != self.epoch.context.cipher_suite:
             raise InvalidKeyPackage(
                 f"the KeyPackage is for cipher suite {key_package.cipher_suite}, "
-                f"and the group uses {self.context.cipher_suite}"
+                f"and the group uses {self.epoch.context.cipher_suite}"
             )
         check_supports_group(key_package.leaf_node.capabilities, self.extensions)
-        check_lifetime(key_package.leaf_node, self.now, self.longest_lifetime_s)
+        self.lifetimes.check(key_package.leaf_node)
 
     def _check_update(self, leaf: LeafNode, sender: Sender) -> None:
         """§12.1.2, §7.3."""
-        before = self.tree.leaf(sender.leaf_index) if isinstance(sender, MemberSender) else None
+        before = self.epoch.tree.leaf(sender.leaf_index) if isinstance(sender, MemberSender) else None
         if before is None or not isinstance(sender, MemberSender):
             raise InvalidProposals("an Update comes from somebody who is no member")
         if not isinstance(leaf.leaf_node_source, UpdateSource):
@@ -123,13 +119,13 @@ class ProposalRules:
         if leaf.encryption_key == before.encryption_key:
             raise InvalidLeafNode("an Update keeps the encryption key that it should replace")
         check_leaf(leaf, self.extensions)
-        leaf.verify(self.suite, self.context.group_id, sender.leaf_index)
+        leaf.verify(self.epoch.suite, self.epoch.context.group_id, sender.leaf_index)
 
     def _check_psk(self, psk_id: PreSharedKeyID) -> None:
         """§12.1.4."""
-        if len(psk_id.psk_nonce) != self.suite.hash_size:
+        if len(psk_id.psk_nonce) != self.epoch.suite.hash_size:
             raise InvalidProposals(
-                f"a PSK nonce has {len(psk_id.psk_nonce)} bytes, not {self.suite.hash_size}"
+                f"a PSK nonce has {len(psk_id.psk_nonce)} bytes, not {self.epoch.suite.hash_size}"
             )
         if isinstance(psk_id, ResumptionPSKID) and psk_id.usage != ResumptionPSKUsage.APPLICATION:
             raise InvalidProposals(f"a resumption PSK for {psk_id.usage.name} cannot be used in this group")
@@ -177,13 +173,7 @@ class Applied:
 
 
 def apply_proposals(
-    suite: CipherSuite,
-    proposals: ProposalList,
-    context: GroupContext,
-    tree: RatchetTree,
-    committer: int,
-    now: float | None,
-    longest_lifetime_s: float,
+    epoch: Epoch, proposals: ProposalList, committer: int, lifetimes: LifetimeRule
 ) -> Applied:
     """Check the list of a regular Commit, and apply it to a copy of the tree, in the order of §12.3.
 
@@ -192,11 +182,11 @@ def apply_proposals(
     check_list(proposals, committer)
     # §12.3: "The new `extensions` MUST be used when evaluating other proposals in this list."
     changes = proposals.of(GroupContextExtensions)
-    extensions = changes[0].extensions if changes else context.extensions
-    rules = ProposalRules(suite, context, extensions, tree, now, longest_lifetime_s)
+    extensions = changes[0].extensions if changes else epoch.context.extensions
+    rules = ProposalRules(epoch, extensions, lifetimes)
     for item in proposals.items:
         rules.check(item.proposal, item.sender)
-    applied = _apply(proposals, tree.copy(), extensions)
+    applied = _apply(proposals, epoch.tree.copy(), extensions)
     # §12.2: invalid if "After processing the Commit the ratchet tree is invalid"
     for index in (*(index for index, _ in proposals.updates()), *applied.added_leaves):
         applied.tree.check_member(index)

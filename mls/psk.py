@@ -1,7 +1,8 @@
 """Pre-shared keys: secrets from elsewhere, mixed into an epoch (RFC 9420 §8.4)."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated
 
@@ -40,8 +41,6 @@ PreSharedKeyID = ExternalPSKID | ResumptionPSKID
 PRE_SHARED_KEY_ID = select(UINT8, "PSK type", {1: ExternalPSKID, 2: ResumptionPSKID})
 PRE_SHARED_KEY_IDS = vector(PRE_SHARED_KEY_ID)
 
-ResumptionPSKs = Mapping[tuple[bytes, int], bytes]  # by group id and epoch
-
 
 def external_psk_id(suite: CipherSuite, psk_id: bytes) -> ExternalPSKID:
     """An id to inject the external PSK `psk_id` once.
@@ -51,17 +50,37 @@ def external_psk_id(suite: CipherSuite, psk_id: bytes) -> ExternalPSKID:
     return ExternalPSKID(psk_id, os.urandom(suite.hash_size))
 
 
-def find_psk(psk_id: PreSharedKeyID, external: Mapping[bytes, bytes], resumption: ResumptionPSKs) -> bytes:
-    """The secret of a PSK. Raises UnknownPSK."""
+@dataclass(frozen=True, slots=True, repr=False)
+class KnownPSKs:
+    """The secrets at hand: external PSKs by id, resumption PSKs by group id and epoch."""
+
+    external: Mapping[bytes, bytes]
+    resumption: Mapping[tuple[bytes, int], bytes]
+
+    def has(self, psk_id: PreSharedKeyID) -> bool:
+        """Whether the secret of a PSK is at hand."""
+        return self._get(psk_id) is not None
+
+    def find(self, psk_ids: Iterable[PreSharedKeyID]) -> list[tuple[PreSharedKeyID, bytes]]:
+        """PSKs with their secrets, in order. Raises UnknownPSK."""
+        found = []
+        for psk_id in psk_ids:
+            secret = self._get(psk_id)
+            if secret is None:
+                raise UnknownPSK(f"the {_described(psk_id)} is asked for and not at hand")
+            found.append((psk_id, secret))
+        return found
+
+    def _get(self, psk_id: PreSharedKeyID) -> bytes | None:
+        if isinstance(psk_id, ExternalPSKID):
+            return self.external.get(psk_id.psk_id)
+        return self.resumption.get((psk_id.psk_group_id, psk_id.psk_epoch))
+
+
+def _described(psk_id: PreSharedKeyID) -> str:
     if isinstance(psk_id, ExternalPSKID):
-        secret = external.get(psk_id.psk_id)
-        name = f"external PSK {psk_id.psk_id.hex()}"
-    else:
-        secret = resumption.get((psk_id.psk_group_id, psk_id.psk_epoch))
-        name = f"resumption PSK of epoch {psk_id.psk_epoch} of group {psk_id.psk_group_id.hex()}"
-    if secret is None:
-        raise UnknownPSK(f"the {name} is asked for and not at hand")
-    return secret
+        return f"external PSK {psk_id.psk_id.hex()}"
+    return f"resumption PSK of epoch {psk_id.psk_epoch} of group {psk_id.psk_group_id.hex()}"
 
 
 def psk_secret(suite: CipherSuite, psks: Sequence[tuple[PreSharedKeyID, bytes]]) -> bytes:

@@ -36,6 +36,7 @@ from mls.ciphersuite import HPKECiphertext
 from mls.commit import Commit, ProposalReference, UpdatePath
 from mls.errors import BadKey, BadSignature, BadTag, DecryptionFailed
 from mls.extensions import EXTERNAL_SENDERS, REQUIRED_CAPABILITIES, RequiredCapabilities
+from mls.framing import MemberSender
 from mls.leaf_node import CommitSource, UpdateSource, own_capabilities
 from mls.psk import ResumptionPSKUsage, external_psk_id
 
@@ -136,7 +137,7 @@ def test_resumption_psks_come_from_the_past(circle: Callable, insider: Callable,
     for epoch in (3, 7):
         message = insider(group["a"]).propose(PreSharedKey(ids[epoch]))
         group["b"].process(message, now=group.now)
-        group["a"]._hold(_authenticated(message), PreSharedKey(ids[epoch]))
+        group["a"]._hold(PreSharedKey(ids[epoch]), MemberSender(0), _authenticated(message))
     event = last_event(group, "b")
     assert event.psk_ids == (ids[3], ids[7])
     refused(group["b"], insider(group["a"]).commit(PreSharedKey(ids[2])), UnknownPSK, "epoch 2")

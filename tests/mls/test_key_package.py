@@ -36,9 +36,9 @@ from mls.leaf_node import (
     CommitSource,
     KeyPackageSource,
     Lifetime,
+    LifetimeRule,
     UpdateSource,
     check_leaf,
-    check_lifetime,
     own_capabilities,
 )
 
@@ -214,12 +214,12 @@ def test_a_leaf_supports_what_the_group_requires(author: Author) -> None:
 )
 def test_lifetimes(author: Author, lifetime: Lifetime, is_valid: bool) -> None:
     """§7.2: neither outside of its lifetime nor with too long a one."""
-    leaf = author.leaf(leaf_node_source=KeyPackageSource(lifetime))
+    leaf, rule = author.leaf(leaf_node_source=KeyPackageSource(lifetime)), LifetimeRule(150.0, 200.0)
     if is_valid:
-        check_lifetime(leaf, 150.0, 200.0)
+        rule.check(leaf)
     else:
         with pytest.raises(InvalidLeafNode, match=r"lifetime|valid from"):
-            check_lifetime(leaf, 150.0, 200.0)
+            rule.check(leaf)
 
 
 def test_a_leaf_is_signed_for_its_place(author: Author, suite: CipherSuite) -> None:

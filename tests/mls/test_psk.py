@@ -5,7 +5,7 @@ import pytest
 from mls import CipherSuite, ExternalPSKID, ResumptionPSKID, UnknownPSK
 from mls.codec import decode
 from mls.errors import DecodeError
-from mls.psk import PRE_SHARED_KEY_ID, ResumptionPSKUsage, external_psk_id, find_psk, psk_secret
+from mls.psk import PRE_SHARED_KEY_ID, KnownPSKs, ResumptionPSKUsage, external_psk_id, psk_secret
 
 
 def test_without_psks_the_secret_is_zero(suite: CipherSuite) -> None:
@@ -32,12 +32,15 @@ def test_order_and_nonces_matter(suite: CipherSuite) -> None:
 def test_psks_are_found_by_id() -> None:
     external = ExternalPSKID(b"id", bytes(32))
     resumption = ResumptionPSKID(ResumptionPSKUsage.APPLICATION, b"group", 7, bytes(32))
-    assert find_psk(external, {b"id": b"secret"}, {}) == b"secret"
-    assert find_psk(resumption, {}, {(b"group", 7): b"secret"}) == b"secret"
+    known = KnownPSKs({b"id": b"one"}, {(b"group", 7): b"two"})
+    assert known.find([resumption, external]) == [(resumption, b"two"), (external, b"one")]
+    assert known.has(external)
     with pytest.raises(UnknownPSK, match="external PSK 6964"):
-        find_psk(external, {}, {(b"group", 7): b"secret"})
+        KnownPSKs({}, {(b"group", 7): b"two"}).find([resumption, external])
     with pytest.raises(UnknownPSK, match="epoch 7"):
-        find_psk(resumption, {b"id": b"secret"}, {(b"group", 8): b"secret"})
+        KnownPSKs({b"id": b"one"}, {(b"group", 8): b"two"}).find([external, resumption])
+    assert not KnownPSKs({}, {}).has(external)
+    assert "two" not in repr(known)
 
 
 @pytest.mark.parametrize("encoded", ["00", "0300", "0200" + "00" * 9, "0204" + "00" * 9, "01"])
