@@ -42,6 +42,9 @@ class PendingCommit:
     policy: Policy
     removes: bool
     key_packages: frozenset[bytes]
+    knocks: Mapping[str, bytes]
+    """The knocks that it answers, by participant id."""
+    left: frozenset[str]
 
 
 class CommitLeader:
@@ -93,23 +96,28 @@ class CommitLeader:
         """Another commit was accepted, or the connection with ours was lost."""
         self._pending = None
 
+    def drop_group(self) -> None:
+        """We are out of the group: there is nothing to commit to, and our next leaf will be fresh."""
+        self._pending, self.wants_refresh = None, False
+
     def take_commit(self, message: bytes) -> PendingCommit | None:
         """The commit under way if `message` is it, for the caller to adopt; else None."""
         pending = self._pending
         if pending is None or pending.message != message:
             return None
         self._pending, self.wants_refresh = None, False
+        # Only what it did: who has knocked once more since then is to be added once more.
+        self._joins = {who: knock for who, knock in self._joins.items() if pending.knocks.get(who) != knock}
+        self._leaves -= pending.left
         return pending
 
-    def finish(self, group: mls.Group) -> None:
-        """Strike out the work that is done in `group`."""
-        members = {person.participant_id for person in people_of(group)}
-        self._joins = {who: knock for who, knock in self._joins.items() if who not in members}
-        self._leaves &= members
-
     def lead(self, on: Situation) -> list[ClientMessage]:
-        """What is to be sent: dismissals, and a commit if there is something to commit."""
-        if self._pending is not None or self._refused_at == on.group.epoch:
+        """What is to be sent: dismissals, and a commit if there is something to commit.
+
+        Raises mls.ProtocolError if this group cannot be committed to at all; it is then left alone until the
+        next term or epoch.
+        """
+        if self._pending is not None or self._refused_at == on.group.epoch or not self._has_work(on):
             return []
         leaves = {
             person.participant_id: person.leaf
@@ -121,17 +129,26 @@ class CommitLeader:
             dismissals.append(self._dismiss(participant_id, DismissReason.UNNEEDED))
         if not (adds or self._leaves or self.wants_refresh or on.is_new_policy):
             return dismissals
+        return [*dismissals, *self._commit_what_can_be(on, leaves, adds)]
+
+    def _has_work(self, on: Situation) -> bool:
+        return bool(self._joins or self._leaves or self.wants_refresh or on.is_new_policy)
+
+    def _commit_what_can_be(
+        self, on: Situation, leaves: Mapping[str, int], adds: Mapping[str, mls.KeyPackage]
+    ) -> list[ClientMessage]:
         try:
-            return [*dismissals, self._commit(on, leaves, adds)]
+            return [self._commit(on, leaves, adds)]
         except mls.ProtocolError:
-            # One of them spoils it for all, in a way that looking at each did not show: take them singly.
-            first = next(iter(adds), None)
-            if first is None:
+            if not adds:
+                self._refused_at = on.group.epoch
                 raise
+        # One of them spoils it for all, in a way that looking at each did not show: take them singly.
+        first = next(iter(adds))
         try:
-            return [*dismissals, self._commit(on, leaves, {first: adds[first]})]
+            return [self._commit(on, leaves, {first: adds[first]})]
         except mls.ProtocolError:
-            return [*dismissals, self._dismiss(first, DismissReason.POLICY)]
+            return [self._dismiss(first, DismissReason.POLICY)]
 
     def _commit(
         self, on: Situation, leaves: Mapping[str, int], adds: Mapping[str, mls.KeyPackage]
@@ -147,8 +164,15 @@ class CommitLeader:
             authenticated_data=on.policy.binding,
             now=on.wall_time,
         )
-        references = frozenset(each.reference for each in adds.values())
-        self._pending = PendingCommit(built.message, built.group, on.policy, bool(gone), references)
+        self._pending = PendingCommit(
+            message=built.message,
+            group=built.group,
+            policy=on.policy,
+            removes=bool(gone),
+            key_packages=frozenset(each.reference for each in adds.values()),
+            knocks={participant_id: self._joins[participant_id] for participant_id in adds},
+            left=frozenset(self._leaves),
+        )
         return self._commit_message(on, built, sorted(adds), gone)
 
     def _commit_message(
@@ -171,40 +195,15 @@ class CommitLeader:
     def _open_joins(self, on: Situation) -> tuple[list[ClientMessage], dict[str, mls.KeyPackage]]:
         """Dismissals of the knocks that may not be added, and the KeyPackages of those that may."""
         dismissals: list[ClientMessage] = []
-        adds: dict[str, mls.KeyPackage] = {}
+        door = _Door(on)
         for participant_id, knock in list(self._joins.items())[:MAX_JOINS_IN_COMMIT]:
             try:
-                key_package = mls.KeyPackage.decode(self._keys.open_knock(participant_id, knock))
-                self._check(key_package, participant_id, on, adds.values())
+                door.admit(participant_id, self._keys.open_knock(participant_id, knock))
             except (PolicyError, mls.MLSError):
                 dismissals.append(self._dismiss(participant_id, DismissReason.POLICY))
             except MemberError:
                 dismissals.append(self._dismiss(participant_id, DismissReason.UNREADABLE))
-            else:
-                adds[participant_id] = key_package
-        return dismissals, adds
-
-    def _check(
-        self,
-        key_package: mls.KeyPackage,
-        participant_id: str,
-        on: Situation,
-        others: Collection[mls.KeyPackage],
-    ) -> None:
-        """What would make a commit with this Add fail must fail here, for the sake of the others in it."""
-        own = next(person for person in people_of(on.group) if person.leaf == on.group.own_leaf)
-        if participant_id == own.participant_id:
-            raise PolicyError("This is our own participant id: somebody would be us.")
-        if key_package.cipher_suite != on.group.cipher_suite.suite_id:
-            raise PolicyError("The KeyPackage is for another cipher suite than the meeting's.")
-        on.group.check_key_package(key_package, now=on.wall_time)
-        check_key_package(key_package, participant_id, on.policy)
-        if key_package.reference in on.used_key_packages:
-            raise PolicyError("This KeyPackage was used before.")
-        stays = [person for person in people_of(on.group) if person.participant_id != participant_id]
-        taken = {person.signature_key for person in stays} | _keys_of(*others)
-        if not taken.isdisjoint(_keys_of(key_package)):
-            raise PolicyError("Somebody else has one of these keys.")
+        return dismissals, door.admitted
 
     def _dismiss(self, participant_id: str, reason: DismissReason) -> wire.Dismiss:
         self._joins.pop(participant_id, None)
@@ -212,9 +211,35 @@ class CommitLeader:
         return wire.Dismiss(self.term, participant_id, reason)
 
 
-def _keys_of(*key_packages: mls.KeyPackage) -> set[bytes]:
-    """The public keys in KeyPackages, each of which may stand in a group once (RFC 9420 §7.3)."""
-    leaves = [each.leaf_node for each in key_packages]
-    return {key for leaf in leaves for key in (leaf.signature_key, leaf.encryption_key)} | {
-        each.init_key for each in key_packages
-    }
+class _Door:
+    """Who may come in by one commit.
+
+    What would make the commit fail with somebody in it must be seen here, for the sake of the others in it.
+    """
+
+    def __init__(self, on: Situation) -> None:
+        self.admitted: dict[str, mls.KeyPackage] = {}
+        self._on = on
+        people = people_of(on.group)
+        self._own_id = next(each.participant_id for each in people if each.leaf == on.group.own_leaf)
+        self._owners = {person.signature_key: person.participant_id for person in people}
+        """By public key, whose it is."""
+
+    def admit(self, participant_id: str, key_package_octets: bytes) -> None:
+        """PolicyError or MLSError unless this KeyPackage can be added beside those that are admitted."""
+        on, key_package = self._on, mls.KeyPackage.decode(key_package_octets)
+        if participant_id == self._own_id:
+            raise PolicyError("This is our own participant id: somebody would be us.")
+        if key_package.cipher_suite != on.group.cipher_suite.suite_id:
+            raise PolicyError("The KeyPackage is for another cipher suite than the meeting's.")
+        on.group.check_key_package(key_package, now=on.wall_time)
+        check_key_package(key_package, participant_id, on.policy)
+        if key_package.reference in on.used_key_packages:
+            raise PolicyError("This KeyPackage was used before.")
+        # Each may stand in a group once (RFC 9420 §7.3); the leaf that is swapped may keep its signature key.
+        leaf = key_package.leaf_node
+        keys = (leaf.signature_key, leaf.encryption_key, key_package.init_key)
+        if any(self._owners.get(key, participant_id) != participant_id for key in keys):
+            raise PolicyError("Somebody else has one of these keys.")
+        self._owners.update(dict.fromkeys(keys, participant_id))
+        self.admitted[participant_id] = key_package

@@ -24,25 +24,25 @@ class Policies:
         return policy
 
     def announce(self, signed: bytes) -> None:
-        """The host's next policy, which a commit may bind from now on. PolicyError if it may not follow."""
+        """A policy of the host's that a commit may bind from now on. PolicyError if it may not follow.
+
+        Whoever heard of two in the other order must come to the same: any that is newer than the one in
+        force is taken.
+        """
         policy = self.verify(signed)
-        if policy in self._announced:
+        if policy == self.in_force:
             return
-        if policy.version <= self.newest[0].version:
-            raise PolicyError(f"It has version {policy.version}, but {self.newest[0].version} is known.")
-        if len(self._announced) == MAX_ANNOUNCED:
-            raise PolicyError("Too many policies are announced and not in force.")
+        if policy.version <= self.in_force.version:
+            raise PolicyError(f"It has version {policy.version}, but {self.in_force.version} is in force.")
         self._announced[policy] = signed
+        if len(self._announced) > MAX_ANNOUNCED:
+            del self._announced[min(self._announced, key=_age)]
 
     @property
     def newest(self) -> tuple[Policy, bytes]:
         """The policy that our own next commit binds, and that policy as signed."""
-        return next(reversed(self._announced.items()), (self.in_force, self.signed))
-
-    @property
-    def announced(self) -> tuple[bytes, ...]:
-        """What is announced and not in force, as signed."""
-        return tuple(self._announced.values())
+        policy = max(self._announced, key=_age, default=self.in_force)
+        return policy, self._announced.get(policy, self.signed)
 
     def lawful(self) -> tuple[Policy, ...]:
         """Those that a commit may have been made under."""
@@ -60,3 +60,8 @@ class Policies:
         """The policy of the Welcome by which we came in."""
         self.in_force, self.signed = policy, signed
         self._announced = {}
+
+
+def _age(policy: Policy) -> tuple[int, bytes]:
+    """A host that signs two documents under one version gets the same one of them everywhere."""
+    return policy.version, policy.binding

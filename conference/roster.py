@@ -7,8 +7,11 @@ than the network explains, the difference is shown.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 PENDING_S = 5.0
+MAX_ROOM = 4096
+"""Participants in the server's list: more than any server admits."""
 MAX_TIMELINE = 10_000
 
 
@@ -86,7 +89,15 @@ class Roster:
 
     def set_room(self, presence: Mapping[str, str], now: float) -> None:
         """The server's whole list of participants who are connected or in their grace."""
-        self._presence = dict(presence)
+        self._presence = dict(islice(presence.items(), MAX_ROOM))
+        self._compare(now)
+
+    def set_presence(self, participant_id: str, presence: str | None, now: float) -> None:
+        """What the server says of one participant; None: it is gone."""
+        if presence is None:
+            self._presence.pop(participant_id, None)
+        elif len(self._presence) < MAX_ROOM or participant_id in self._presence:
+            self._presence[participant_id] = presence
         self._compare(now)
 
     def _compare(self, now: float) -> None:

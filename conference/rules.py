@@ -17,9 +17,13 @@ from signaling.messages import encode_base64url
 MAX_NAME = 64
 PARTICIPANT_ID_SIZE = 16
 
-# Control characters, and those that turn, hide or break a line of text. Ranges and no character properties:
-# those differ between versions of Unicode, and members must not differ about who may be in the group.
-_UNFIT = re.compile("[\x00-\x1f\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+# A blank at either end; control characters; those that turn, hide or break a line of text; blanks that look
+# like nothing. Ranges and no character properties: those differ between versions of Unicode, and members must
+# not differ about who may be in the group.
+_UNFIT = re.compile(
+    "^ | $|[\x00-\x1f\x7f-\xa0\xad\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
 
 
 def checked_name(name: str) -> str:

@@ -9,37 +9,57 @@ The session holds the MLS group, obeys and enforces the meeting's rules (`rules`
 only asks it for keys.
 """
 
-import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 import mls
 from conference import messages
 from conference.commit_leader import CommitLeader, Situation
+from conference.entrance import Entrance
 from conference.epoch_keys import EpochKeys, EpochSecret
-from conference.errors import ConferenceError, MemberError, MisuseError, PolicyError
+from conference.epochs import Epochs
+from conference.errors import MemberError, MisuseError, PolicyError
+from conference.events import (
+    ChatReceived,
+    Ended,
+    EpochChanged,
+    Event,
+    RecordingChanged,
+    RoomChanged,
+    SendingPaused,
+    TroubleReported,
+    Warned,
+)
 from conference.heartbeat import Heartbeats
 from conference.link import LinkKeys, MeetingLink
 from conference.policies import Policies
-from conference.policy import Policy
 from conference.roster import Person, Roster
 from conference.rules import Rules, checked_name, people_of
 from conference.verification import CodeInput
 from signaling import messages as wire
 from signaling.errors import ErrorCode
-from signaling.messages import ClientMessage, ServerMessage, decode_base64url
+from signaling.messages import ClientMessage, ServerMessage
+
+__all__ = [
+    "ChatReceived",
+    "Ended",
+    "EpochChanged",
+    "Event",
+    "Phase",
+    "RecordingChanged",
+    "RoomChanged",
+    "SendingPaused",
+    "Session",
+    "TroubleReported",
+    "Warned",
+]
 
 REFRESH_S = 300.0
 REFRESH_PER_MEMBER_S = 10.0
-KEY_PACKAGE_LIFETIME_S = 24 * 3600
-MAX_ROOM = 4096
-MAX_EPOCHS = 64
-"""Epochs whose members are remembered: more than have keys for chat or media."""
 MAX_SETBACKS = 5
 SETBACK_S = 60.0
-"""Who loses its place in the group more often than that in so many seconds gives up."""
+"""Who loses its place more often than that in so many seconds gives up."""
 SFRAME_SUITE_OF = {1: 0x0004}
 """SFrame suite by MLS suite (DESIGN §6)."""
 SFRAME_KEY_SIZE = {0x0004: 16, 0x0005: 32}
@@ -51,76 +71,6 @@ class Phase(StrEnum):
     WAITING = "waiting to be let in"
     MEMBER = "member"
     LEFT = "left"
-
-
-@dataclass(frozen=True)
-class EpochChanged:
-    """The group is at a new epoch; receive keys are in place."""
-
-    epoch: int
-    members: tuple[Person, ...]
-    joined: tuple[Person, ...]
-    left: tuple[Person, ...]
-    committer: Person | None
-    """None for the epoch in which we founded or joined the group."""
-
-
-@dataclass(frozen=True)
-class RoomChanged:
-    """The server's list of participants changed."""
-
-
-@dataclass(frozen=True)
-class ChatReceived:
-    sender: Person
-    text: str
-
-
-@dataclass(frozen=True)
-class TroubleReported:
-    """A member says whom it cannot decrypt; empty when it is well again."""
-
-    sender: Person
-    troubles: tuple[messages.Trouble, ...]
-
-
-@dataclass(frozen=True)
-class RecordingChanged:
-    sender: Person
-    on: bool
-
-
-@dataclass(frozen=True)
-class SendingPaused:
-    """No majority of the members confirms our epoch, so nothing is sent; `on` False when it is again."""
-
-    on: bool
-
-
-@dataclass(frozen=True)
-class Warned:
-    """Something that the user should know: the server or a member did what it must not."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The meeting is over for us."""
-
-    reason: str
-
-
-Event = (
-    EpochChanged
-    | RoomChanged
-    | ChatReceived
-    | TroubleReported
-    | RecordingChanged
-    | SendingPaused
-    | Warned
-    | Ended
-)
 
 
 class Session:
@@ -144,33 +94,21 @@ class Session:
         self.link = link
         self.name = checked_name(name)
         self.phase = Phase.OFFLINE
-        self.participant_id: str | None = None
         self.group: mls.Group | None = None
-        self.epoch_keys: EpochKeys | None = None
         self.policies = Policies(link.meeting_id, link.host)
         self.roster = Roster()
         self.troubles: tuple[messages.Trouble, ...] = ()
         """Whom we cannot decrypt; the driver sets it, heartbeats carry it."""
         self.is_isolated = False
+        self.sframe_suite = SFRAME_SUITE_OF[link.suite]
         self._keys = keys
         self._started_at = now
         self._wall_offset = wall_time - now
         self._chance = chance
-        self._suite = mls.cipher_suite(link.suite)
-        self._credential = mls.BasicCredential(self.name.encode())
-        self.sframe_suite = SFRAME_SUITE_OF[link.suite]
-        self._resume_token = b""
-        self._generation = 0
-        self._group_id = b""
-        """Of the generation's group, as the server says; of no consequence until a Welcome agrees."""
-        self._is_founding = False
-        self._keyed_group: bytes | None = None
-        self._newest_epoch = -1
-        """Of the group that `epoch_keys` belongs to."""
-        self._people_at: dict[int, dict[int, Person]] = {}
+        self._entrance = Entrance(link, keys, self.name)
+        self._epochs: Epochs | None = None
+        """Of the group that we are in, or were in last."""
         self._setbacks: list[float] = []
-        self._room: dict[str, str] = {}
-        self._bundle: mls.KeyPackageBundle | None = None
         self._used_key_packages: set[bytes] = set()
         self._leader = CommitLeader(keys)
         self._heartbeats = Heartbeats()
@@ -187,12 +125,7 @@ class Session:
         if self.participant_id is None:
             self._enter()
         else:
-            next_epoch = self.group.epoch if self.group else 0
-            self._send(
-                wire.Resume(
-                    wire.PROTOCOL, self.participant_id, self._resume_token, self._generation, next_epoch
-                )
-            )
+            self._send(self._entrance.resume(self.group.epoch if self.group else 0))
 
     def receive(self, message: ServerMessage, now: float) -> None:
         """Take a message of the server. Media's messages are the driver's and are passed over here."""
@@ -265,7 +198,7 @@ class Session:
         if self.phase is not Phase.MEMBER:
             raise MisuseError("A policy is announced in a meeting; this session is not in one.")
         self.policies.announce(signed)
-        self._tell_policies(signed)
+        self._tell(messages.PolicyNotice(signed))
         self._lead(now)
 
     def code_input(self) -> CodeInput:
@@ -277,71 +210,76 @@ class Session:
     def may_send_media(self) -> bool:
         return self.phase is Phase.MEMBER and not self.is_isolated
 
+    @property
+    def participant_id(self) -> str | None:
+        """What the server calls us; None until it does."""
+        return self._entrance.participant_id
+
+    @property
+    def epoch_keys(self) -> EpochKeys | None:
+        """The media keys of the group that we are in, or were in last."""
+        return self._epochs.keys if self._epochs else None
+
+    def person_at(self, epoch: int, leaf: int) -> Person | None:
+        """Who held a leaf in an epoch that we were in; the same leaf may be somebody else's later."""
+        return self._epochs.person_at(epoch, leaf) if self._epochs else None
+
     # --- entering -----------------------------------------------------------------------------------------
 
     def _enter(self) -> None:
-        """Come as somebody new, with a signature key that no leaf has yet."""
-        self.phase, self.participant_id, self._generation = Phase.ENTERING, None, 0
-        self._signature_key = mls.SignaturePrivateKey.generate(self._suite)
+        """Come as somebody new."""
+        self.phase = Phase.ENTERING
         self._leader.reset()
-        self._send(wire.Join(wire.PROTOCOL))
+        self._send(self._entrance.join())
 
     def _on_joined(self, message: wire.Joined, now: float) -> None:
         if self.phase is not Phase.ENTERING or self.participant_id is not None:
-            return self._warn(
-                "The server greeted this participant twice; the second greeting was not heeded."
-            )
-        self.participant_id, self._resume_token = message.participant_id, message.resume_token
+            return self._warn("The server greeted this participant twice; only the first was heeded.")
+        self._entrance.greeted(message)
         self._take_room(message, now)
         self._enter_generation(message.generation, message.group_id, now)
 
     def _on_resumed(self, message: wire.Resumed, now: float) -> None:
+        if not self._entrance.is_resuming:
+            return self._warn("The server took up a connection that was not lost; it was not heeded.")
+        self._entrance.is_resuming = False
         self._take_room(message, now)
-        if self.phase is Phase.MEMBER and message.generation != self._generation:
-            self._warn("The server has begun this meeting anew: it is another group, with another code.")
-            self._drop_group()
-        if self.phase is Phase.MEMBER:
+        if self.phase is Phase.MEMBER and message.generation == self._generation:
             if message.next_epoch == self._member_group.epoch:
                 self._leader.drop_commit()  # it is not in the log, so it never got there
             return
+        if self.phase is Phase.MEMBER:
+            self._begin_anew()
+        knock = self._entrance.knock_under_way(message.generation, message.group_id)
+        if knock is not None:
+            return self._send(knock)  # the same: its Welcome may be on the way
         self._enter_generation(message.generation, message.group_id, now)
 
     def _take_room(self, message: wire.Joined | wire.Resumed, now: float) -> None:
-        self._room = {each.participant_id: str(each.state) for each in message.participants[:MAX_ROOM]}
-        self.roster.set_room(self._room, now)
+        self.roster.set_room({each.participant_id: str(each.state) for each in message.participants}, now)
         self._leader.set_term(message.term, message.leader)
         self._events.append(RoomChanged())
 
     def _enter_generation(self, generation: int, group_id: bytes | None, now: float) -> None:
         """Knock at the group that there is, or found one."""
-        self._generation, self._is_founding = generation, group_id is None
         if group_id is None:
             self.phase = Phase.ENTERING
-            self._group_id = os.urandom(16)
-            self._send(wire.Found(generation, self._group_id))
+            self._send(self._entrance.found(generation))
         else:
-            self._group_id = group_id
-            self._knock(now)
+            self._knock(generation, group_id, now)
+
+    def _begin_anew(self) -> None:
+        self._warn("The server has begun this meeting anew: it is another group, with another code.")
+        self._drop_group()
 
     def _on_founded(self, message: wire.Founded, now: float) -> None:
         if message.generation <= self._generation:
             return  # this one has begun before
         if self.phase is Phase.MEMBER:
-            self._warn("The server has begun this meeting anew: it is another group, with another code.")
-            self._drop_group()
-        is_ours = message.founder == self.participant_id and message.group_id == self._group_id
-        if not (self._is_founding and is_ours):
+            self._begin_anew()
+        if not self._entrance.is_granted(message):
             return self._enter_generation(message.generation, message.group_id, now)
-        assert self.participant_id is not None
-        self._generation, self._is_founding = message.generation, False
-        group = mls.Group.create(
-            self._suite,
-            message.group_id,
-            self._credential,
-            self._signature_key,
-            now=self._wall(now),
-            application_id=decode_base64url(self.participant_id),
-        )
+        group = self._entrance.create_group(message.generation, self._wall(now))
         self._adopt(group, committer=None, removes=False, now=now)
 
     def _on_closed(self, message: wire.Closed, now: float) -> None:
@@ -350,21 +288,20 @@ class Session:
         if message.generation >= self._generation:
             self._enter_generation(message.generation, None, now)
 
-    def _knock(self, now: float) -> None:
-        assert self.participant_id is not None
+    def _knock(self, generation: int, group_id: bytes, now: float) -> None:
         self.phase = Phase.WAITING
-        self._bundle = mls.KeyPackageBundle.create(
-            self._suite,
-            self._credential,
-            self._signature_key,
-            now=self._wall(now),
-            lifetime_s=KEY_PACKAGE_LIFETIME_S,
-            application_id=decode_base64url(self.participant_id),
-        )
-        sealed = self._keys.seal_knock(self.participant_id, self._bundle.key_package.encode())
-        self._send(wire.Knock(self._generation, sealed))
+        self._send(self._entrance.knock(generation, group_id, self._wall(now)))
+
+    def _knock_again(self, now: float) -> None:
+        """After a setback. Whoever causes too many of them is not to be outwaited."""
+        self._setbacks = [at for at in self._setbacks if now - at < SETBACK_S] + [now]
+        if len(self._setbacks) > MAX_SETBACKS:
+            return self._end("This participant lost its place in the group again and again, and gives up.")
+        self._knock(self._generation, self._entrance.group_id, now)
 
     def _on_dismissed(self, message: wire.Dismissed, now: float) -> None:
+        if message.reason is wire.DismissReason.UNNEEDED and self.phase in (Phase.WAITING, Phase.MEMBER):
+            return self._lose("The server cannot bring us into step with the group.", now)
         if self.phase is not Phase.WAITING:
             return
         if message.reason is wire.DismissReason.UNREADABLE:
@@ -372,41 +309,26 @@ class Session:
                 "The members cannot open the request to join: the link or the passphrase is another one."
             )
         else:
-            self._end("The members did not let this participant in: by the host's policy, or by its clock.")
+            self._end(
+                "The members did not let this participant in: by the host's policy, or because its clock "
+                "differs from theirs."
+            )
 
     def _on_welcome(self, message: wire.Welcome, now: float) -> None:
-        if self.phase is not Phase.WAITING or self._bundle is None or message.generation != self._generation:
+        if self.phase is not Phase.WAITING or message.generation != self._generation:
             return
+        epochs = self._epochs
+        newest = epochs.newest if epochs and epochs.group_id == self._entrance.group_id else -1
         try:
-            group, policy, signed = self._join(message, self._bundle, now)
-        except (mls.MLSError, ConferenceError) as error:
+            group, policy, signed = self._entrance.open_welcome(
+                message, self.policies, newest=newest, now=self._wall(now)
+            )
+        except (mls.MLSError, MemberError) as error:
             self._warn(f"The Welcome was refused: {error}")
             return self._knock_again(now)
         self.policies.join_under(policy, signed)
-        self._bundle = None
         self._adopt(group, committer=None, removes=False, now=now)
         self._send(wire.Welcomed(self._generation, group.epoch))
-
-    def _join(
-        self, message: wire.Welcome, bundle: mls.KeyPackageBundle, now: float
-    ) -> tuple[mls.Group, Policy, bytes]:
-        """The group, its policy and that policy as signed, or raise and change nothing."""
-        policy, signed = Policy(self.link.meeting_id), b""
-        if message.sealed_policy is not None:
-            signed = self._keys.open_policy(self._group_id, message.epoch, message.sealed_policy)
-            policy = self.policies.verify(signed)
-        if policy.version < self.policies.in_force.version:
-            raise PolicyError("It was made under an older policy than we have seen in force.")
-        psks = {policy.psk_id: self._keys.link_psk}
-        group = mls.Group.join(message.welcome, bundle, now=self._wall(now), psks=psks)
-        if tuple(group.joined_psk_ids) != tuple(psks):
-            raise PolicyError("The Welcome does not carry the PSK of the meeting link, and no other.")
-        if group.group_id != self._group_id or group.epoch != message.epoch:
-            raise PolicyError("It leads to another group or epoch than the server says.")
-        if group.group_id == self._keyed_group and group.epoch <= self._newest_epoch:
-            raise PolicyError("It leads back to an epoch that we have been in.")
-        people_of(group)
-        return group, policy, signed
 
     # --- the log ------------------------------------------------------------------------------------------
 
@@ -422,9 +344,8 @@ class Session:
         if own is not None:
             self.policies.enforce(own.policy)
             self._used_key_packages |= own.key_packages
-            self._adopt(own.group, committer=self._own(), removes=own.removes, now=now)
-            # Who has just been added did not hear what was announced before.
-            return self._tell_policies(*self.policies.announced) if own.key_packages else None
+            committer = self.person_at(group.epoch, group.own_leaf)
+            return self._adopt(own.group, committer=committer, removes=own.removes, now=now)
         try:
             self._process(group, message.commit, now)
         except (mls.MLSError, MemberError) as error:
@@ -452,37 +373,26 @@ class Session:
 
     def _lose(self, why: str, now: float) -> None:
         """We are out of the group's step: say so, and ask to be let in again (RFC 9420 §16.12)."""
-        assert self.group is not None
         self._warn(why)
-        self._send(wire.Lost(self._generation, self.group.epoch))
+        if self.group is not None:
+            self._send(wire.Lost(self._generation, self.group.epoch))
         self._drop_group()
         self._knock_again(now)
 
-    def _knock_again(self, now: float) -> None:
-        """After a setback. Whoever causes too many of them is not to be outwaited."""
-        self._setbacks = [at for at in self._setbacks if now - at < SETBACK_S] + [now]
-        if len(self._setbacks) > MAX_SETBACKS:
-            return self._end("This participant lost its place in the group again and again, and gives up.")
-        self._knock(now)
-
     def _drop_group(self) -> None:
-        self.group = None
-        self.phase = Phase.ENTERING
-        self._leader.drop_commit()
+        self.group, self.phase = None, Phase.ENTERING
+        self._leader.drop_group()
         self._refresh_at = None
         self._heartbeats = Heartbeats()
 
     def _adopt(self, group: mls.Group, *, committer: Person | None, removes: bool, now: float) -> None:
         """Make `group` the current one: receive keys first, then everything that shows it."""
-        before = set(people_of(self.group)) if self.group else set()
+        epochs = self._epochs_of(group.group_id)
+        before = set(epochs.current) if self.group else set()
         people = people_of(group)
-        if self._keyed_group != group.group_id:
-            self.epoch_keys, self._keyed_group = EpochKeys(self.sframe_suite), group.group_id
-        self.group, self.phase, self._newest_epoch = group, Phase.MEMBER, group.epoch
-        self._remember(group.epoch, people)
-        self._use_keys(group, removes, now)
+        epochs.adopt(self.epoch_secret(group), people, removes=removes, now=now)
+        self.group, self.phase = group, Phase.MEMBER
         self._leader.drop_commit()
-        self._leader.finish(group)
         self.roster.set_group(group.epoch, people, now)
         others = [person.leaf for person in people if person.leaf != group.own_leaf]
         self._heartbeats.set_group(group.epoch, others, now)
@@ -490,22 +400,17 @@ class Session:
         if self._refresh_at is None or (committer is not None and committer.leaf == group.own_leaf):
             self._schedule_refresh(len(people), now)
         joined = tuple(person for person in people if person not in before)
-        left = tuple(sorted(before - set(people), key=lambda person: person.leaf))
+        left = tuple(sorted(before.difference(people), key=lambda person: person.leaf))
         self._events.append(EpochChanged(group.epoch, people, joined, left, committer))
         self._send(wire.Ack(self._generation, group.epoch))
 
-    def _remember(self, epoch: int, people: tuple[Person, ...]) -> None:
-        self._people_at[epoch] = {person.leaf: person for person in people}
-        while len(self._people_at) > MAX_EPOCHS:
-            del self._people_at[min(self._people_at)]
-
-    def person_at(self, epoch: int, leaf: int) -> Person | None:
-        """Who held a leaf in an epoch that we were in; the same leaf may be somebody else's later."""
-        return self._people_at.get(epoch, {}).get(leaf)
-
-    def _use_keys(self, group: mls.Group, removes: bool, now: float) -> None:
-        assert self.epoch_keys is not None
-        self.epoch_keys.adopt(self.epoch_secret(group), removes=removes, now=now)
+    def _epochs_of(self, group_id: bytes) -> Epochs:
+        """A group that was begun afresh shares nothing with the one before."""
+        if self._epochs is None or self._epochs.group_id != group_id:
+            if self._epochs is not None:
+                self._epochs.keys.erase()
+            self._epochs = Epochs(group_id, self.sframe_suite)
+        return self._epochs
 
     def epoch_secret(self, group: mls.Group) -> EpochSecret:
         """What SFrame takes from an epoch of the group (RFC 9605 §5.2)."""
@@ -538,17 +443,23 @@ class Session:
         if self.phase is not Phase.MEMBER or self._leader.leader != self.participant_id:
             return
         policy, signed = self.policies.newest
-        self._outbox += self._leader.lead(
-            Situation(
-                group=self._member_group,
-                generation=self._generation,
-                policy=policy,
-                signed_policy=signed,
-                is_new_policy=policy != self.policies.in_force,
-                used_key_packages=self._used_key_packages,
-                wall_time=self._wall(now),
-            )
+        on = Situation(
+            group=self._member_group,
+            generation=self._generation,
+            policy=policy,
+            signed_policy=signed,
+            is_new_policy=policy != self.policies.in_force,
+            used_key_packages=self._used_key_packages,
+            wall_time=self._wall(now),
         )
+        try:
+            built = self._leader.lead(on)
+        except mls.ProtocolError as error:
+            return self._warn(f"This participant leads, but cannot commit: {error}")
+        if on.is_new_policy and any(isinstance(each, wire.Commit) for each in built):
+            # Who was added since it was announced has not heard of it, and would refuse the commit.
+            self._tell(messages.PolicyNotice(signed))
+        self._outbox += built
 
     def _refresh(self, now: float) -> None:
         # Ask again in a while if it is not granted, or if the commit is lost.
@@ -605,29 +516,28 @@ class Session:
         except PolicyError as error:
             self._warn(f"{sender.name} announced a policy that was refused: {error}")
 
-    def _tell_policies(self, *signed: bytes) -> None:
-        for each in signed:
-            self._tell(messages.PolicyNotice(each))
-
     # --- the server's list, and the end -------------------------------------------------------------------
 
     def _on_presence(self, message: wire.Presence, now: float) -> None:
-        if message.state is wire.State.LEFT:
-            self._room.pop(message.participant_id, None)
-        elif len(self._room) < MAX_ROOM or message.participant_id in self._room:
-            self._room[message.participant_id] = str(message.state)
-        self.roster.set_room(self._room, now)
+        presence = None if message.state is wire.State.LEFT else str(message.state)
+        self.roster.set_presence(message.participant_id, presence, now)
         self._events.append(RoomChanged())
 
     def _on_error(self, message: wire.Error, now: float) -> None:
-        if message.code is ErrorCode.CANNOT_RESUME:
-            self._drop_group()
-            return self._enter()
+        if message.code is ErrorCode.CANNOT_RESUME and self._entrance.is_resuming:
+            return self._come_as_somebody_new()
         if message.code in _FATAL:
             return self._end(f"The server ended the connection: {message.message}")
-        if message.code in _RACES:
-            return None
-        return self._warn(f"The server refused a message: {message.message}")
+        if message.code in _OF_COMMITS and self.group is not None:
+            self._leader.refuse_commit(self.group.epoch)
+        if message.code not in _RACES:
+            self._warn(f"The server refused a message: {message.message}")
+
+    def _come_as_somebody_new(self) -> None:
+        if self.phase is Phase.MEMBER:
+            self._warn("The server no longer knows this participant, which comes in anew as another one.")
+        self._drop_group()
+        self._enter()
 
     def _check_isolation(self, now: float) -> None:
         is_isolated = self._heartbeats.is_isolated(now)
@@ -636,10 +546,11 @@ class Session:
             self._events.append(SendingPaused(is_isolated))
 
     def _end(self, reason: str) -> None:
-        self.phase, self.group, self._bundle = Phase.LEFT, None, None
-        self._leader.drop_commit()
-        if self.epoch_keys is not None:
-            self.epoch_keys.erase()
+        self.phase, self.group = Phase.LEFT, None
+        self._leader.drop_group()
+        self._entrance.forget_knock()
+        if self._epochs is not None:
+            self._epochs.keys.erase()
         self._events.append(Ended(reason))
 
     # --- small things -------------------------------------------------------------------------------------
@@ -650,9 +561,9 @@ class Session:
             raise MisuseError("This needs to be in the meeting; this session is not.")
         return self.group
 
-    def _own(self) -> Person | None:
-        group = self._member_group
-        return self.person_at(group.epoch, group.own_leaf)
+    @property
+    def _generation(self) -> int:
+        return self._entrance.generation
 
     def _wall(self, now: float) -> float:
         return now + self._wall_offset
@@ -675,6 +586,8 @@ def _refuse_handshake(received: mls.ProposalReceived | mls.CommitReceived) -> No
 
 
 _FATAL = (ErrorCode.UNSUPPORTED_PROTOCOL, ErrorCode.ROOM_FULL, ErrorCode.REPLACED)
+# What else than `refused` may answer a commit.
+_OF_COMMITS = (ErrorCode.UNKNOWN_PARTICIPANT, ErrorCode.CONTRADICTION)
 # Two of us spoke at once, or what we said crossed what the server said; what we are told next mends it.
 _RACES = (
     ErrorCode.OUT_OF_STATE,

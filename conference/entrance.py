@@ -1,0 +1,152 @@
+"""How a participant comes into the meeting's group: it founds it, or knocks and opens the Welcome.
+
+A participant is one signature key: whoever enters anew, under another participant id, takes a fresh one.
+"""
+
+import os
+
+import mls
+from conference.errors import PolicyError
+from conference.link import LinkKeys, MeetingLink
+from conference.policies import Policies
+from conference.policy import Policy
+from conference.rules import people_of
+from signaling import messages as wire
+from signaling.messages import decode_base64url
+
+KEY_PACKAGE_LIFETIME_S = 24 * 3600
+MAX_EPOCH = 2**32
+"""More than any meeting reaches, and less than a message can name."""
+
+
+class Entrance:
+    """Who we are to the server, the group that it speaks of, and the knock under way. `now` is wall time."""
+
+    def __init__(self, link: MeetingLink, keys: LinkKeys, name: str) -> None:
+        self.participant_id: str | None = None
+        self.generation = 0
+        self.group_id = b""
+        """Of the generation's group, as the server says; of no consequence until a Welcome agrees."""
+        self.is_resuming = False
+        """Whether the server has still to say if we are who we were."""
+        self._resume_token = b""
+        self._is_founding = False
+        self._knock: wire.Knock | None = None
+        self._bundle: mls.KeyPackageBundle | None = None
+        self._link = link
+        self._keys = keys
+        self._suite = mls.cipher_suite(link.suite)
+        self._credential = mls.BasicCredential(name.encode())
+        self._signature_key = mls.SignaturePrivateKey.generate(self._suite)
+
+    def join(self) -> wire.Join:
+        """Come as somebody new, with a signature key that no leaf has yet."""
+        self.participant_id, self.generation, self.group_id = None, 0, b""
+        self.is_resuming = self._is_founding = False
+        self.forget_knock()
+        self._signature_key = mls.SignaturePrivateKey.generate(self._suite)
+        return wire.Join(wire.PROTOCOL)
+
+    def greeted(self, message: wire.Joined) -> None:
+        """The server says who we are."""
+        self.participant_id, self._resume_token = message.participant_id, message.resume_token
+
+    def resume(self, next_epoch: int) -> wire.Resume:
+        """Come as who we were, upon a new connection."""
+        assert self.participant_id is not None
+        self.is_resuming = True
+        return wire.Resume(
+            wire.PROTOCOL, self.participant_id, self._resume_token, self.generation, next_epoch
+        )
+
+    # --- founding -----------------------------------------------------------------------------------------
+
+    def found(self, generation: int) -> wire.Found:
+        """Offer to found the group after this generation, which has none."""
+        self.generation, self.group_id = generation, os.urandom(16)
+        self._is_founding = True
+        self.forget_knock()
+        return wire.Found(generation, self.group_id)
+
+    def is_granted(self, message: wire.Founded) -> bool:
+        """Whether the group that was founded is the one that we offered to found."""
+        is_ours = message.founder == self.participant_id and message.group_id == self.group_id
+        return self._is_founding and is_ours
+
+    def create_group(self, generation: int, now: float) -> mls.Group:
+        """The group that we founded: once, for its first epoch has the same number each time."""
+        assert self._is_founding
+        self.generation, self._is_founding = generation, False
+        return mls.Group.create(
+            self._suite,
+            self.group_id,
+            self._credential,
+            self._signature_key,
+            now=now,
+            application_id=self._application_id,
+        )
+
+    # --- knocking -----------------------------------------------------------------------------------------
+
+    def knock(self, generation: int, group_id: bytes, now: float) -> wire.Knock:
+        """Ask to be let in to this group, with a fresh KeyPackage."""
+        assert self.participant_id is not None
+        self.generation, self.group_id, self._is_founding = generation, group_id, False
+        self._bundle = mls.KeyPackageBundle.create(
+            self._suite,
+            self._credential,
+            self._signature_key,
+            now=now,
+            lifetime_s=KEY_PACKAGE_LIFETIME_S,
+            application_id=self._application_id,
+        )
+        sealed = self._keys.seal_knock(self.participant_id, self._bundle.key_package.encode())
+        self._knock = wire.Knock(generation, sealed)
+        return self._knock
+
+    def knock_under_way(self, generation: int, group_id: bytes | None) -> wire.Knock | None:
+        """The knock at this group that was not answered yet: its Welcome may be on the way."""
+        is_there = (generation, group_id) == (self.generation, self.group_id)
+        return self._knock if is_there else None
+
+    def forget_knock(self) -> None:
+        """No Welcome is waited for."""
+        self._knock = self._bundle = None
+
+    def open_welcome(
+        self, message: wire.Welcome, policies: Policies, *, newest: int, now: float
+    ) -> tuple[mls.Group, Policy, bytes]:
+        """The group, its policy and that policy as signed. The knock is answered then.
+
+        `newest` is the last epoch that we were in, of this group; -1 if we were in none. Raises MLSError or
+        MemberError, and nothing has changed.
+        """
+        if self._bundle is None:
+            raise PolicyError("It answers no knock.")
+        policy, signed = Policy(self._link.meeting_id), b""
+        if message.sealed_policy is not None:
+            signed = self._keys.open_policy(self.group_id, message.epoch, message.sealed_policy)
+            policy = policies.verify(signed)
+        if policy.version < policies.in_force.version:
+            raise PolicyError("It was made under an older policy than we have seen in force.")
+        psks = {policy.psk_id: self._keys.link_psk}
+
+        def check(group: mls.Group) -> None:
+            if tuple(group.joined_psk_ids) != tuple(psks):
+                raise PolicyError("The Welcome does not carry the PSK of the meeting link, and no other.")
+            if group.group_id != self.group_id or group.epoch != message.epoch:
+                raise PolicyError("It leads to another group or epoch than the server says.")
+            if group.epoch <= newest:
+                raise PolicyError("It leads back to an epoch that we have been in.")
+            if group.epoch >= MAX_EPOCH:
+                raise PolicyError("It leads to an epoch that no meeting reaches.")
+            people_of(group)
+
+        group = mls.Group.join(message.welcome, self._bundle, now=now, psks=psks, check=check)
+        self.forget_knock()
+        return group, policy, signed
+
+    @property
+    def _application_id(self) -> bytes:
+        assert self.participant_id is not None
+        return decode_base64url(self.participant_id)

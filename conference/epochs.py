@@ -1,0 +1,40 @@
+"""The epochs of one group that we were in: who was who, and the keys of their media.
+
+All of it outlives the group's loss: who comes back into the same group goes on with the same counters, and
+never under an epoch that it has sent in before.
+"""
+
+from collections.abc import Iterable
+
+from conference.epoch_keys import EpochKeys, EpochSecret
+from conference.roster import Person
+
+MAX_EPOCHS = 64
+"""Epochs whose members are remembered: more than have keys for chat or media."""
+
+
+class Epochs:
+    """The history of the group with this id; `suite_id` is SFrame's."""
+
+    def __init__(self, group_id: bytes, suite_id: int) -> None:
+        self.group_id = group_id
+        self.keys = EpochKeys(suite_id)
+        self.newest = -1
+        self._people: dict[int, dict[int, Person]] = {}
+
+    def adopt(self, secret: EpochSecret, people: Iterable[Person], *, removes: bool, now: float) -> None:
+        """The group is at a later epoch. Raises sframe's EpochNotNewer for one that is not later."""
+        self.keys.adopt(secret, removes=removes, now=now)
+        self.newest = secret.epoch
+        self._people[secret.epoch] = {person.leaf: person for person in people}
+        while len(self._people) > MAX_EPOCHS:
+            del self._people[min(self._people)]
+
+    def person_at(self, epoch: int, leaf: int) -> Person | None:
+        """Who held a leaf then; the same leaf may be somebody else's later."""
+        return self._people.get(epoch, {}).get(leaf)
+
+    @property
+    def current(self) -> tuple[Person, ...]:
+        """The members at the newest epoch, by leaf."""
+        return tuple(self._people.get(self.newest, {}).values())

@@ -1,0 +1,76 @@
+"""What a session tells whoever drives it."""
+
+from dataclasses import dataclass
+
+from conference.messages import Trouble
+from conference.roster import Person
+
+
+@dataclass(frozen=True)
+class EpochChanged:
+    """The group is at a new epoch; receive keys are in place."""
+
+    epoch: int
+    members: tuple[Person, ...]
+    joined: tuple[Person, ...]
+    left: tuple[Person, ...]
+    committer: Person | None
+    """None for the epoch in which we founded or joined the group."""
+
+
+@dataclass(frozen=True)
+class RoomChanged:
+    """The server's list of participants changed."""
+
+
+@dataclass(frozen=True)
+class ChatReceived:
+    sender: Person
+    text: str
+
+
+@dataclass(frozen=True)
+class TroubleReported:
+    """A member says whom it cannot decrypt; empty when it is well again."""
+
+    sender: Person
+    troubles: tuple[Trouble, ...]
+
+
+@dataclass(frozen=True)
+class RecordingChanged:
+    sender: Person
+    on: bool
+
+
+@dataclass(frozen=True)
+class SendingPaused:
+    """No majority of the members confirms our epoch, so nothing is sent; `on` False when it is again."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that the user should know: the server or a member did what it must not."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The meeting is over for us."""
+
+    reason: str
+
+
+Event = (
+    EpochChanged
+    | RoomChanged
+    | ChatReceived
+    | TroubleReported
+    | RecordingChanged
+    | SendingPaused
+    | Warned
+    | Ended
+)
