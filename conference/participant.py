@@ -197,10 +197,10 @@ class Participant:
         while True:
             self._changed.clear()
             due = self.session.next_timer()
+            # Not wait_for, which forgets a cancellation that comes together with the event (Python 3.11).
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._changed.wait(), None if due is None else max(0.0, due - self._clock())
-                )
+                async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
+                    await self._changed.wait()
             self.session.handle_timer(self._clock())
             self.pump()
 
