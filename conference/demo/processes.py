@@ -28,6 +28,7 @@ class Process:
         self.log = log
         self.latest: dict[str, Report] = {}
         self.reports: list[Report] = []
+        self.was_killed = False
         self._child = child
         self._changed = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
@@ -104,6 +105,7 @@ class Process:
             async with asyncio.timeout(STOP_S):
                 await self._child.wait()
         except TimeoutError:
+            self.was_killed = True
             with contextlib.suppress(ProcessLookupError):
                 self._child.kill()
             await self._child.wait()

@@ -235,6 +235,9 @@ class Run:
         """End all processes, the server last."""
         await asyncio.gather(*(process.stop() for process in self.processes if process is not self._server()))
         await asyncio.gather(*(process.stop() for process in self.processes))
+        for process in self.processes:
+            if process.was_killed:
+                self.screen.note(f"{process.name} did not end when asked, and was ended by force")
 
     def _server(self) -> Process | None:
         return self.processes[0] if self.processes else None

@@ -49,6 +49,7 @@ def test_every_promise_holds(tmp_path: Path) -> None:
     assert not broken, output
     assert len(held) == 11, output
     assert code == 0, output
+    assert "by force" not in output
     assert (tmp_path / "kept" / "media.tap").stat().st_size > 100_000
 
 
