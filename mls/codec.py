@@ -29,7 +29,7 @@ from typing import (
     get_origin,
 )
 
-from mls.errors import DecodeError
+from mls.errors import DecodeError, MisuseError
 
 T = TypeVar("T")
 E = TypeVar("E", bound=IntEnum)
@@ -111,7 +111,7 @@ def encode_length(length: int) -> bytes:
     if length < 0x4000:
         return (0x4000 | length).to_bytes(2, "big")
     if length > MAX_LENGTH:
-        raise DecodeError(f"a vector holds at most {MAX_LENGTH} bytes, not {length}")
+        raise MisuseError(f"a vector holds at most {MAX_LENGTH} bytes, not {length}")
     return (0x80000000 | length).to_bytes(4, "big")
 
 

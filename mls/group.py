@@ -162,11 +162,13 @@ class Group:
         check: "Callable[[Group], None] | None" = None,
         limits: Limits | None = None,
     ) -> "Group":
-        """The group that a Welcome leads into (§12.4.3.1); the bundle's init key is erased then.
+        """The group that a Welcome leads into (§12.4.3.1); the bundle's private keys are erased then.
 
         `psks` holds external PSKs by id, `ratchet_tree` the tree if the Welcome does not contain it.
         `check` is asked with the group before anything changes, and raises to refuse; its exception passes
-        through. Raises ProtocolError, or KeyPackageUsed.
+        through; §12.4.3.1 wants it to verify that the `group_id` is not that of another group of this client.
+
+        Raises ProtocolError, or KeyPackageUsed.
         """
         body = decode_message(welcome)
         if not isinstance(body, Welcome):
@@ -177,7 +179,7 @@ class Group:
         group._joined_psk_ids = psk_names(joined.psk_ids)
         if check is not None:
             check(group)
-        bundle.erase_init_key()
+        bundle.erase()
         return group
 
     @classmethod

@@ -86,12 +86,11 @@ class KeyPackage(Signed):
 
 @dataclass(slots=True)
 class KeyPackageBundle:
-    """A KeyPackage and its private keys. It serves for joining once: then the init key is erased."""
+    """A KeyPackage and its private keys. They serve for joining once, and are erased then."""
 
     key_package: KeyPackage
     signature_key: SignaturePrivateKey = field(repr=False)
-    encryption_key: HPKEPrivateKey = field(repr=False)
-    _init_key: HPKEPrivateKey | None = field(repr=False)
+    _private_keys: tuple[HPKEPrivateKey, HPKEPrivateKey] | None = field(repr=False)  # for init and encryption
 
     @classmethod
     def create(
@@ -117,7 +116,7 @@ class KeyPackageBundle:
         ).signed(suite, signature_key)
         unsigned = KeyPackage(MLS10, suite.suite_id, init_key.public_bytes, leaf, (), b"")
         signature = suite.sign_with_label(signature_key, b"KeyPackageTBS", unsigned.to_be_signed)
-        return cls(replace(unsigned, signature=signature), signature_key, encryption_key, init_key)
+        return cls(replace(unsigned, signature=signature), signature_key, (init_key, encryption_key))
 
     @classmethod
     def of(
@@ -135,15 +134,23 @@ class KeyPackageBundle:
             key_package.init_key,
         ):
             raise InvalidKeyPackage("a private key does not belong to the KeyPackage")
-        return cls(key_package, signature_key, encryption_key, init_key)
+        return cls(key_package, signature_key, (init_key, encryption_key))
 
     @property
     def init_key(self) -> HPKEPrivateKey:
         """The key that opens a Welcome. Raises KeyPackageUsed once the bundle has served."""
-        if self._init_key is None:
-            raise KeyPackageUsed("this KeyPackage has served for joining; create a fresh one")
-        return self._init_key
+        return self._unused()[0]
 
-    def erase_init_key(self) -> None:
-        """Forget the init key, as joining does."""
-        self._init_key = None
+    @property
+    def encryption_key(self) -> HPKEPrivateKey:
+        """The key of the leaf. Raises KeyPackageUsed once the bundle has served: the group has it then."""
+        return self._unused()[1]
+
+    def _unused(self) -> tuple[HPKEPrivateKey, HPKEPrivateKey]:
+        if self._private_keys is None:
+            raise KeyPackageUsed("this KeyPackage has served for joining; create a fresh one")
+        return self._private_keys
+
+    def erase(self) -> None:
+        """Forget both private keys, as joining does."""
+        self._private_keys = None

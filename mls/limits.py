@@ -12,7 +12,7 @@ class Limits:
     past_epochs: int = 4  # epochs whose application messages can still come
     out_of_order: int = 32  # generations that a message may come late
     forward: int = 1000  # generations that may be missing before a message
-    proposals: int = 1000  # proposals that are held in an epoch
+    proposals: int = 256  # proposals that are held in an epoch
     lifetime_s: float = 90 * 86400.0  # the longest lifetime of a KeyPackage
     check_expiry: bool = True  # refuse leaves that are received outside of their lifetime
 

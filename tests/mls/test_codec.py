@@ -29,7 +29,7 @@ from mls.codec import (
     uint,
     vector,
 )
-from mls.errors import DecodeError
+from mls.errors import DecodeError, MisuseError
 
 
 class Colour(IntEnum):
@@ -98,7 +98,7 @@ def test_a_length_of_64_needs_two_bytes_and_63_one() -> None:
 
 
 def test_a_vector_is_not_longer_than_a_header_can_say() -> None:
-    with pytest.raises(DecodeError, match="at most"):
+    with pytest.raises(MisuseError, match="at most"):
         encode_length(MAX_LENGTH + 1)
 
 

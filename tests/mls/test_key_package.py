@@ -247,13 +247,15 @@ def test_a_bundle_has_its_own_keys(author: Author, suite: CipherSuite) -> None:
             KeyPackageBundle.of(bundle.key_package, *keys)
 
 
-def test_an_erased_init_key_is_gone(author: Author) -> None:
-    author.bundle.erase_init_key()
+def test_erased_keys_are_gone(author: Author) -> None:
+    author.bundle.erase()
     with pytest.raises(KeyPackageUsed):
         author.bundle.init_key
+    with pytest.raises(KeyPackageUsed):
+        author.bundle.encryption_key
 
 
 def test_secrets_do_not_print(author: Author) -> None:
     shown = repr(author.bundle)
-    assert "init_key=b" in shown  # the public one
+    assert "init_key=b" in shown  # that of the KeyPackage
     assert "PrivateKey" not in shown
