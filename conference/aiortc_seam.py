@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Final
 
+import aioice.ice
 from aiortc import (
     MediaStreamTrack,
     RTCBundlePolicy,
@@ -70,6 +71,8 @@ def check_aiortc(version: str | None = None) -> None:
     version = version or importlib.metadata.version("aiortc")
     if not version.startswith(_VERSION):
         raise SeamError(f"aiortc {_VERSION}x is needed, {version} is installed, which was not looked into.")
+    if not callable(getattr(aioice.ice, "get_host_addresses", None)):
+        raise SeamError("aioice has no get_host_addresses.")
     for owner, name in _METHODS:
         if not callable(getattr(owner, name, None)):
             raise SeamError(f"aiortc's {owner.__name__} has no {name}.")
@@ -83,6 +86,16 @@ def _put(owner: object, name: str, value: object) -> None:
 
 
 check_aiortc()
+
+_outer_addresses = aioice.ice.get_host_addresses
+
+
+def _host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    """aioice leaves loopback out. On a machine without a network, a server on it is still reached by that."""
+    return _outer_addresses(use_ipv4, use_ipv6) or (["127.0.0.1"] if use_ipv4 else [])
+
+
+aioice.ice.get_host_addresses = _host_addresses
 
 
 # --- sending ---

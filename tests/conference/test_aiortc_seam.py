@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
 
+import aioice.ice
 import av
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtpPacket
 from av import VideoFrame
 
-from conference import mark, sources
+from conference import aiortc_seam, mark, sources
 from conference.aiortc_seam import (
     E2eePeerConnection,
     SealedReceiver,
@@ -501,3 +502,10 @@ def test_a_sender_without_the_private_name_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(RTCRtpSender, "__init__", bare)
     with pytest.raises(SeamError, match="encoder"):
         SealedSender("video", None)  # type: ignore[arg-type]
+
+
+def test_a_machine_without_a_network_reaches_a_server_on_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiortc_seam, "_outer_addresses", lambda use_ipv4, use_ipv6: [])
+    assert aioice.ice.get_host_addresses(True, True) == ["127.0.0.1"]
+    monkeypatch.setattr(aiortc_seam, "_outer_addresses", lambda use_ipv4, use_ipv6: ["192.0.2.7"])
+    assert aioice.ice.get_host_addresses(True, True) == ["192.0.2.7"]
