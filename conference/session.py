@@ -172,9 +172,8 @@ class Session:
 
     def leave(self) -> None:
         """Go, without grace; every key is erased."""
-        if self.phase not in (Phase.OFFLINE, Phase.LEFT):
-            self._send(wire.Leave())
-        self._end("You left the meeting.")
+        if self.phase is not Phase.LEFT:
+            self._end("You left the meeting.")
 
     def chat(self, text: str) -> None:
         """Say something to all members."""
@@ -546,6 +545,8 @@ class Session:
             self._events.append(SendingPaused(is_isolated))
 
     def _end(self, reason: str) -> None:
+        if self.phase is not Phase.OFFLINE:
+            self._send(wire.Leave())  # or our place would be kept for a while
         self.phase, self.group = Phase.LEFT, None
         self._leader.drop_group()
         self._entrance.forget_knock()

@@ -9,17 +9,29 @@ from itertools import count
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+import mls
 from conference.link import MeetingLink
-from conference.session import Event, Phase, Session
+from conference.policy import Policy
+from conference.session import ChatReceived, Ended, Event, Phase, Session, Warned
+from signaling import messages as wire
 from signaling.effects import HangUp, Send
 from signaling.limits import Limits
-from signaling.messages import ServerMessage, decode_server, encode, encode_base64url
+from signaling.messages import (
+    ClientMessage,
+    ServerMessage,
+    decode_base64url,
+    decode_client,
+    decode_server,
+    encode,
+    encode_base64url,
+)
 from signaling.room import Room
 
 WALL = 1_800_000_000.0
+THREE = ("Alice", "Bob", "Carol")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Device:
     """A participant: its session, its connection, and what it was told."""
 
@@ -30,6 +42,46 @@ class Device:
     is_frozen: bool = False
     """Receives, but does nothing: a hung process."""
     frozen_mail: list[ServerMessage] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    @property
+    def id(self) -> str:
+        assert self.session.participant_id is not None
+        return self.session.participant_id
+
+    @property
+    def group(self) -> mls.Group:
+        assert self.session.group is not None
+        return self.session.group
+
+    @property
+    def names(self) -> list[str]:
+        """Who is in the group, in the order of the leaves."""
+        return [row.person.name for row in self.session.roster.rows(0.0) if row.person]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, Warned)]
+
+    @property
+    def chat(self) -> list[tuple[str, str]]:
+        return [(event.sender.name, event.text) for event in self.events if isinstance(event, ChatReceived)]
+
+    @property
+    def end(self) -> str | None:
+        """Why the meeting is over for it; None if it is not."""
+        return next((event.reason for event in self.events if isinstance(event, Ended)), None)
+
+    def seal(self, frame: bytes, context: int = 1) -> bytes:
+        assert self.session.epoch_keys is not None
+        return self.session.epoch_keys.seal(context, b"\0" + frame, 1)
+
+    def open(self, sealed: bytes, now: float) -> bytes:
+        """The frame; raises as `EpochKeys.open` does."""
+        assert self.session.epoch_keys is not None
+        return self.session.epoch_keys.open(sealed, 1, now).frame[1:]
 
 
 class Meeting:
@@ -89,7 +141,19 @@ class Meeting:
         device.is_frozen = False
         mail, device.frozen_mail = device.frozen_mail, []
         for message in mail:
-            self._take(device, message)
+            self.tell(device, message)
+
+    def tell(self, device: Device, *messages: ServerMessage) -> None:
+        """The server says this to one participant, whatever the room knows of it."""
+        for message in messages:
+            device.session.receive(message, self.now)
+            self._collect(device)
+
+    def overhear(self, device: Device, message: ServerMessage) -> list[ClientMessage]:
+        """What the participant would answer; nobody gets it."""
+        device.session.receive(message, self.now)
+        device.events += device.session.take_events()
+        return device.session.take_messages()
 
     def act(self, device: Device, action: Callable[[Session], None]) -> None:
         action(device.session)
@@ -176,11 +240,7 @@ class Meeting:
         if message is not None and device.is_frozen:
             device.frozen_mail.append(message)
         elif message is not None:
-            self._take(device, message)
-
-    def _take(self, device: Device, message: ServerMessage) -> None:
-        device.session.receive(message, self.now)
-        self._collect(device)
+            self.tell(device, message)
 
     def _hung_up(self, connection: int) -> None:
         device = self._device(connection)
@@ -201,8 +261,62 @@ class Meeting:
         authenticators = {group.epoch_authenticator for group in groups if group is not None}
         return len(authenticators) == 1 and all(len(group.members) == len(names) for group in groups if group)
 
+    @property
+    def leader(self) -> Device:
+        return next(each for each in self.members() if each.id == self.room.delivery.leadership.leader)
+
+    @property
+    def follower(self) -> Device:
+        """A member that does not lead."""
+        return next(each for each in self.members() if each is not self.leader)
+
+    def sent_by(self, device: Device, kind: type[ClientMessage]) -> list[ClientMessage]:
+        sent = [decode_client(text) for name, text in self.sent if name == device.name]
+        return [message for message in sent if isinstance(message, kind)]
+
+    def policy(self, version: int, **fields: object) -> Policy:
+        return Policy(self.link.meeting_id, version, **fields)
+
     def settle(self, *names: str, within: float = 10.0) -> None:
         self.run_until(lambda: self.is_settled(*names), within)
+
+
+def settled(*names: str, seed: int = 0) -> Meeting:
+    """A meeting of these people (Alice, Bob and Carol), at rest."""
+    meeting = Meeting(seed)
+    for name in names or THREE:
+        meeting.join(name)
+    meeting.settle(*(names or THREE))
+    meeting.run(1.0)
+    return meeting
+
+
+def anybody() -> str:
+    """A participant id of nobody's."""
+    return encode_base64url(random.randbytes(16))
+
+
+def key_package(
+    meeting: Meeting, participant_id: str, name: str = "Mallory", **options: object
+) -> mls.KeyPackage:
+    """What anybody who has the link can make."""
+    suite = mls.cipher_suite(meeting.link.suite)
+    options = {
+        "credential": mls.BasicCredential(name.encode()),
+        "signature_key": mls.SignaturePrivateKey.generate(suite),
+        "application_id": decode_base64url(participant_id),
+        "now": WALL + meeting.now,
+        "lifetime_s": 3600,
+        **options,
+    }
+    return mls.KeyPackageBundle.create(suite, **options).key_package
+
+
+def work(meeting: Meeting, knocks: dict[str, mls.KeyPackage]) -> wire.Work:
+    """What hands the leader these knocks."""
+    keys, term = meeting.link.keys(), meeting.room.delivery.leadership.term
+    sealed = {who: keys.seal_knock(who, package.encode()) for who, package in knocks.items()}
+    return wire.Work(term, tuple(wire.JoinRequest(who, knock) for who, knock in sealed.items()), ())
 
 
 @pytest.fixture(params=range(3))
