@@ -278,10 +278,17 @@ class Group:
         return self._protect(self._sign(ApplicationData(data), authenticated_data, private=True), padding)
 
     def check_key_package(self, key_package: KeyPackage | bytes, *, now: float) -> None:
-        """Raise ProtocolError if this client could not be added now (§10.1, §12.1.1), whatever else is."""
-        self._rules(self._limits.sending(now)).check(
-            Add(_key_package(key_package)), MemberSender(self.own_leaf)
-        )
+        """Raise ProtocolError if this client could not be added now (§10.1, §12.1.1).
+
+        Whoever has its signature key already is taken to be removed in the same Commit.
+        """
+        key_package = _key_package(key_package)
+        self._rules(self._limits.sending(now)).check(Add(key_package), MemberSender(self.own_leaf))
+        tree = self._epoch.tree.copy()
+        for index, leaf in self._epoch.tree.leaves():
+            if leaf.signature_key == key_package.leaf_node.signature_key:
+                tree.remove(index)
+        tree.check_member(tree.add(key_package.leaf_node))
 
     # --- proposals (§12.1) ----------------------------------------------------------------------------------
 

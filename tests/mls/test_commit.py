@@ -187,6 +187,30 @@ def test_clients_that_cannot_be_added(circle: Callable) -> None:
     assert group["a"]._messages.secret_tree.sending(b"handshake")._ratchet.generation == 0
 
 
+def test_key_packages_can_be_checked_before(circle: Callable) -> None:
+    group = circle("ab")
+    checked = group["a"].check_key_package
+    for good in (group.bundle("c").key_package, group.bundle("b").key_package.encode()):
+        checked(good, now=group.now)
+    own_keys = group["b"]._own_leaf_node().encryption_key
+    copied = group.bundle("c").key_package
+    leaf = replace(copied.leaf_node, encryption_key=own_keys).signed(group.suite, group.keys["c"])
+    unsigned = replace(copied, leaf_node=leaf)
+    signature = group.suite.sign_with_label(group.keys["c"], b"KeyPackageTBS", unsigned.to_be_signed)
+    for bad, error in (
+        (b"garbage", DecodeError),
+        (circle("a", suite=cipher_suite(3)).bundle("c").key_package, InvalidKeyPackage),
+        (group.bundle("c", lifetime_s=-3601).key_package, InvalidLeafNode),
+        (
+            group.bundle("c", capabilities=replace(own_capabilities(), credentials=(2,))).key_package,
+            InvalidLeafNode,
+        ),
+        (replace(unsigned, signature=signature), InvalidLeafNode),
+    ):
+        with pytest.raises(error):
+            checked(bad, now=group.now)
+
+
 def test_a_member_can_be_swapped_in_one_commit(circle: Callable) -> None:
     """§12.2: who is in the group can be added if "there is a Remove proposal in the list removing" it."""
     group = circle("abc")

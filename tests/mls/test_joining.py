@@ -9,6 +9,7 @@ from mls import (
     Capabilities,
     Extension,
     Group,
+    InvalidCommit,
     InvalidLeafNode,
     InvalidTree,
     InvalidWelcome,
@@ -323,6 +324,18 @@ def test_a_path_secret_without_a_path(newcomer: Newcomer, monkeypatch: pytest.Mo
     edit_secrets(monkeypatch, path_secret=PathSecret(bytes(32)))
     newcomer.group.commit("a", remove=[2])
     newcomer.refused(newcomer.welcome(force_path=False), InvalidError)
+
+
+def test_a_path_secret_that_is_kept_back(newcomer: Newcomer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not noticed in the Welcome, but as soon as it is needed."""
+    newcomer.group.add("a", "xy")
+    newcomer.group.commit("a", remove=[3])
+    edit_secrets(monkeypatch, path_secret=None)
+    pending = newcomer.group["a"].commit(add=[newcomer.bundle.key_package], now=newcomer.group.now)
+    joined = newcomer.join(pending.welcome)
+    other = newcomer.group["y"].process(pending.message, now=newcomer.group.now).group
+    with pytest.raises(InvalidCommit, match="no part of the path"):
+        joined.process(other.commit(now=newcomer.group.now).message, now=newcomer.group.now)
 
 
 def test_lifetimes_of_members(newcomer: Newcomer, circle: Callable) -> None:
