@@ -3,12 +3,21 @@
 
 import argparse
 import asyncio
+import getpass
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 DEFAULT_PORT = 8443
+FIRST_STEPS = """\
+to begin:
+  conclave host                                    serve meetings; leave it running
+  conclave create --server http://127.0.0.1:8443   in another terminal: prints a meeting link
+  conclave join 'LINK' --name Alice                take part; Ctrl-C leaves
+
+conclave COMMAND --help tells more about each."""
 SABOTAGES = ("no-rekey-on-leave", "plaintext-media", "ghost-member", "wrong-sender")
 
 
@@ -25,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="conclave",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         description="End-to-end encrypted video meetings that anyone can host with one command.",
+        epilog=FIRST_STEPS,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_host(commands.add_parser("host", help="serve meetings from this machine"))
@@ -43,11 +54,26 @@ def _add_host(parser: argparse.ArgumentParser) -> None:
         "Serve meetings: the page, HTTP and WebSocket on one TCP port, media on one UDP port. The server "
         "orders what the members send and forwards their media; it cannot read either."
     )
-    parser.add_argument("--address", default="0.0.0.0", help="address to listen at (default: all)")  # noqa: S104
     parser.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help=f"TCP port (default {DEFAULT_PORT}; 0: any)"
+        "--address",
+        default="0.0.0.0",  # noqa: S104  (people from elsewhere are to reach it)
+        metavar="ADDRESS",
+        help="IP address to listen at (default: all of this machine's)",
     )
-    parser.add_argument("--media-port", type=_port, default=0, help="UDP port for media (default 0: any)")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        metavar="N",
+        help=f"TCP port for the page and signaling (default {DEFAULT_PORT}; 0 takes a free one)",
+    )
+    parser.add_argument(
+        "--media-port",
+        type=_port,
+        default=0,
+        metavar="N",
+        help="UDP port for media; open it in the firewall (default 0: a free one)",
+    )
     parser.add_argument(
         "--advertise",
         action="append",
@@ -56,7 +82,12 @@ def _add_host(parser: argparse.ArgumentParser) -> None:
         help="IP address at which participants reach the media port; may be given more than once "
         "(default: this machine's own addresses)",
     )
-    parser.add_argument("--state", type=Path, metavar="FILE", help="keep meetings in this SQLite file")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="keep meetings in this SQLite file, so that they go on after a restart (default: in memory)",
+    )
     parser.add_argument(
         "--tap",
         type=Path,
@@ -69,7 +100,12 @@ def _add_host(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write all signaling as the server sees it (for audits)",
     )
-    parser.add_argument("--report", choices=("screen", "json"), default="screen", help="how to say where")
+    parser.add_argument(
+        "--report",
+        choices=("screen", "json"),
+        default="screen",
+        help="say where it listens in words (the default) or as a line of JSON",
+    )
     parser.set_defaults(run=_host)
 
 
@@ -95,14 +131,20 @@ def _host(options: argparse.Namespace) -> int:
 def _add_create(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Make a meeting on a server and print its link. The part of the link after # is the meeting's "
-        "secret: the server never learns it. The key that makes you its host is kept in "
-        "~/.local/share/conclave."
+        "secret: the server never learns it. Whoever has the whole link can join. The key that makes you the "
+        "meeting's host is kept in ~/.local/share/conclave, or in $CONCLAVE_HOME."
     )
-    parser.add_argument("--server", required=True, metavar="URL", help="such as https://meet.example")
+    parser.add_argument(
+        "--server",
+        required=True,
+        metavar="URL",
+        help="the server's address, such as https://meet.example or http://127.0.0.1:8443",
+    )
     parser.add_argument(
         "--passphrase",
         action="store_true",
-        help="joining needs a passphrase beside the link; tell it to people by another way",
+        help="joining needs a passphrase beside the link: agree on one, and tell it to people by another way "
+        "than the link; the server and this command do not need it",
     )
     parser.set_defaults(run=_create)
 
@@ -124,19 +166,33 @@ def _create(options: argparse.Namespace) -> int:
 
 def _add_join(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Take part in a meeting from this terminal. Ctrl-C leaves. Without --media a test picture and a tone "
-        "are sent."
+        "Take part in a meeting from this terminal. Ctrl-C leaves; pressed twice, it does so without "
+        "waiting. Without --media a test picture and a tone are sent."
     )
-    parser.add_argument("link", help="the meeting link; quote it, for it contains #")
-    parser.add_argument("--name", required=True, help="what the others see; the server does not learn it")
+    parser.epilog = (
+        "If the meeting has a passphrase it is asked for, or taken from CONCLAVE_PASSPHRASE. Read the "
+        "security code to the others: all who see the same one are in the same meeting, with the same people."
+    )
+    parser.add_argument("link", metavar="LINK", help="the meeting link, in quotes, for it contains #")
+    parser.add_argument(
+        "--name", required=True, help="what the others see, up to 64 characters; the server does not learn it"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--media", type=Path, metavar="FILE", help="send this recording, again and again")
     source.add_argument("--silent", action="store_true", help="send nothing")
-    parser.add_argument("--record", type=Path, metavar="FOLDER", help="write what is decrypted to WebM files")
     parser.add_argument(
-        "--report", choices=("screen", "json"), default="screen", help="how to tell what happens"
+        "--record",
+        type=Path,
+        metavar="FOLDER",
+        help="write what is decrypted to WebM files, one for each sender; the others are told",
     )
-    parser.add_argument("--seconds", type=float, metavar="N", help="leave after this long")
+    parser.add_argument(
+        "--report",
+        choices=("screen", "json"),
+        default="screen",
+        help="show a table (the default), or write JSON, one object a line",
+    )
+    parser.add_argument("--seconds", type=_seconds, metavar="N", help="leave after this long")
     parser.set_defaults(run=_join)
 
 
@@ -144,25 +200,33 @@ def _join(options: argparse.Namespace) -> int:
     from conference.errors import ConferenceError
     from conference.join import JoinConfig, join
 
-    config = JoinConfig(
-        link=options.link,
-        name=options.name,
-        media=options.media,
-        is_silent=options.silent,
-        record=options.record,
-        report=options.report,
-        seconds=options.seconds,
-        passphrase=passphrase_from_environment(),
-    )
     try:
+        config = JoinConfig(
+            link=options.link,
+            name=options.name,
+            media=options.media,
+            is_silent=options.silent,
+            record=options.record,
+            report=options.report,
+            seconds=options.seconds,
+            passphrase=_passphrase(options.link),
+        )
         return asyncio.run(join(config))
     except ConferenceError as error:
         return _fail(error)
 
 
-def passphrase_from_environment() -> str | None:
-    """A passphrase is never an argument: other users of the machine can read those."""
-    return os.environ.get("CONCLAVE_PASSPHRASE")
+def _passphrase(link: str) -> str | None:
+    """Never an argument: other users of the machine can read those. Raises LinkError."""
+    from conference.errors import LinkError
+    from conference.link import MeetingLink
+
+    given = os.environ.get("CONCLAVE_PASSPHRASE")
+    if not MeetingLink.parse(link).has_passphrase or given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise LinkError("This meeting has a passphrase; set CONCLAVE_PASSPHRASE to it.")
+    return getpass.getpass("The meeting's passphrase: ")
 
 
 # --- demo -----------------------------------------------------------------------------------------
@@ -191,10 +255,19 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port < 65536:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return port
+    if not (text.isdecimal() and text.isascii() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, not {text!r}")
+    return seconds
 
 
 def _fail(error: Exception) -> int:

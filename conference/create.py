@@ -1,5 +1,6 @@
 """Make a meeting: the server gives it an id, this machine its secret and its host's key."""
 
+import http.client
 import json
 import os
 import urllib.error
@@ -9,26 +10,31 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from conference.errors import ServerError
+from conference.errors import ConferenceError, LinkError, ServerError
 from conference.link import MeetingLink, server_origin
 
 TIMEOUT_S = 10.0
 MAX_ANSWER = 4096
 
 
+class HostKeyError(ConferenceError):
+    """The key that makes one a meeting's host cannot be kept."""
+
+
 def create_meeting(server: str, *, has_passphrase: bool = False, home: Path | None = None) -> MeetingLink:
     """A link to a new meeting on `server`; the host's key is kept under `home`, readable by its owner only.
 
-    Raises LinkError for an address that is none, ServerError if the server does not answer as one.
+    Raises LinkError for an address that is none, ServerError if the server does not answer as one,
+    HostKeyError if the key cannot be written.
     """
-    host_key = Ed25519PrivateKey.generate()
     origin = server_origin(server)
-    link = MeetingLink.create(
-        origin,
-        _ask_for_meeting(origin),
-        host_key.public_key().public_bytes_raw(),
-        has_passphrase=has_passphrase,
-    )
+    host_key = Ed25519PrivateKey.generate()
+    public = host_key.public_key().public_bytes_raw()
+    meeting_id = _ask_for_meeting(origin)
+    try:
+        link = MeetingLink.create(origin, meeting_id, public, has_passphrase=has_passphrase)
+    except LinkError as error:
+        raise _not_conclave(origin) from error
     _keep_host_key(link.meeting_id, host_key, home or default_home())
     return link
 
@@ -43,19 +49,42 @@ def _ask_for_meeting(server: str) -> str:
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
             meeting_id = json.loads(response.read(MAX_ANSWER))["meeting_id"]
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise ServerError(f"{server} did not make a meeting: {error}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ServerError(f"{server} answered, but not as a Conclave server does.") from error
+    except urllib.error.HTTPError as error:
+        if error.code == http.client.SERVICE_UNAVAILABLE:
+            raise ServerError(f"{server} makes no more meetings for now; try again in a while.") from error
+        raise _not_conclave(server) from error
+    except OSError as error:
+        raise ServerError(f"{server} cannot be reached: {_reason(error)}.") from error
+    except (http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _not_conclave(server) from error
     if not isinstance(meeting_id, str):
-        raise ServerError(f"{server} answered, but not as a Conclave server does.")
+        raise _not_conclave(server)
     return meeting_id
+
+
+def _reason(error: OSError) -> str:
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, ConnectionRefusedError):
+        return "nothing listens there (is the server running?)"
+    if isinstance(reason, TimeoutError):
+        return "it does not answer"
+    return (reason.strerror if isinstance(reason, OSError) else None) or str(reason)
+
+
+def _not_conclave(server: str) -> ServerError:
+    return ServerError(f"{server} answers, but not as a Conclave server does.")
 
 
 def _keep_host_key(meeting_id: str, host_key: Ed25519PrivateKey, home: Path) -> None:
     folder = home / "hosts"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     pem = host_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path = folder / f"{meeting_id}.pem"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+    except OSError as error:
+        raise HostKeyError(
+            f"The host's key cannot be kept in {folder}: {error.strerror}. "
+            "CONCLAVE_HOME may name another place."
+        ) from error

@@ -1,10 +1,12 @@
 """What `conclave host` runs: signaling and the SFU, which know nothing of each other, put together."""
 
 import asyncio
+import contextlib
 import json
 import signal
+import sqlite3
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from signaling.messages import Slot, Slots, Subscribe
 from signaling.server import Config, Server
 
 PAGE = Path(__file__).with_name("page.html")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (compared with)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class HostConfig:
     report: str = "screen"
 
 
+class StartError(Exception):
+    """The server cannot start, for a reason that the user can mend: a port, a file, an address."""
+
+
 class Media:
     """The SFU, as signaling wants its media plane."""
 
@@ -47,7 +54,12 @@ class Media:
 
     def publish(self, meeting_id: str, participant_id: str, sdp: str, streams: Mapping[str, int]) -> str:
         try:
-            return self._sfu.publish(meeting_id, participant_id, sdp, streams)
+            try:
+                return self._sfu.publish(meeting_id, participant_id, sdp, streams)
+            except UnknownParticipantError:
+                # Signaling came back with its members after a restart, the SFU with nobody.
+                self._sfu.enter(meeting_id, participant_id)
+                return self._sfu.publish(meeting_id, participant_id, sdp, streams)
         except SfuError as error:
             raise MediaRefusedError(str(error)) from error
 
@@ -67,46 +79,61 @@ class Media:
 class Host:
     """A running server: `await Host.start(config)`, then `await host.close()`."""
 
-    def __init__(self, signaling: Server, sfu: Sfu, tap: Tap | None) -> None:
+    def __init__(self, signaling: Server, sfu: Sfu, opened: contextlib.AsyncExitStack) -> None:
         self.signaling = signaling
         self.sfu = sfu
-        self._tap = tap
+        self._opened = opened
 
     @classmethod
     async def start(cls, config: HostConfig) -> "Host":
-        """Open both ports. Raises OSError if one is taken, or a file cannot be written."""
-        tap = Tap(config.tap) if config.tap is not None else None
-        servers: list[Server] = []
+        """Open both ports. Raises StartError, and nothing stays open."""
+        async with contextlib.AsyncExitStack() as opened:
+            servers: list[Server] = []
 
-        def notify(meeting_id: str, participant_id: str, notification: Notification) -> None:
-            for server in servers:
-                server.notify(meeting_id, participant_id, _as_message(notification))
+            def notify(meeting_id: str, participant_id: str, notification: Notification) -> None:
+                for server in servers:
+                    server.notify(meeting_id, participant_id, _as_message(notification))
 
-        sfu = await Sfu.listen(
-            address=config.address,
-            port=config.media_port,
-            advertised=config.advertised or own_addresses(config.address),
-            notify=notify,
-            tap=tap,
-        )
-        try:
-            signaling = await Server.listen(
-                Config(config.address, config.port, config.state, config.signaling_record),
-                Media(sfu),
-                PAGE.read_text(),
-            )
-        except BaseException:
-            await sfu.close()
-            raise
-        servers.append(signaling)
-        return cls(signaling, sfu, tap)
+            with _start_errors(f"{config.tap} cannot be written"):
+                tap = opened.enter_context(Tap(config.tap)) if config.tap is not None else None
+            with _start_errors(f"UDP port {config.media_port} of {config.address} cannot be used"):
+                sfu = await Sfu.listen(
+                    address=config.address,
+                    port=config.media_port,
+                    advertised=config.advertised or own_addresses(config.address),
+                    notify=notify,
+                    tap=tap,
+                )
+            opened.push_async_callback(sfu.close)
+            with _start_errors(f"TCP port {config.port} of {config.address} cannot be used"):
+                signaling = await Server.listen(
+                    Config(config.address, config.port, config.state, config.signaling_record),
+                    Media(sfu),
+                    PAGE.read_text(),
+                )
+            opened.push_async_callback(signaling.close)
+            servers.append(signaling)
+            return cls(signaling, sfu, opened.pop_all())
+        raise AssertionError("an exit stack lets exceptions pass")
 
     async def close(self) -> None:
         """Tell everybody, then stop."""
-        await self.signaling.close()
-        await self.sfu.close()
-        if self._tap is not None:
-            self._tap.close()
+        await self._opened.aclose()
+
+
+@contextlib.contextmanager
+def _start_errors(what: str) -> Iterator[None]:
+    """Whatever the system refuses, as one sentence."""
+    try:
+        yield
+    except OSError as error:
+        # A file's error names the file, a port's names nothing.
+        culprit = f"{error.filename} cannot be written" if error.filename is not None else what
+        raise StartError(f"{culprit}: {error.strerror or error}") from error
+    except sqlite3.Error as error:
+        raise StartError(f"the file for --state cannot be used: {error}") from error
+    except SfuError as error:
+        raise StartError(str(error)) from error
 
 
 def _as_message(notification: Notification) -> Subscribe | Slots:
@@ -117,7 +144,7 @@ def _as_message(notification: Notification) -> Subscribe | Slots:
 
 def own_addresses(bound: str) -> tuple[str, ...]:
     """The addresses at which this machine can be reached on a socket bound to `bound`; loopback last."""
-    if bound not in ("0.0.0.0", "::"):  # noqa: S104  (compares)
+    if bound not in EVERYWHERE:
         return (bound,)
     found = [
         str(ip.ip)
@@ -137,8 +164,8 @@ async def host(config: HostConfig) -> int:
         loop.add_signal_handler(number, stopping.set)
     try:
         running = await Host.start(config)
-    except (OSError, SfuError) as error:
-        print(f"conclave: the server cannot start: {error}", file=sys.stderr)
+    except StartError as error:
+        print(f"conclave: the server cannot start: {error}.", file=sys.stderr)
         return 1
     _announcers[config.report](config, running)
     try:
@@ -150,8 +177,8 @@ async def host(config: HostConfig) -> int:
 
 def announce_on_screen(config: HostConfig, running: Host) -> None:
     """Tell a person where the server is, and what to do next."""
-    shown = "127.0.0.1" if config.address == "0.0.0.0" else config.address  # noqa: S104  (compares)
-    url = f"http://{shown}:{running.signaling.port}"
+    shown = "127.0.0.1" if config.address in EVERYWHERE else config.address
+    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{running.signaling.port}"
     print(f"Serving meetings at {url}  (media: UDP port {running.sfu.port})")
     others = [each for each in own_addresses(config.address) if each != shown]
     if others:

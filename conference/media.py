@@ -7,23 +7,26 @@ are `E2eePeerConnection`s, so nothing unsealed can leave or be shown.
 import asyncio
 import zlib
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aiortc import MediaStreamTrack, RTCSessionDescription
-from aiortc.exceptions import InvalidStateError
+from aiortc import MediaStreamTrack
 
 from conference.aiortc_seam import E2eePeerConnection
-from conference.errors import ServerError
+from conference.decrypt_health import DecryptHealth
 from conference.frames import AUDIO, CAMERA, FrameSealer, ReceivedFrame
-from conference.receive_path import ReceivePath
+from conference.messages import Trouble
+from conference.publishing import Publishing
+from conference.receive_path import Misnamed, ReceivePath
 from conference.recording import Recorder, RecordingWriter
 from conference.roster import Person
-from conference.session import EpochChanged, Session
+from conference.session import EpochChanged, Phase, Session
 from conference.sources import MediaFile, TestPicture, Timeline, Tone
 from conference.status import StreamStatus
+from conference.subscribing import Subscribing
+from conference.tasks import first_of
 from conference.tile import Tile
 from sframe import MisuseError as NothingToSealWith
 from sframe import Opened, UnknownKey
@@ -33,6 +36,7 @@ from signaling.messages import ClientMessage
 LOWEST_TONE_HZ: Final = 300.0
 TONES: Final = 64
 TONE_STEP_HZ: Final = 25.0
+WATCH_EVERY_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class SessionSealer:
 
 
 class Media:
-    """The media of one `Session`. All of it belongs to the event loop."""
+    """The media of one `Session`, alive while `run` runs. All of it belongs to the event loop."""
 
     def __init__(
         self,
@@ -84,36 +88,51 @@ class Media:
         send: Callable[[ClientMessage], None],
         clock: Callable[[], float],
         sealer: FrameSealer | None = None,
+        warn: Callable[[str], None] = lambda text: None,
     ) -> None:
+        """`warn` is told in a sentence what the user should know."""
         self.path: ReceivePath[Tile] = ReceivePath(self._open, self._owner_of, self._create_tile)
-        self.people: dict[str, Person] = {}
-        """Everybody who was in the group since we came, by participant id."""
+        self.recorded: list[Path] = []
+        """The recordings' files; complete after `close`."""
+        self.troubles: dict[str, Trouble] = {}
+        """By participant id: whom we cannot decrypt."""
         self._session = session
         self._options = options
-        self._send = send
         self._clock = clock
         self._sealer = sealer or SessionSealer(session)
+        self._warn = warn
+        self._people: dict[str, Person] = {}
+        self._gone: list[Tile] = []
+        self._health = DecryptHealth(self.path)
         self._recorder = Recorder(options.record) if options.record else None
         self._recordings: dict[str, RecordingWriter] = {}
-        self._publishing: E2eePeerConnection | None = None
-        self._subscribing: E2eePeerConnection | None = None
-        self._subscribed_to = ""
-        self._tracks: tuple[MediaStreamTrack, ...] = ()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._recording_errors_told = 0
+        self._publishing = Publishing(
+            self._connection, self._open_sources, send, warn, lambda: session.phase is Phase.MEMBER
+        )
+        self._subscribing = Subscribing(self._connection, send, self._server_forgot_us)
         self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Negotiate and watch until cancelled; the connections stay until `close`.
+
+        Raises ServerError for a description that makes no sense, SourceError for a file that cannot be read.
+        """
+        await first_of(self._publishing.run(), self._subscribing.run(), self._watch())
 
     # --- keys and people ---
 
     def epoch_changed(self, event: EpochChanged) -> None:
         """The group is at a new epoch. If we have just come into it, we begin to publish."""
-        self.people |= {person.participant_id: person for person in event.members}
-        present = {person.participant_id for person in event.members}
-        for person in event.left:
-            if person.participant_id not in present:
-                for tile in self.path.remove(person.participant_id):
-                    self._spawn(tile.close())
-        if event.committer is None and not self._options.is_silent:
-            self._spawn(self._publish())
+        self._people = {person.participant_id: person for person in event.members}
+        for owner in {str(owner) for owner, _ in self.path.tiles} - self._people.keys():
+            self._gone += self.path.remove(owner)
+            recording = self._recordings.pop(owner, None)
+            if recording is not None:
+                recording.close()
+        if event.committer is None:
+            self._subscribing.expect_another()
+            self._publish()
 
     def keys_changed(self) -> None:
         """There may be new keys: try again what waits."""
@@ -122,8 +141,7 @@ class Media:
 
     def force_key_frames(self) -> None:
         """The next picture is a key frame, because the keys have changed."""
-        if self._publishing is not None:
-            self._publishing.force_key_frames()
+        self._publishing.force_key_frames()
 
     def receive(self, frame: ReceivedFrame) -> None:
         """Take a sealed frame from the transport (`FrameSink`)."""
@@ -132,27 +150,31 @@ class Media:
 
     # --- what the server says ---
 
-    async def take(self, message: wire.Published | wire.Subscribe | wire.Slots) -> None:
-        """Take one of media's messages. Raises ServerError for a description that makes no sense."""
-        try:
-            match message:
-                case wire.Published(sdp=sdp):
-                    await self._published(sdp)
-                case wire.Subscribe(sequence=sequence, sdp=sdp):
-                    await self._subscribe(sequence, sdp)
-                case wire.Slots(slots=slots):
-                    for slot in slots:
-                        self.path.announce(slot.mid, slot.participant_id, slot.kid_context, self._clock())
-        except (ValueError, InvalidStateError) as error:
-            raise ServerError(f"The server's media description cannot be used: {error}") from error
+    def reconnected(self) -> None:
+        """Signaling has a new connection."""
+        self._publishing.reconnected()
+
+    def take(self, message: wire.Published | wire.Subscribe | wire.Slots) -> None:
+        """Take one of media's messages."""
+        match message:
+            case wire.Published(sdp=sdp):
+                self._publishing.take_answer(sdp)
+            case wire.Subscribe():
+                self._subscribing.take_offer(message)
+            case wire.Slots(slots=slots):
+                now = self._clock()
+                for slot in slots:
+                    self.path.announce(slot.mid, slot.participant_id, slot.kid_context, now)
+                    self._health.announce(slot.mid, slot.participant_id, slot.kid_context, now)
 
     # --- how it goes ---
 
     def packets_received(self) -> int:
         """RTP packets that came, on all slots."""
-        if self._subscribing is None:
+        connection = self._subscribing.connection
+        if connection is None:
             return 0
-        return sum(counters.received for counters in self._subscribing.receive_counters().values())
+        return sum(counters.received for counters in connection.receive_counters().values())
 
     def refused(self) -> Counter[str]:
         """Frames that did not open, by reason."""
@@ -187,69 +209,39 @@ class Media:
         """Stop sending and receiving; finish recordings."""
         if self._timer is not None:
             self._timer.cancel()
-        await self._stop_publishing()
-        if self._subscribing is not None:
+        try:
+            await self._publishing.close()
             await self._subscribing.close()
-        await asyncio.gather(*self._tasks, *(tile.close() for tile in self.path.tiles.values()))
-        if self._recorder is not None:
-            await self._recorder.close()
+            await asyncio.gather(*(tile.close() for tile in (*self.path.tiles.values(), *self._gone)))
+        finally:
+            if self._recorder is not None:
+                self.recorded = await self._recorder.close()
+                self._tell_recording_errors()
 
     # --- sending ---
 
-    async def _publish(self) -> None:
-        await self._stop_publishing()
-        connection = self._publishing = self._connection()
-        connection.on("connectionstatechange", lambda: self._check_publishing(connection))
-        video, audio = self._tracks = self._sources()
-        connection.publish(audio, AUDIO)
-        connection.publish(video, CAMERA)
-        await connection.setLocalDescription(await connection.createOffer())
-        streams = tuple(wire.Stream(mid, context) for mid, context in connection.streams().items())
-        self._send(wire.Publish(connection.localDescription.sdp, streams))
+    def _publish(self) -> None:
+        if not self._options.is_silent:
+            self._publishing.begin()
 
-    async def _stop_publishing(self) -> None:
-        connection, self._publishing = self._publishing, None
-        for track in self._tracks:
-            track.stop()
-        if connection is not None:
-            await connection.close()
+    def _server_forgot_us(self) -> None:
+        """It offers to serve us anew, as after a restart: then it has lost our publish connection too."""
+        self._publish()
 
-    def _check_publishing(self, connection: E2eePeerConnection) -> None:
-        """The network was gone for so long that the connection is: make another."""
-        if connection is self._publishing and connection.connectionState == "failed":
-            self._spawn(self._publish())
-
-    def _sources(self) -> tuple[MediaStreamTrack, MediaStreamTrack]:
+    def _open_sources(self) -> tuple[MediaStreamTrack, MediaStreamTrack]:
         participant_id = self._session.participant_id
         assert participant_id is not None
+        tag = tag_of(participant_id)
         if self._options.file is not None:
-            file = MediaFile(self._options.file, tag=tag_of(participant_id))
-            return file.video, file.audio
+            file = MediaFile(self._options.file, tag=tag)
+            return file.audio, file.video
         timeline = Timeline()
-        picture = TestPicture(tag=tag_of(participant_id), timeline=timeline)
-        return picture, Tone(tone_of(participant_id), timeline=timeline)
-
-    async def _published(self, sdp: str) -> None:
-        if self._publishing is not None:
-            await self._publishing.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        return Tone(tone_of(participant_id), timeline=timeline), TestPicture(tag=tag, timeline=timeline)
 
     def _connection(self) -> E2eePeerConnection:
         return E2eePeerConnection(sealer=self._sealer, sink=self, clock=self._clock)
 
     # --- receiving ---
-
-    async def _subscribe(self, sequence: int, sdp: str) -> None:
-        # The same origin adds slots to the connection that there is; another one replaces it.
-        origin = next((line.split()[1] for line in sdp.splitlines() if line.startswith("o=")), "")
-        if self._subscribing is None or origin != self._subscribed_to:
-            before, self._subscribing = self._subscribing, self._connection()
-            self._subscribed_to = origin
-            if before is not None:
-                await before.close()
-        connection = self._subscribing
-        await connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
-        await connection.setLocalDescription(await connection.createAnswer())
-        self._send(wire.Subscribed(sequence, connection.localDescription.sdp))
 
     def _open(self, frame: bytes, clear: int, now: float) -> Opened:
         keys = self._session.epoch_keys
@@ -262,33 +254,31 @@ class Media:
         return person.participant_id if person else None
 
     def _create_tile(self, owner: Hashable, kid_context: int) -> Tile | None:
-        recording = self._recording(str(owner)) if kid_context in (AUDIO, CAMERA) else None
+        person = self._people.get(str(owner))
+        if person is None:
+            return None  # its last frames, after it has left
         return Tile(
             owner,
             kid_context,
-            ask_key_frame=self._ask_key_frame,
+            ask_key_frame=self._subscribing.request_key_frame,
             decode=self._options.decode,
-            recording=recording,
+            recording=self._recording(person) if kid_context in (AUDIO, CAMERA) else None,
         )
 
-    def _recording(self, participant_id: str) -> RecordingWriter | None:
+    def _recording(self, person: Person) -> RecordingWriter | None:
         """The file that a sender's picture and sound go to."""
         if self._recorder is None:
             return None
-        if participant_id not in self._recordings:
+        who = person.participant_id
+        if who not in self._recordings:
 
             def ask() -> None:
-                tile = self.path.tiles.get((participant_id, CAMERA))
+                tile = self.path.tiles.get((who, CAMERA))
                 if tile is not None:
                     tile.request_key_frame()
 
-            name = f"{self.people[participant_id].name}-{participant_id[:4]}"
-            self._recordings[participant_id] = self._recorder.record(name, ask)
-        return self._recordings[participant_id]
-
-    def _ask_key_frame(self, mid: str) -> None:
-        if self._subscribing is not None:
-            self._subscribing.request_key_frame(mid)
+            self._recordings[who] = self._recorder.record(f"{person.name}-{who[:4]}", ask)
+        return self._recordings[who]
 
     # --- time ---
 
@@ -303,7 +293,34 @@ class Media:
         self.path.handle_timer(self._clock())
         self._set_timer()
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _watch(self) -> None:
+        """See every second to what nobody calls for."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            self._check_health()
+            self._tell_recording_errors()
+            while self._gone:
+                await self._gone.pop().close()
+
+    def _check_health(self) -> None:
+        now = self._clock()
+        leaves = {who: person.leaf for who, person in self._people.items()}
+        self.troubles = self._health.troubles(leaves, now)
+        self._session.troubles = tuple(self.troubles.values())
+        for misnamed in self._health.newly_misnamed(now):
+            self._warn(self._sentence(misnamed))
+
+    def _sentence(self, misnamed: Misnamed) -> str:
+        actual = self._name(misnamed.actual[0])
+        said = f"as {self._name(misnamed.announced[0])}'s" if misnamed.announced else "as nobody's"
+        return f"The server announces a stream of {actual} {said}. The keys say whose it is: {actual}'s."
+
+    def _name(self, participant_id: Hashable) -> str:
+        person = self._people.get(str(participant_id))
+        return person.name if person else "somebody who is not in the group"
+
+    def _tell_recording_errors(self) -> None:
+        errors = self._recorder.errors if self._recorder is not None else []
+        for error in errors[self._recording_errors_told :]:
+            self._warn(str(error))
+        self._recording_errors_told = len(errors)

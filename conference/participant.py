@@ -7,45 +7,58 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from conference.epoch_keys import Switched
 from conference.errors import ServerError
 from conference.frames import AUDIO, CAMERA, FrameSealer
 from conference.link import MeetingLink
 from conference.media import Media, MediaOptions
+from conference.messages import Trouble
 from conference.roster import Row
-from conference.session import EpochChanged, Event, Phase, Session
-from conference.status import PersonStatus, Status
+from conference.session import (
+    EpochChanged,
+    Event,
+    Phase,
+    RecordingChanged,
+    Session,
+    TroubleReported,
+    Warned,
+)
+from conference.status import (
+    ConnectionChanged,
+    DecryptionChanged,
+    PersonStatus,
+    Status,
+    Undecrypted,
+)
+from conference.tasks import first_of
 from signaling import messages as wire
 from signaling.errors import MessageError
 from signaling.messages import MAX_SERVER_TEXT, ClientMessage, ServerMessage, decode_server, encode
 
+__all__ = ["ConnectionChanged", "Participant", "Told", "websocket_url"]
+
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
+PING_EVERY_S = 5.0
+PING_TIMEOUT_S = 10.0
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 2.0
 GIVE_UP_S = 60.0
 
-
-@dataclass(frozen=True)
-class ConnectionChanged:
-    """The WebSocket was lost (`is_open` False), or is there again."""
-
-    is_open: bool
-    why: str = ""
+Told = Event | ConnectionChanged | DecryptionChanged | Switched
 
 
 class Participant:
     """One device in a meeting, from joining to leaving.
 
-    `on_event` may be set to be called, on the event loop, with the session's events, `Switched` and
-    `ConnectionChanged`.
+    `on_event` may be set to be called, on the event loop, with what happens. Of the session's events,
+    `TroubleReported` comes as `DecryptionChanged`, and like `RecordingChanged` only when it brings news.
     """
 
     def __init__(
@@ -57,17 +70,26 @@ class Participant:
     ) -> None:
         """`sealer` None seals with the session's keys, as everybody does who does not cheat."""
         self.session = session
-        self.media = Media(session, options, self._send, clock, sealer)
-        self.on_event: Callable[[Event | ConnectionChanged | Switched], None] = lambda event: None
+        self.media = Media(session, options, self._send, clock, sealer, self._warn)
+        self.on_event: Callable[[Told], None] = lambda event: None
+        self._is_recording = options.record is not None
         self._clock = clock
-        self._outgoing: asyncio.Queue[ClientMessage] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[ClientMessage] | None = None
+        """None while there is no connection: nothing is kept for the next, which begins with a resume."""
         self._changed = asyncio.Event()
-        self._was_connected = False
+        self._gone = asyncio.Event()
+        self._is_connected = False
+        """As was told last."""
+        self._lost_at: float | None = None
+        """When a connection was lost on which the server had spoken."""
+        self._recording: set[str] = set()
+        self._undecrypted: dict[str, tuple[Undecrypted, ...]] = {}
 
     async def run(self) -> None:
         """Take part until the meeting is over for us.
 
-        Raises ServerError if the server cannot be reached at all, or not again within a minute.
+        Raises ServerError if the server cannot be reached at all, or not again within a minute; SourceError
+        if the recording that we send cannot be read.
         """
         try:
             await self._stay_connected()
@@ -78,20 +100,72 @@ class Participant:
         """Say goodbye; `run` then ends."""
         self.session.leave()
         self.pump()
+        if self._outgoing is None:
+            self._gone.set()
+
+    def chat(self, text: str) -> None:
+        """Say something to all members. Raises MisuseError outside of the meeting."""
+        self.session.chat(text)
+        self.pump()
 
     def pump(self) -> None:
         """Carry on what the session has to send and to tell. Call it after any call into the session."""
-        for message in self.session.take_messages():
-            self._send(message)
+        self._send_all()
         for event in self.session.take_events():
-            if isinstance(event, EpochChanged):
-                self.media.epoch_changed(event)
-                self.media.keys_changed()
-            self.on_event(event)
+            self._pass_on(event)
         for switched in self.session.epoch_keys.take_events() if self.session.epoch_keys else ():
             self.media.force_key_frames()
             self.on_event(switched)
+        self._send_all()
         self._changed.set()
+
+    # --- what happens ---
+
+    def _pass_on(self, event: Event) -> None:
+        match event:
+            case EpochChanged():
+                self.media.epoch_changed(event)
+                self.media.keys_changed()
+                self._tell_newcomers(event)
+                self.on_event(event)
+            case RecordingChanged(sender=sender, on=on):
+                if on != (sender.participant_id in self._recording):
+                    self._recording ^= {sender.participant_id}
+                    self.on_event(event)
+            case TroubleReported():
+                self._take_troubles(event)
+            case _:
+                self.on_event(event)
+
+    def _tell_newcomers(self, event: EpochChanged) -> None:
+        """Who has just come has not heard that we record; nor have the others, if that is ourselves."""
+        present = {person.participant_id for person in event.members}
+        self._recording &= present
+        self._undecrypted = {who: told for who, told in self._undecrypted.items() if who in present}
+        is_news = bool(event.joined) or event.committer is None
+        if self._is_recording and is_news and self.session.phase is Phase.MEMBER:
+            self.session.set_recording(True)
+
+    def _take_troubles(self, event: TroubleReported) -> None:
+        who = event.sender.participant_id
+        whom = tuple(self._undecrypted_by(trouble) for trouble in event.troubles)
+        known = self._undecrypted.pop(who, ())
+        if whom:
+            self._undecrypted[who] = whom
+        if _without_times(whom) != _without_times(known):
+            self.on_event(DecryptionChanged(event.sender, whom))
+
+    def _undecrypted_by(self, trouble: Trouble) -> Undecrypted:
+        group = self.session.group
+        person = self.session.person_at(group.epoch, trouble.leaf) if group else None
+        is_us = group is not None and trouble.leaf == group.own_leaf
+        name = "you" if is_us else person.name if person else "somebody who is not in the group"
+        return Undecrypted(name, trouble.reason, trouble.since_s)
+
+    def _warn(self, text: str) -> None:
+        self.on_event(Warned(text))
+
+    # --- how things stand ---
 
     def status(self) -> Status:
         """How things stand."""
@@ -107,6 +181,8 @@ class Participant:
 
     def _person_status(self, row: Row) -> PersonStatus:
         who = row.participant_id
+        is_us = who == self.session.participant_id
+        trouble = self.media.troubles.get(who)
         return PersonStatus(
             participant_id=who,
             leaf=row.person.leaf if row.person else None,
@@ -116,57 +192,82 @@ class Participant:
             video=self.media.stream(who, CAMERA),
             audio=self.media.stream(who, AUDIO),
             refused=self.media.refused_of(who),
+            is_recording=self._is_recording if is_us else who in self._recording,
+            trouble=f"{trouble.reason} for {trouble.since_s} s" if trouble else None,
+            cannot_decrypt=tuple(each.name for each in self._undecrypted.get(who, ())),
         )
 
     def _has_ended(self) -> bool:
         return self.session.phase is Phase.LEFT
 
+    def _send_all(self) -> None:
+        for message in self.session.take_messages():
+            self._send(message)
+
     def _send(self, message: ClientMessage) -> None:
-        self._outgoing.put_nowait(message)
+        if self._outgoing is not None:
+            self._outgoing.put_nowait(message)
 
     # --- the connection ---
 
     async def _stay_connected(self) -> None:
-        lost_at, pause_s = self._clock(), RETRY_FIRST_S
+        """Until the meeting is over for us. Clock and media go on while signaling is away."""
+        await first_of(
+            self._connect_again_and_again(), self._keep_time(), self.media.run(), self._gone.wait()
+        )
+
+    async def _connect_again_and_again(self) -> None:
+        pause_s = RETRY_FIRST_S
         while not self._has_ended():
+            lost_before = self._lost_at
             try:
-                async with connect(
-                    websocket_url(self.session.link),
-                    open_timeout=CONNECT_TIMEOUT_S,
-                    close_timeout=CLOSE_TIMEOUT_S,
-                    max_size=MAX_SERVER_TEXT,
-                ) as socket:
-                    pause_s = RETRY_FIRST_S
+                async with self._connection() as socket:
                     await self._converse(socket)
                 why = "The server closed the connection."
-                lost_at = self._clock()
-            except (
-                OSError,
-                TimeoutError,
-                ConnectionClosed,
-                InvalidHandshake,
-                InvalidMessage,
-                InvalidURI,
-            ) as error:
-                why = f"{self.session.link.server} cannot be reached: {error or type(error).__name__}."
-                if not self._was_connected or self._clock() - lost_at > GIVE_UP_S:
+            except (OSError, WebSocketException) as error:
+                why = _why(self.session.link.server, error)
+                if isinstance(error, InvalidStatus) and error.response.status_code == 404:
                     raise ServerError(why) from error
-            if not self._has_ended():
+            if self._has_ended():
+                return
+            if self._lost_at is None or self._clock() - self._lost_at > GIVE_UP_S:
+                raise ServerError(why)
+            if self._lost_at != lost_before:
+                pause_s = RETRY_FIRST_S
+            if self._is_connected:
+                self._is_connected = False
                 self.on_event(ConnectionChanged(False, why))
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  (spreads the rush)
-                pause_s = min(2 * pause_s, RETRY_MOST_S)
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  (spreads the rush)
+            pause_s = min(2 * pause_s, RETRY_MOST_S)
+
+    def _connection(self) -> connect:
+        return connect(
+            websocket_url(self.session.link),
+            open_timeout=CONNECT_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            ping_interval=PING_EVERY_S,
+            ping_timeout=PING_TIMEOUT_S,
+            max_size=MAX_SERVER_TEXT,
+            compression=None,
+            user_agent_header=None,
+        )
 
     async def _converse(self, socket: ClientConnection) -> None:
-        self._outgoing = asyncio.Queue()  # what was not sent before belongs to the connection that is gone
-        self.session.connected(self._clock())
-        if self._was_connected:
-            self.on_event(ConnectionChanged(True))
-        self._was_connected = True
-        self.pump()
-        await _first_of(self._read(socket), self._write(socket), self._keep_time())
+        outgoing = self._outgoing = asyncio.Queue()
+        try:
+            self.session.connected(self._clock())
+            self.media.reconnected()
+            if self._lost_at is not None:
+                self.on_event(ConnectionChanged(True))
+            self._is_connected = True
+            self.pump()
+            await first_of(self._read(socket, outgoing), self._write(socket, outgoing))
+        finally:
+            self._outgoing = None
 
-    async def _read(self, socket: ClientConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):
+    async def _read(self, socket: ClientConnection, outgoing: asyncio.Queue[ClientMessage]) -> None:
+        has_heard = False
+        try:
             async for text in socket:
                 if not isinstance(text, str):
                     raise ServerError("The server sent a binary message; this is not a Conclave server.")
@@ -174,33 +275,36 @@ class Participant:
                     message = decode_server(text)
                 except MessageError as error:
                     raise ServerError(f"The server sent what is not a message: {error}") from error
-                await self._take(message)
-                if self._has_ended() and self._outgoing.empty():
+                has_heard = True
+                self._take(message)
+                if self._has_ended() and outgoing.empty():
                     return
+        except ConnectionClosed:
+            return
+        finally:
+            if has_heard:
+                self._lost_at = self._clock()
 
-    async def _take(self, message: ServerMessage) -> None:
+    async def _write(self, socket: ClientConnection, outgoing: asyncio.Queue[ClientMessage]) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while not (self._has_ended() and outgoing.empty()):
+                await socket.send(encode(await outgoing.get()))
+
+    def _take(self, message: ServerMessage) -> None:
         if isinstance(message, wire.Published | wire.Subscribe | wire.Slots):
-            await self.media.take(message)
+            self.media.take(message)
         else:
             self.session.receive(message, self._clock())
             self.pump()
-
-    async def _write(self, socket: ClientConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                message = await self._outgoing.get()
-                await socket.send(encode(message))
-                if isinstance(message, wire.Leave):
-                    return
 
     async def _keep_time(self) -> None:
         while True:
             self._changed.clear()
             due = self.session.next_timer()
-            # Not wait_for, which forgets a cancellation that comes together with the event (Python 3.11).
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
-                    await self._changed.wait()
+                await asyncio.wait_for(
+                    self._changed.wait(), None if due is None else max(0.0, due - self._clock())
+                )
             self.session.handle_timer(self._clock())
             self.pump()
 
@@ -212,15 +316,22 @@ def websocket_url(link: MeetingLink) -> str:
     return urlunsplit((scheme, parts.netloc, f"/ws/{link.meeting_id}", "", ""))
 
 
-async def _first_of(*works: Awaitable[None]) -> None:
-    """Until one of these ends; the others are cancelled, and what one raised is raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
+def _why(server: str, error: Exception) -> str:
+    """In a sentence, why there is no connection."""
+    if isinstance(error, InvalidStatus):
+        status = error.response.status_code
+        if status == 404:
+            return f"{server} has no such meeting: it is over, or the link is another server's."
+        return f"{server} answers, but not as a Conclave server does (HTTP {status})."
+    if isinstance(error, TimeoutError):
+        return f"{server} does not answer."
+    if isinstance(error, WebSocketException):
+        return f"{server} answers, but not as a Conclave server does."
+    if isinstance(error, ConnectionRefusedError):
+        return f"{server} cannot be reached: nothing listens there. Is the server running?"
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return f"{server} cannot be reached: {strerror or error}."
+
+
+def _without_times(whom: tuple[Undecrypted, ...]) -> set[tuple[str, str]]:
+    return {(each.name, str(each.reason)) for each in whom}

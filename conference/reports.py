@@ -11,21 +11,29 @@ from rich.table import Table
 from rich.text import Text
 
 from conference.epoch_keys import Switched
-from conference.participant import ConnectionChanged
+from conference.participant import Told as Happened
 from conference.roster import Person, Standing
 from conference.session import (
     ChatReceived,
     Ended,
     EpochChanged,
-    Event,
     RecordingChanged,
     SendingPaused,
-    TroubleReported,
     Warned,
 )
-from conference.status import CodeChanged, Status
+from conference.status import (
+    CodeChanged,
+    ConnectionChanged,
+    DecryptionChanged,
+    PersonStatus,
+    RecordingSaved,
+    Status,
+    Undecrypted,
+)
 
-Told = Event | ConnectionChanged | CodeChanged | Switched
+MAX_NAMED = 5
+
+Told = Happened | CodeChanged | RecordingSaved
 
 
 class Report(Protocol):
@@ -46,13 +54,14 @@ def sentence(event: Told) -> str | None:
             by = f", committed by {committer.name}" if committer else ""
             return f"Epoch {epoch}: {', '.join(changes) or 'keys renewed'}{by}."
         case ChatReceived(sender=sender, text=text):
-            return f"{sender.name}: {text}"
+            # Further lines are set in, so that none of them passes for one of ours.
+            return f"{sender.name}: {text}".replace("\n", "\n          ")
         case RecordingChanged(sender=sender, on=on):
             return f"{sender.name} {'records' if on else 'no longer records'} the meeting."
-        case TroubleReported(sender=sender, troubles=troubles) if troubles:
-            worst = max(troubles, key=lambda trouble: trouble.since_s)
-            since = f"since {worst.since_s} s: {worst.reason}"
-            return f"{sender.name} cannot decrypt {len(troubles)} of the others {since}."
+        case DecryptionChanged(sender=sender, whom=()):
+            return f"{sender.name} can decrypt everybody again."
+        case DecryptionChanged(sender=sender, whom=whom):
+            return f"{sender.name} cannot decrypt {_undecrypted(whom)}."
         case SendingPaused(on=True):
             return "Most of the members do not confirm our epoch: nothing is sent until they do."
         case SendingPaused(on=False):
@@ -63,10 +72,19 @@ def sentence(event: Told) -> str | None:
             return "Connected again."
         case Warned(text=text):
             return f"Warning: {text}"
+        case RecordingSaved(path=path):
+            return f"Recorded: {path}"
         case Ended(reason=reason):
             return reason
         case _:
             return None
+
+
+def _undecrypted(whom: tuple[Undecrypted, ...]) -> str:
+    shown = [f"{each.name} ({each.reason} for {each.since_s} s)" for each in whom[:MAX_NAMED]]
+    if len(whom) > MAX_NAMED:
+        shown.append(f"{len(whom) - MAX_NAMED} more")
+    return ", ".join(shown)
 
 
 class ScreenReport:
@@ -75,13 +93,13 @@ class ScreenReport:
     def __init__(self, name: str, console: Console | None = None) -> None:
         self._console = console or Console()
         self._name = name
-        self._code = ""
+        self._code: CodeChanged | None = None
         self._live = Live("Connecting …", console=self._console, refresh_per_second=4)
         self._live.start()
 
     def event(self, event: Told) -> None:
         if isinstance(event, CodeChanged):
-            self._code = event.code
+            self._code = event
         line = sentence(event)
         if line is not None:
             style = "yellow" if isinstance(event, Warned | SendingPaused | ConnectionChanged) else None
@@ -94,14 +112,13 @@ class ScreenReport:
         self._live.stop()
 
     def _screen(self, status: Status) -> RenderableType:
-        code = self._code if status.epoch is not None else "–"
         head = Text.assemble(
             ("Conclave  ", "bold"),
             f"{self._name}, {status.phase}   epoch {_or_dash(status.epoch)}   security code ",
-            (code or "…", "bold green"),
+            (self._code_of(status.epoch), "bold green"),
         )
         table = Table(expand=False)
-        for title in ("who", "standing", "picture", "sound", "lateness", "refused"):
+        for title in ("who", "standing", "picture", "sound", "lateness", "refused", "remarks"):
             table.add_column(title)
         for line in status.people:
             late = line.video.lateness_ms if line.video else None
@@ -113,12 +130,29 @@ class ScreenReport:
                 f"{line.audio.decoded} frames" if line.audio else "–",
                 "–" if late is None else f"{late:.0f} ms",
                 str(line.refused) if line.refused else "–",
+                Text(_remarks(line)),
                 style=style,
             )
         refused = sum(status.refused.values())
         words = ", ".join(f"{count} {why}" for why, count in status.refused.items() if count)
         foot = Text(f"{refused} frames refused ({words})" if refused else "no frame refused", style="dim")
         return Group(head, table, foot)
+
+    def _code_of(self, epoch: int | None) -> str:
+        """Never the code of an epoch that is over."""
+        if epoch is None:
+            return "–"
+        return self._code.code if self._code is not None and self._code.epoch == epoch else "…"
+
+
+def _remarks(line: PersonStatus) -> str:
+    remarks = ["records"] if line.is_recording else []
+    if line.trouble is not None:
+        remarks.append(f"not decrypted here: {line.trouble}")
+    if line.cannot_decrypt:
+        more = f" and {len(line.cannot_decrypt) - 1} more" if len(line.cannot_decrypt) > 1 else ""
+        remarks.append(f"cannot decrypt {line.cannot_decrypt[0]}{more}")
+    return "; ".join(remarks)
 
 
 class JsonReport:

@@ -1,9 +1,22 @@
-"""How things stand for a participant: what a screen shows and a program reads."""
+"""How things stand for a participant, and what its driver has to tell beside the session: what a screen shows
+and a program reads."""
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from conference.messages import Reason
+from conference.roster import Person
+
+
+@dataclass(frozen=True)
+class ConnectionChanged:
+    """The WebSocket was lost (`is_open` False), or is there again."""
+
+    is_open: bool
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -12,6 +25,30 @@ class CodeChanged:
 
     epoch: int
     code: str
+
+
+@dataclass(frozen=True)
+class Undecrypted:
+    """Somebody whom a member cannot decrypt."""
+
+    name: str
+    reason: Reason
+    since_s: int
+
+
+@dataclass(frozen=True)
+class DecryptionChanged:
+    """A member says whom it cannot decrypt, other than before; empty when it is well again."""
+
+    sender: Person
+    whom: tuple[Undecrypted, ...]
+
+
+@dataclass(frozen=True)
+class RecordingSaved:
+    """A recording of ours is complete."""
+
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -44,6 +81,12 @@ class PersonStatus:
     audio: StreamStatus | None
     refused: int = 0
     """Frames in its name that did not open."""
+    is_recording: bool = False
+    """It says that it records."""
+    trouble: str | None = None
+    """Why we cannot decrypt it, if we cannot."""
+    cannot_decrypt: tuple[str, ...] = ()
+    """The names of those whom it says that it cannot decrypt."""
 
 
 @dataclass(frozen=True)
