@@ -47,8 +47,6 @@ def process_commit(
     proposals = resolve_proposals(commit, message.content.sender, known.proposals)
     # "Verify that the `proposals` vector is valid" and "Create the new ratchet tree and GroupContext"
     applied = apply_proposals(epoch, proposals, committer, known.lifetimes)
-    # "Verify that all PreSharedKey proposals in the `proposals` vector are available."
-    combined_psk = psk_secret(suite, known.psks.find(proposals.psks))
     # "Verify that the `path` value is populated if the `proposals` vector contains any Update or Remove
     # proposals"
     if commit.path is None and proposals.requires_path():
@@ -56,6 +54,8 @@ def process_commit(
     received = None if commit.path is None else _merge(epoch, applied, committer, commit.path)
     if own.index in proposals.removed:
         return ProcessedCommit(proposals, applied, None)
+    # "Verify that all PreSharedKey proposals in the `proposals` vector are available."
+    combined_psk = psk_secret(suite, known.psks.find(proposals.psks))
     provisional = provisional_context(epoch.context, applied.tree, applied.extensions)
     keys = {**own.keys, **_key_of_own_update(applied.tree, own, known.update_keys)}
     commit_secret = suite.zero

@@ -90,7 +90,7 @@ def test_the_effect_of_a_commit(circle: Callable) -> None:
 
 def test_who_is_removed_is_told_so(circle: Callable) -> None:
     group = circle("abc")
-    pending = group["a"].commit(remove=[1], now=group.now)
+    pending = group["a"].commit(remove=[1], psk=[(b"id", b"only for those who stay")], now=group.now)
     event = group["b"].process(pending.message, now=group.now)
     assert event.group is None
     assert [member.leaf_index for member in event.removed] == [1]
