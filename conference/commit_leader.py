@@ -233,7 +233,8 @@ class _Door:
         if key_package.cipher_suite != on.group.cipher_suite.suite_id:
             raise PolicyError("The KeyPackage is for another cipher suite than the meeting's.")
         on.group.check_key_package(key_package, now=on.wall_time)
-        check_key_package(key_package, participant_id, on.policy)
+        if check_key_package(key_package, on.policy).participant_id != participant_id:
+            raise PolicyError("The KeyPackage is for another participant than the one who knocked.")
         if key_package.reference in on.used_key_packages:
             raise PolicyError("This KeyPackage was used before.")
         # Each may stand in a group once (RFC 9420 §7.3); the leaf that is swapped may keep its signature key.

@@ -54,20 +54,17 @@ def person_of(member: mls.Member) -> Person:
     return Person(member.leaf_index, name, participant_id, member.signature_key)
 
 
-def check_key_package(key_package: mls.KeyPackage, participant_id: str, policy: Policy) -> None:
-    """PolicyError unless whoever leads may add this KeyPackage, which came in `participant_id`'s knock."""
+def check_key_package(key_package: mls.KeyPackage, policy: Policy) -> Person:
+    """Who comes by this KeyPackage. PolicyError, or mls.BadKey, unless it may be added."""
     leaf = key_package.leaf_node
     person = person_of(mls.Member(0, leaf.credential, leaf.signature_key, leaf.application_id))
-    if person.participant_id != participant_id:
-        raise PolicyError("The KeyPackage is for another participant than the one who knocked.")
-    _check_may_be_added(person, policy)
-
-
-def _check_may_be_added(person: Person, policy: Policy) -> None:
+    # One leaf to which nothing can be encrypted, and nobody could make a commit with a path any more.
+    key_package.suite.hpke.kem.encapsulate(leaf.encryption_key)
     if policy.locked:
         raise PolicyError("The meeting is locked: nobody is added.")
     if person.signature_key in policy.barred:
         raise PolicyError("This signature key is barred from the meeting.")
+    return person
 
 
 @dataclass(frozen=True)
@@ -106,9 +103,7 @@ class Rules:
                 "A commit carries the PSK of the meeting link if it adds somebody, and no other."
             )
         for add in adds:
-            leaf = add.key_package.leaf_node
-            member = mls.Member(0, leaf.credential, leaf.signature_key, leaf.application_id)
-            _check_may_be_added(person_of(member), policy)
+            check_key_package(add.key_package, policy)
             if add.key_package.reference in self.used_key_packages:
                 raise PolicyError("The commit adds a KeyPackage that was used before.")
 

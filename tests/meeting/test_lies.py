@@ -32,7 +32,7 @@ def newcomer(meeting: Meeting) -> Device:
     return Device("Dave", session)
 
 
-# --- who we are -------------------------------------------------------------------------------------------------
+# --- who we are ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_who_comes_anew_has_a_new_signature_key() -> None:
     assert "comes in anew" in " ".join(victim.warnings)
 
 
-# --- the group --------------------------------------------------------------------------------------------------
+# --- the group ----------------------------------------------------------------------------------------------
 
 
 def test_a_group_that_was_founded_cannot_be_founded_again() -> None:
@@ -193,7 +193,7 @@ def test_bad_welcomes_end_in_a_sentence_and_not_in_endless_knocks(fault: str) ->
     meeting.settle("Alice", "Bob", "Carol")
 
 
-# --- the log ----------------------------------------------------------------------------------------------------
+# --- the log ------------------------------------------------------------------------------------------------
 
 
 def test_a_stale_refusal_does_not_drop_a_newer_commit() -> None:
@@ -321,7 +321,7 @@ def _rotate(meeting: Meeting, device: Device) -> list[wire.ClientMessage]:
     return [each for each in device.session.take_messages() if isinstance(each, wire.Commit)]
 
 
-# --- leading ----------------------------------------------------------------------------------------------------
+# --- leading ------------------------------------------------------------------------------------------------
 
 
 def test_a_knock_for_the_leaders_own_id_is_refused() -> None:
@@ -375,7 +375,7 @@ def test_terms_begin_again_with_a_server_that_has_forgotten_everything() -> None
     assert bob.session._leader.leader == bob.id
 
 
-# --- policies ---------------------------------------------------------------------------------------------------
+# --- policies -----------------------------------------------------------------------------------------------
 
 
 def test_a_withheld_policy_brings_no_earlier_one_back() -> None:
@@ -395,7 +395,7 @@ def test_a_withheld_policy_brings_no_earlier_one_back() -> None:
     assert {each.session.policies.in_force.version for each in meeting.members()} == {1}
 
 
-# --- the server's list ------------------------------------------------------------------------------------------
+# --- the server's list --------------------------------------------------------------------------------------
 
 
 def test_invented_and_hidden_participants_are_shown_for_what_they_are() -> None:
@@ -422,7 +422,7 @@ def test_a_list_without_end_is_cut() -> None:
     assert len(alice.session.roster.rows(meeting.now)) <= 4096 + 3
 
 
-# --- what we say ------------------------------------------------------------------------------------------------
+# --- what we say --------------------------------------------------------------------------------------------
 
 
 def test_more_troubles_than_a_heartbeat_holds_are_cut() -> None:
