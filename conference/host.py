@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ifaddr
@@ -17,6 +17,7 @@ from conference.sfu.notifications import Notification, SubscribeOffer
 from conference.sfu.server import Sfu
 from conference.sfu.tap import Tap
 from signaling.errors import MediaRefusedError
+from signaling.limits import Limits
 from signaling.messages import Slot, Slots, Subscribe
 from signaling.server import Config, Server
 
@@ -37,6 +38,8 @@ class HostConfig:
     tap: Path | None = None
     signaling_record: Path | None = None
     report: str = "screen"
+    """How to say where it listens: `screen` or `json`."""
+    limits: Limits = field(default_factory=Limits)
 
 
 class StartError(Exception):
@@ -107,7 +110,7 @@ class Host:
             opened.push_async_callback(sfu.close)
             with _start_errors(f"TCP port {config.port} of {config.address} cannot be used"):
                 signaling = await Server.listen(
-                    Config(config.address, config.port, config.state, config.signaling_record),
+                    Config(config.address, config.port, config.state, config.signaling_record, config.limits),
                     Media(sfu),
                     PAGE.read_text(),
                 )

@@ -1,0 +1,166 @@
+"""Participants over real sockets, with real media: they meet, lose the server, find it again, leave."""
+
+import asyncio
+from pathlib import Path
+
+import av
+import pytest
+
+from conference import mark
+from conference.errors import ServerError
+from conference.media import SessionSealer, tag_of
+from conference.messages import Reason
+from conference.session import (
+    ChatReceived,
+    EpochChanged,
+    Phase,
+    RecordingChanged,
+)
+from conference.status import ConnectionChanged, DecryptionChanged
+from tests.conference.conftest import House, all_see_all, is_settled, new_link, until
+
+
+async def test_three_meet_talk_record_and_one_leaves(house: House, tmp_path: Path) -> None:
+    ada = await house.join("Ada")
+    bob = await house.join("Bob", record=tmp_path / "out")
+    eve = await house.join("Eve")
+    await until("one epoch", lambda: is_settled(ada, bob, eve))
+    await all_see_all(ada, bob, eve)
+
+    bob.participant.chat("Good morning")
+    await until("Bob is heard", lambda: ada.of_kind(ChatReceived) and eve.of_kind(ChatReceived))
+    assert [(told.sender.name, told.text) for told in ada.of_kind(ChatReceived)] == [("Bob", "Good morning")]
+    # Eve came later than the announcement, Ada heard it once although it was made again for Eve.
+    for seat in (ada, eve):
+        await until("it is known who records", lambda seat=seat: seat.of_kind(RecordingChanged))
+        assert [(told.sender.name, told.on) for told in seat.of_kind(RecordingChanged)] == [("Bob", True)]
+        assert seat.line(bob).is_recording
+    assert not bob.line(ada).is_recording
+
+    epoch = ada.epoch
+    await eve.leave()
+    assert eve.session.phase is Phase.LEFT
+    await until("Eve is gone", lambda: is_settled(ada, bob))
+    assert ada.epoch > epoch
+    assert not [owner for owner, _ in ada.media.path.tiles if owner == eve.id]
+    await all_see_all(ada, bob)
+    await bob.leave()
+    assert not bob.media.refused().keys() & {"bad tag", "malformed"}
+    _check_recordings(bob.media.recorded, {"Ada": tag_of(ada.id), "Eve": tag_of(eve.id)})
+
+
+def _check_recordings(paths: list[Path], tags: dict[str, int]) -> None:
+    """One file for each sender, with its own pictures and sound."""
+    assert {path.name.split("-")[0] for path in paths} == tags.keys()
+    for path in paths:
+        with av.open(str(path)) as container:
+            assert {stream.type for stream in container.streams} == {"video", "audio"}
+            marks = [mark.read(frame) for frame in container.decode(video=0)]
+        seen = {found.tag for found in marks if found is not None}
+        assert len(marks) >= 5
+        assert seen == {tags[path.name.split("-")[0]]}
+
+
+async def test_a_cut_within_the_grace_changes_nothing(house: House) -> None:
+    ada, bob = await house.join("Ada"), await house.join("Bob", gated=True)
+    await all_see_all(ada, bob)
+    epoch, bob_id, packets = ada.epoch, bob.id, bob.media.packets_received()
+    await house.gate.shut()
+    await until("Bob notices", lambda: bob.of_kind(ConnectionChanged))
+    await all_see_all(ada, bob)  # media does not wait for signaling
+    assert bob.media.packets_received() > packets
+    await house.gate.open()
+    await until("Bob is back", lambda: len(bob.of_kind(ConnectionChanged)) == 2)
+    assert [change.is_open for change in bob.of_kind(ConnectionChanged)] == [False, True]
+    ada.participant.chat("Still here?")
+    await until("Bob hears Ada", lambda: bob.of_kind(ChatReceived))
+    bob.participant.chat("Yes")
+    await until("Ada hears Bob", lambda: ada.of_kind(ChatReceived))
+    assert (ada.epoch, bob.epoch, bob.id) == (epoch, epoch, bob_id)
+    await all_see_all(ada, bob)
+
+
+async def test_a_cut_beyond_the_grace_ends_in_one_newcomer(brief_house: House) -> None:
+    ada, bob = await brief_house.join("Ada"), await brief_house.join("Bob", gated=True)
+    await all_see_all(ada, bob)
+    bob_id = bob.id
+    await brief_house.gate.shut()
+    await until("Bob is removed", lambda: is_settled(ada))
+    await brief_house.gate.open()
+    await until("Bob is back", lambda: is_settled(ada, bob))
+    assert bob.id != bob_id
+    assert [person.name for person in ada.of_kind(EpochChanged)[-1].members] == ["Ada", "Bob"]
+    await all_see_all(ada, bob)
+    assert {owner for owner, _ in ada.media.path.tiles} == {bob.id}
+
+
+async def test_a_server_that_comes_back_with_its_state_finds_the_meeting_going_on(house: House) -> None:
+    ada, bob = await house.join("Ada"), await house.join("Bob")
+    await all_see_all(ada, bob)
+    before = (ada.epoch, ada.id, bob.id)
+    await house.restart()
+    for seat in (ada, bob):
+        await until("it is connected again", lambda seat=seat: len(seat.of_kind(ConnectionChanged)) == 2)
+    await all_see_all(ada, bob)
+    assert (ada.epoch, ada.id, bob.id) == before
+    assert is_settled(ada, bob)
+
+
+async def test_old_keys_go_although_the_server_is_gone(house: House) -> None:
+    ada, bob = await house.join("Ada", gated=True), await house.join("Bob")
+    await until("both are in", lambda: is_settled(ada, bob))
+    keys = ada.session.epoch_keys
+    assert keys is not None
+    assert len(keys.retained()) == 2
+    await house.gate.shut()
+    await until("the first epoch's keys are erased", lambda: len(keys.retained()) == 1)
+    assert [change.is_open for change in ada.of_kind(ConnectionChanged)] == [False]
+
+
+async def test_leaving_does_not_wait_for_a_server_that_is_gone(house: House) -> None:
+    ada = await house.join("Ada", gated=True)
+    await house.gate.shut()
+    await until("Ada notices", lambda: ada.of_kind(ConnectionChanged))
+    ada.participant.leave()
+    async with asyncio.timeout(2.0):
+        await ada.running
+
+
+class _TornSealer(SessionSealer):
+    """Seals, and damages what it sealed."""
+
+    def seal(self, kid_context: int, frame: bytes, clear: int) -> bytes | None:
+        sealed = super().seal(kid_context, frame, clear)
+        return sealed[:-1] + bytes([sealed[-1] ^ 1]) if sealed else None
+
+
+async def test_who_cannot_be_decrypted_is_told_to_all(house: House) -> None:
+    ada, bob = await house.join("Ada"), await house.join("Bob")
+    mal = await house.join("Mal", sealer=_TornSealer)
+    await until("Bob says so", lambda: any(told.whom for told in ada.of_kind(DecryptionChanged)))
+    told = next(told for told in ada.of_kind(DecryptionChanged) if told.whom)
+    assert told.sender.name == "Bob"
+    assert [(each.name, each.reason) for each in told.whom] == [("Mal", Reason.BAD_TAG)]
+    await until("the screen says so", lambda: bob.line(mal).trouble)
+    assert ada.line(bob).cannot_decrypt == ("Mal",)
+    assert bob.line(ada).trouble is None
+    await until("Mal learns it", lambda: any(told.whom for told in mal.of_kind(DecryptionChanged)))
+    assert mal.of_kind(DecryptionChanged)[0].whom[0].name == "you"
+    assert ada.line(mal).video is None
+
+
+async def test_a_meeting_that_is_not_there_is_said_at_once(house: House) -> None:
+    house.link = new_link(house.host.signaling.port, "A" * 22)
+    with pytest.raises(ServerError, match="no such meeting"):
+        await house.seat("Ada").running
+
+
+async def test_a_server_that_forgot_the_meeting_is_not_asked_for_a_minute(house: House) -> None:
+    ada = await house.join("Ada")
+    await house.host.close()
+    assert house.config.state is not None
+    house.config.state.unlink()
+    house.host = await type(house.host).start(house.config)
+    with pytest.raises(ServerError, match="no such meeting"):
+        async with asyncio.timeout(10):
+            await ada.running
