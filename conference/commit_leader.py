@@ -230,8 +230,6 @@ class _Door:
         on, key_package = self._on, mls.KeyPackage.decode(key_package_octets)
         if participant_id == self._own_id:
             raise PolicyError("This is our own participant id: somebody would be us.")
-        if key_package.cipher_suite != on.group.cipher_suite.suite_id:
-            raise PolicyError("The KeyPackage is for another cipher suite than the meeting's.")
         on.group.check_key_package(key_package, now=on.wall_time)
         if check_key_package(key_package, on.policy).participant_id != participant_id:
             raise PolicyError("The KeyPackage is for another participant than the one who knocked.")

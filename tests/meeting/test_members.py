@@ -8,7 +8,9 @@ import pytest
 
 import mls
 from conference import messages
+from conference.errors import PolicyError
 from conference.policy import Policy
+from conference.rules import Rules
 from conference.session import ChatReceived, EpochChanged, Phase
 from mls.leaf_node import LeafNode
 from signaling import messages as wire
@@ -313,6 +315,66 @@ def test_a_second_leaf_with_somebodys_participant_id(mallory: Mallory) -> None:
     refuses(mallory, mallory.commit(add=[package], psk=mallory.psk), "same participant id")
 
 
+def test_a_commit_from_outside(mallory: Mallory) -> None:
+    """The mls package takes none as yet; the rule does not rely on it."""
+    honest = mallory.meeting.follower
+    received = honest.group.process(mallory.commit(), now=mallory.now)
+    outside = dataclasses.replace(received, is_external=True)
+    rules = Rules(honest.session.policies.lawful(), ())
+    assert rules.check_commit(honest.group, received) == mallory.policy
+    with pytest.raises(PolicyError, match="outside"):
+        rules.check_commit(honest.group, outside)
+
+
+# --- Welcomes by a member that breaks the rules -------------------------------------------------------------
+
+
+def welcomed(mallory: Mallory, joiner: Device, why: str, **options: object) -> None:
+    """The Welcome of such a commit lets nobody in who is honest."""
+    knock = mallory.meeting.sent_by(joiner, wire.Knock)[-1]
+    package = mallory.meeting.link.keys().open_knock(joiner.id, knock.knock)
+    options = {"psk": mallory.psk, "authenticated_data": mallory.policy.binding, **options}
+    built = mallory.group.commit(add=[package, *options.pop("add", ())], now=mallory.now, **options)
+    message = wire.Welcome(1, built.group.epoch, built.welcome, None)
+    assert [type(each) for each in mallory.meeting.overhear(joiner, message)] == [wire.Knock]
+    assert joiner.session.phase is Phase.WAITING
+    assert why in joiner.warnings[-1]
+
+
+@pytest.fixture
+def joiner(mallory: Mallory) -> Device:
+    dave = mallory.meeting.join("Dave")
+    mallory.meeting.tamper = lambda device, message: None if isinstance(message, wire.Work) else message
+    mallory.meeting.run(0.5)
+    return dave
+
+
+def test_a_welcome_without_the_links_psk(mallory: Mallory, joiner: Device) -> None:
+    welcomed(mallory, joiner, "PSK of the meeting link", psk=())
+
+
+def test_a_welcome_into_a_group_that_is_no_meetings(mallory: Mallory, joiner: Device) -> None:
+    package = mallory.key_package(credential=mls.BasicCredential(b" "))
+    welcomed(mallory, joiner, "printable", add=[package])
+
+
+def test_a_welcome_beside_somebody_of_our_own_id(mallory: Mallory, joiner: Device) -> None:
+    package = key_package(mallory.meeting, joiner.id)
+    welcomed(mallory, joiner, "same participant id", add=[package])
+
+
+def test_a_welcome_under_an_older_policy_than_we_knew(mallory: Mallory) -> None:
+    """Whoever was in the meeting before does not come back into an earlier state of it."""
+    old = mallory.policy
+    _in_force(mallory, mallory.meeting.policy(1))
+    honest = mallory.meeting.follower
+    mallory.meeting.tamper = lambda device, message: None if isinstance(message, wire.Work) else message
+    leaf = honest.group.own_leaf
+    mallory.meeting.tell(honest, wire.Entry(1, honest.group.epoch, 1, mallory.device.id, b"no commit"))
+    mallory.policy = old
+    welcomed(mallory, honest, "older policy", remove=[leaf])
+
+
 # --- what members say ---------------------------------------------------------------------------------------
 
 
@@ -483,6 +545,29 @@ def test_knocks_that_break_a_rule_are_dismissed(options: dict[str, object]) -> N
         meeting.leader, work(meeting, {who: key_package(meeting, who, **options)})
     )
     assert dismissal.reason is wire.DismissReason.POLICY
+
+
+def test_a_knock_that_breaks_a_rule_keeps_nobody_else_out() -> None:
+    meeting, bad, good = settled(), anybody(), anybody()
+    knocks = {bad: key_package(meeting, bad, now=0.0), good: key_package(meeting, good)}
+    dismissal, commit = meeting.overhear(meeting.leader, work(meeting, knocks))
+    assert dismissal.participant_id == bad
+    assert commit.joined == (good,)
+
+
+def test_a_knock_heard_before_lets_nobody_in() -> None:
+    """The server plays an old knock of somebody who has left."""
+    meeting = settled()
+    dave = meeting.join("Dave")
+    meeting.settle("Alice", "Bob", "Carol", "Dave")
+    (knock,) = meeting.sent_by(dave, wire.Knock)
+    meeting.leave(dave)
+    meeting.settle("Alice", "Bob", "Carol")
+    for leader in meeting.members():
+        request = wire.JoinRequest(dave.id, knock.knock)
+        meeting.overhear(leader, wire.Leader(99, leader.id))
+        (dismissal,) = meeting.overhear(leader, wire.Work(99, (request,), ()))
+        assert dismissal.reason is wire.DismissReason.POLICY
 
 
 def test_a_knock_sealed_for_somebody_else_is_unreadable() -> None:
