@@ -12,7 +12,13 @@
 Each module is a section of the RFC, named in its first line. Errors are in `mls.errors`.
 """
 
-from mls.ciphersuite import CIPHER_SUITES, CipherSuite, SignaturePrivateKey, cipher_suite
+from mls.ciphersuite import (
+    CIPHER_SUITES,
+    CipherSuite,
+    SignaturePrivateKey,
+    cipher_suite,
+    register_cipher_suite,
+)
 from mls.credentials import BasicCredential, Certificate, Credential, X509Credential
 from mls.errors import (
     BadKey,
@@ -143,4 +149,5 @@ __all__ = [
     "WrongGroup",
     "X509Credential",
     "cipher_suite",
+    "register_cipher_suite",
 ]

@@ -1,12 +1,14 @@
 """Cipher suites: the primitives of a group, and MLS's labelled use of them (RFC 9420 §5.1, §8, §17.1).
 
-A suite is a row of the table at the end of this module.
+A suite is a row of the table at the end of this module, to which a caller can add.
 """
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -32,11 +34,13 @@ from mls.hpke import (
     HKDF_SHA512,
     HPKE,
     KDF,
+    KEM,
     BoundHPKE,
     HPKEPrivateKey,
     load_point,
     point_bytes,
 )
+from mls.xwing import MLKEM768_X25519, XWING
 
 
 @struct
@@ -58,6 +62,9 @@ class SignatureScheme(Protocol):
 
     def private_key(self, encoded: bytes) -> Any:
         """The private key with this encoding; raises BadKey."""
+
+    def private_bytes(self, private_key: Any) -> bytes:
+        """The encoding of a private key."""
 
     def public_bytes(self, private_key: Any) -> bytes:
         """The public key as a LeafNode carries it."""
@@ -90,6 +97,11 @@ class EdDSA:
             return self._private.from_private_bytes(encoded)
         except ValueError as error:
             raise BadKey(f"not a private signature key: {error}") from None
+
+    def private_bytes(self, private_key: Any) -> bytes:
+        """The 32 or 57 bytes of the private key."""
+        encoded: bytes = private_key.private_bytes_raw()
+        return encoded
 
     def public_bytes(self, private_key: Any) -> bytes:
         """The 32 or 57 bytes of the public key."""
@@ -128,6 +140,11 @@ class ECDSA:
             return ec.derive_private_key(int.from_bytes(encoded, "big"), self._curve)
         except ValueError as error:
             raise BadKey(f"not a private signature key: {error}") from None
+
+    def private_bytes(self, private_key: Any) -> bytes:
+        """A big-endian number as long as the curve's order."""
+        number: int = private_key.private_numbers().private_value
+        return number.to_bytes((self._curve.key_size + 7) // 8, "big")
 
     def public_bytes(self, private_key: Any) -> bytes:
         """The uncompressed point."""
@@ -169,6 +186,9 @@ class CipherSuite:
     P521_AES256GCM_SHA512_P521: ClassVar["CipherSuite"]
     X448_CHACHA20POLY1305_SHA512_Ed448: ClassVar["CipherSuite"]
     P384_AES256GCM_SHA384_P384: ClassVar["CipherSuite"]
+    XWING_AES256GCM_SHA512_Ed25519: ClassVar["CipherSuite"]
+    MLKEM768X25519_AES128GCM_SHA256_Ed25519: ClassVar["CipherSuite"]
+    MLKEM768X25519_AES256GCM_SHA384_Ed25519: ClassVar["CipherSuite"]
 
     suite_id: int
     name: str = field(compare=False)
@@ -176,6 +196,17 @@ class CipherSuite:
     kdf: KDF = field(compare=False, repr=False)
     aead: AEAD = field(compare=False, repr=False)
     signature: SignatureScheme = field(compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls, suite_id: int, name: str, kem: KEM, kdf: KDF, aead: AEAD, signature: SignatureScheme
+    ) -> "CipherSuite":
+        """The suite of these primitives; `register_cipher_suite` makes it known."""
+        return cls(suite_id, name, HPKE(kem, kdf, aead), kdf, aead, signature)
+
+    def under(self, suite_id: int) -> "CipherSuite":
+        """The same primitives under another id: peers disagree on the ids of suites that have none yet."""
+        return replace(self, suite_id=suite_id)
 
     @property
     def hash_size(self) -> int:
@@ -271,6 +302,10 @@ class SignaturePrivateKey:
         """The key with this encoding: a seed for EdDSA, a big-endian number for ECDSA. Raises BadKey."""
         return cls._wrap(suite, suite.signature.private_key(encoded))
 
+    def private_bytes(self, suite: CipherSuite) -> bytes:
+        """The encoding that `from_bytes` takes: a secret."""
+        return suite.signature.private_bytes(self.key)
+
     @classmethod
     def _wrap(cls, suite: CipherSuite, key: Any) -> "SignaturePrivateKey":
         return cls(key, suite.signature.public_bytes(key))
@@ -302,7 +337,9 @@ _P256 = ECDSA(ec.SECP256R1(), hashes.SHA256())
 _P384 = ECDSA(ec.SECP384R1(), hashes.SHA384())
 _P521 = ECDSA(ec.SECP521R1(), hashes.SHA512())
 
-_TABLE: tuple[tuple[int, str, Any, KDF, AEAD, SignatureScheme], ...] = (
+# Suites 1 to 7 are registered. 83 is X-Wing as ts-mls 1.6 has it. TBD1 and TBD2 of
+# draft-ietf-mls-pq-ciphersuites wait for their ids; until then they have ids for private use.
+_TABLE: tuple[tuple[int, str, KEM, KDF, AEAD, SignatureScheme], ...] = (
     (1, "X25519_AES128GCM_SHA256_Ed25519", DHKEM_X25519, HKDF_SHA256, AES_128_GCM, _ED25519),
     (2, "P256_AES128GCM_SHA256_P256", DHKEM_P256, HKDF_SHA256, AES_128_GCM, _P256),
     (3, "X25519_CHACHA20POLY1305_SHA256_Ed25519", DHKEM_X25519, HKDF_SHA256, CHACHA20_POLY1305, _ED25519),
@@ -310,18 +347,38 @@ _TABLE: tuple[tuple[int, str, Any, KDF, AEAD, SignatureScheme], ...] = (
     (5, "P521_AES256GCM_SHA512_P521", DHKEM_P521, HKDF_SHA512, AES_256_GCM, _P521),
     (6, "X448_CHACHA20POLY1305_SHA512_Ed448", DHKEM_X448, HKDF_SHA512, CHACHA20_POLY1305, _ED448),
     (7, "P384_AES256GCM_SHA384_P384", DHKEM_P384, HKDF_SHA384, AES_256_GCM, _P384),
+    (83, "XWING_AES256GCM_SHA512_Ed25519", XWING, HKDF_SHA512, AES_256_GCM, _ED25519),
+    (0xF0C1, "MLKEM768X25519_AES128GCM_SHA256_Ed25519", MLKEM768_X25519, HKDF_SHA256, AES_128_GCM, _ED25519),
+    (0xF0C2, "MLKEM768X25519_AES256GCM_SHA384_Ed25519", MLKEM768_X25519, HKDF_SHA384, AES_256_GCM, _ED25519),
 )
 
-CIPHER_SUITES: dict[int, CipherSuite] = {}
-for _id, _name, _kem, _kdf, _aead, _scheme in _TABLE:
-    CIPHER_SUITES[_id] = CipherSuite(_id, _name, HPKE(_kem, _kdf, _aead), _kdf, _aead, _scheme)
-    setattr(CipherSuite, _name, CIPHER_SUITES[_id])
+_suites: dict[int, CipherSuite] = {row[0]: CipherSuite.of(*row) for row in _TABLE}
+for _suite in _suites.values():
+    setattr(CipherSuite, _suite.name, _suite)
+
+CIPHER_SUITES: Mapping[int, CipherSuite] = MappingProxyType(_suites)
 
 
 def cipher_suite(suite_id: int) -> CipherSuite:
-    """The suite with this id in the registry (§17.1). Raises UnsupportedError."""
+    """The suite with this id (§17.1). Raises UnsupportedError."""
     try:
-        return CIPHER_SUITES[suite_id]
+        return _suites[suite_id]
     except KeyError:
-        known = ", ".join(map(str, CIPHER_SUITES))
+        known = ", ".join(map(str, _suites))
         raise UnsupportedError(f"cipher suite {suite_id} is not known here; known are {known}") from None
+
+
+def register_cipher_suite(suite: CipherSuite) -> CipherSuite:
+    """Make a suite known by its id for as long as the program runs, and listed in fresh capabilities.
+
+    `register_cipher_suite(CipherSuite.XWING_AES256GCM_SHA512_Ed25519.under(0xF00D))` is X-Wing for peers
+    who have it under that id. Raises MisuseError if the id is no suite's, or another's already.
+    """
+    if not 0 < suite.suite_id < 1 << 16 or suite.suite_id & 0x0F0F == 0x0A0A:
+        raise MisuseError(
+            f"{suite.suite_id} is no id for a cipher suite: those are 1 to 65535 but for GREASE"
+        )
+    if suite.suite_id in _suites:
+        raise MisuseError(f"cipher suite {suite.suite_id} is {_suites[suite.suite_id].name} already")
+    _suites[suite.suite_id] = suite
+    return suite

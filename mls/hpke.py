@@ -1,7 +1,7 @@
 """Hybrid public key encryption, base mode (RFC 9180), as far as MLS needs it.
 
 `cryptography` has sealing and opening, but neither DeriveKeyPair nor export: the layer here is thin, over
-the same primitives, and one for all key encapsulation mechanisms.
+the same primitives, and one for all key encapsulation mechanisms. X-Wing is in a module of its own.
 """
 
 import hmac
@@ -110,6 +110,9 @@ class Curve(Protocol):
     def derive(self, expand: Callable[[bytes, bytes], bytes]) -> HPKEPrivateKey:
         """The key of DeriveKeyPair (RFC 9180 §7.1.3); `expand(label, info)` gives Nsk bytes."""
 
+    def private_bytes(self, private_key: HPKEPrivateKey) -> bytes:
+        """The encoding of a key."""
+
     def exchange(self, private_key: HPKEPrivateKey, public_key: bytes) -> bytes:
         """The shared point; ValueError if the public key is no key or gives the zero point."""
 
@@ -138,6 +141,11 @@ class Montgomery:
     def derive(self, expand: Callable[[bytes, bytes], bytes]) -> HPKEPrivateKey:
         """The key of DeriveKeyPair."""
         return self.private_key(expand(b"sk", b""))
+
+    def private_bytes(self, private_key: HPKEPrivateKey) -> bytes:
+        """The encoding of a key."""
+        encoded: bytes = private_key.key.private_bytes_raw()
+        return encoded
 
     def exchange(self, private_key: HPKEPrivateKey, public_key: bytes) -> bytes:
         """The shared point; `cryptography` refuses the all-zero one, as RFC 9180 §7.1.4 wants."""
@@ -178,6 +186,11 @@ class Weierstrass:
                 return self.private_key(bytes(candidate))
         raise BadKey(f"no key of {self._curve.name} in 256 candidates")  # pragma: no cover
 
+    def private_bytes(self, private_key: HPKEPrivateKey) -> bytes:
+        """The encoding of a key: a big-endian number."""
+        number: int = private_key.key.private_numbers().private_value
+        return number.to_bytes(self.secret_size, "big")
+
     def exchange(self, private_key: HPKEPrivateKey, public_key: bytes) -> bytes:
         """The x-coordinate of the shared point."""
         shared: bytes = private_key.key.exchange(_ECDH, load_point(self._curve, public_key))
@@ -214,6 +227,9 @@ class KEM(Protocol):
     def private_key(self, secret: bytes) -> HPKEPrivateKey:
         """DeserializePrivateKey; raises BadKey."""
 
+    def private_bytes(self, private_key: HPKEPrivateKey) -> bytes:
+        """SerializePrivateKey."""
+
     def encapsulate(self, public_key: bytes) -> tuple[bytes, bytes]:
         """Encap: the shared secret and its encapsulation; raises BadKey."""
 
@@ -246,6 +262,10 @@ class DHKEM:
             return self._curve.private_key(secret)
         except ValueError as error:
             raise BadKey(f"no private key of KEM {self.kem_id:#06x}: {error}") from None
+
+    def private_bytes(self, private_key: HPKEPrivateKey) -> bytes:
+        """SerializePrivateKey."""
+        return self._curve.private_bytes(private_key)
 
     def encapsulate(self, public_key: bytes) -> tuple[bytes, bytes]:
         """Encap; raises BadKey."""
@@ -300,6 +320,7 @@ class HPKE:
     def __init__(self, kem: KEM, kdf: KDF, aead: AEAD) -> None:
         self.kem = kem
         self.aead = aead
+        self._hash_size = kdf.size
         ids = (kem.kem_id, kdf.kdf_id, aead.aead_id)
         self._labeled = Labeled(kdf, b"HPKE" + b"".join(number.to_bytes(2, "big") for number in ids))
         self._psk_id_hash = self._labeled.extract(b"", b"psk_id_hash", b"")
@@ -308,6 +329,12 @@ class HPKE:
         """HPKE with this info, for any number of recipients."""
         context = b"\0" + self._psk_id_hash + self._labeled.extract(b"", b"info_hash", info)
         return BoundHPKE(self, context)
+
+    def _export(self, shared: bytes, context: bytes, exporter_context: bytes, length: int) -> bytes:
+        """KeySchedule and Context.Export (RFC 9180 §5.3)."""
+        secret = self._labeled.extract(shared, b"secret", b"")
+        exporter_secret = self._labeled.expand(secret, b"exp", context, self._hash_size)
+        return self._labeled.expand(exporter_secret, b"sec", exporter_context, length)
 
     def _key_and_nonce(self, shared: bytes, context: bytes) -> tuple[bytes, bytes]:
         """KeySchedule (RFC 9180 §5.1), from `context` on."""
@@ -338,3 +365,15 @@ class BoundHPKE:
         shared = self._hpke.kem.decapsulate(encapsulated, private_key)
         key, nonce = self._hpke._key_and_nonce(shared, self._context)
         return self._hpke.aead.open(key, nonce, b"", ciphertext)
+
+    def send_export(self, public_key: bytes, exporter_context: bytes, length: int) -> tuple[bytes, bytes]:
+        """SendExportBase (RFC 9180 §6.2): the encapsulated key and the secret; raises BadKey."""
+        shared, encapsulated = self._hpke.kem.encapsulate(public_key)
+        return encapsulated, self._hpke._export(shared, self._context, exporter_context, length)
+
+    def receive_export(
+        self, private_key: HPKEPrivateKey, encapsulated: bytes, exporter_context: bytes, length: int
+    ) -> bytes:
+        """ReceiveExportBase (RFC 9180 §6.2): the secret; raises BadKey."""
+        shared = self._hpke.kem.decapsulate(encapsulated, private_key)
+        return self._hpke._export(shared, self._context, exporter_context, length)

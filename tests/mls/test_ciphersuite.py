@@ -1,10 +1,15 @@
 """Cipher suites and HPKE (RFC 9420 §5.1, RFC 9180)."""
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from mls import CIPHER_SUITES, CipherSuite, SignaturePrivateKey, cipher_suite
+from mls import (
+    CIPHER_SUITES,
+    CipherSuite,
+    SignaturePrivateKey,
+    cipher_suite,
+    ciphersuite,
+    register_cipher_suite,
+)
 from mls.ciphersuite import HPKECiphertext
 from mls.errors import BadKey, BadSignature, DecryptionFailed, MisuseError, UnsupportedError
 
@@ -12,9 +17,38 @@ EVERY_SUITE = pytest.mark.parametrize("suite", CIPHER_SUITES.values(), ids=lambd
 
 
 def test_the_table_is_the_registry() -> None:
-    assert list(CIPHER_SUITES) == [1, 2, 3, 4, 5, 6, 7]
+    assert list(CIPHER_SUITES) == [1, 2, 3, 4, 5, 6, 7, 83, 0xF0C1, 0xF0C2]
     assert cipher_suite(1) is CipherSuite.X25519_AES128GCM_SHA256_Ed25519
     assert cipher_suite(7) is CipherSuite.P384_AES256GCM_SHA384_P384
+    assert cipher_suite(83) is CipherSuite.XWING_AES256GCM_SHA512_Ed25519
+
+
+def test_a_suite_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ciphersuite, "_suites", dict(CIPHER_SUITES))
+    xwing = CipherSuite.XWING_AES256GCM_SHA512_Ed25519
+    suite = register_cipher_suite(xwing.under(0xF00D))
+    assert cipher_suite(0xF00D) is suite
+    assert suite != xwing
+    assert (suite.name, suite.hpke) == (xwing.name, xwing.hpke)
+    for taken in (1, 83, 0xF00D):
+        with pytest.raises(MisuseError, match="already"):
+            register_cipher_suite(suite.under(taken))
+    for number in (0, -1, 1 << 16):
+        with pytest.raises(MisuseError, match="1 to 65535"):
+            register_cipher_suite(suite.under(number))
+
+
+def test_the_table_is_read_only() -> None:
+    with pytest.raises(TypeError):
+        CIPHER_SUITES[99] = CipherSuite.P384_AES256GCM_SHA384_P384  # type: ignore[index]
+
+
+@EVERY_SUITE
+def test_private_keys_are_written_and_read(suite: CipherSuite) -> None:
+    kem, key = suite.hpke.kem, suite.hpke.kem.generate()
+    assert kem.private_key(kem.private_bytes(key)) == key
+    signer = SignaturePrivateKey.generate(suite)
+    assert SignaturePrivateKey.from_bytes(suite, signer.private_bytes(suite)) == signer
 
 
 @pytest.mark.parametrize("suite_id", [0, 8, 0x0A0A, 65535, -1])
@@ -104,18 +138,6 @@ def test_key_pairs_are_derived_and_kept(suite: CipherSuite) -> None:
 def test_secrets_do_not_print(suite: CipherSuite) -> None:
     for key in (SignaturePrivateKey.generate(suite), suite.hpke.kem.generate()):
         assert repr(key) == f"{type(key).__name__}(public_bytes={key.public_bytes!r})"
-
-
-def test_hpke_is_that_of_cryptography() -> None:
-    """Ours exists for what theirs lacks; where both can, they agree."""
-    ours = CipherSuite.X25519_AES128GCM_SHA256_Ed25519.hpke
-    theirs = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
-    key = X25519PrivateKey.generate()
-    wrapped = ours.kem.private_key(key.private_bytes_raw())
-    sealed = theirs.encrypt(b"plaintext", key.public_key(), b"info")
-    assert ours.bound(b"info").open(wrapped, sealed[:32], sealed[32:]) == b"plaintext"
-    kem_output, ciphertext = ours.bound(b"info").seal(wrapped.public_bytes, b"plaintext")
-    assert theirs.decrypt(kem_output + ciphertext, key, b"info") == b"plaintext"
 
 
 def test_expand_is_bounded(suite: CipherSuite) -> None:
