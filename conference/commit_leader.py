@@ -15,7 +15,8 @@ from conference.rules import check_key_package, people_of
 from signaling import messages as wire
 from signaling.messages import ClientMessage, DismissReason
 
-MAX_JOINS = 1024
+MAX_JOINS = MAX_LEAVES = 4096
+"""More than any server admits."""
 MAX_JOINS_IN_COMMIT = 128
 
 
@@ -83,7 +84,7 @@ class CommitLeader:
         """Work on top of what this term has brought before."""
         for request in work.joins[: MAX_JOINS - len(self._joins)]:
             self._joins[request.participant_id] = request.knock
-        self._leaves.update(work.leaves)
+        self._leaves.update(work.leaves[: MAX_LEAVES - len(self._leaves)])
         for participant_id in work.leaves:
             self._joins.pop(participant_id, None)
 

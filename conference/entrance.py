@@ -27,8 +27,7 @@ class Entrance:
         self.generation = 0
         self.group_id = b""
         """Of the generation's group, as the server says; of no consequence until a Welcome agrees."""
-        self.is_resuming = False
-        """Whether the server has still to say if we are who we were."""
+        self._is_resuming = False
         self._resume_token = b""
         self._is_founding = False
         self._knock: wire.Knock | None = None
@@ -42,7 +41,7 @@ class Entrance:
     def join(self) -> wire.Join:
         """Come as somebody new, with a signature key that no leaf has yet."""
         self.participant_id, self.generation, self.group_id = None, 0, b""
-        self.is_resuming = self._is_founding = False
+        self._is_resuming = self._is_founding = False
         self.forget_knock()
         self._signature_key = mls.SignaturePrivateKey.generate(self._suite)
         return wire.Join(wire.PROTOCOL)
@@ -54,10 +53,15 @@ class Entrance:
     def resume(self, next_epoch: int) -> wire.Resume:
         """Come as who we were, upon a new connection."""
         assert self.participant_id is not None
-        self.is_resuming = True
+        self._is_resuming = True
         return wire.Resume(
             wire.PROTOCOL, self.participant_id, self._resume_token, self.generation, next_epoch
         )
+
+    def take_answer(self) -> bool:
+        """The server says whether we are who we were. False if that was not asked."""
+        was_resuming, self._is_resuming = self._is_resuming, False
+        return was_resuming
 
     # --- founding -----------------------------------------------------------------------------------------
 

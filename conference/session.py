@@ -239,9 +239,8 @@ class Session:
         self._enter_generation(message.generation, message.group_id, now)
 
     def _on_resumed(self, message: wire.Resumed, now: float) -> None:
-        if not self._entrance.is_resuming:
+        if not self._entrance.take_answer():
             return self._warn("The server took up a connection that was not lost; it was not heeded.")
-        self._entrance.is_resuming = False
         self._take_room(message, now)
         if self.phase is Phase.MEMBER and message.generation == self._generation:
             if message.next_epoch == self._member_group.epoch:
@@ -523,7 +522,7 @@ class Session:
         self._events.append(RoomChanged())
 
     def _on_error(self, message: wire.Error, now: float) -> None:
-        if message.code is ErrorCode.CANNOT_RESUME and self._entrance.is_resuming:
+        if message.code is ErrorCode.CANNOT_RESUME and self._entrance.take_answer():
             return self._come_as_somebody_new()
         if message.code in _FATAL:
             return self._end(f"The server ended the connection: {message.message}")

@@ -129,6 +129,14 @@ def test_a_welcome_leads_nowhere_where_we_have_been() -> None:
     assert "we have been in" in bob.warnings[-1]
 
 
+def test_a_group_told_of_before_is_no_new_one() -> None:
+    meeting = settled()
+    bob, delivery = meeting.devices["Bob"], meeting.room.delivery
+    for generation in range(delivery.generation + 1):
+        assert meeting.overhear(bob, wire.Founded(generation, bytes(16), anybody())) == []
+    assert meeting.is_settled("Alice", "Bob", "Carol")
+
+
 def test_closed_is_not_believed_while_we_are_in_the_group() -> None:
     meeting = settled()
     bob = meeting.devices["Bob"]

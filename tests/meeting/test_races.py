@@ -221,6 +221,20 @@ def test_a_leader_that_hangs_in_the_middle_of_a_commit(seed: int) -> None:
     assert not everybodys_warnings(meeting), "the late commit is refused, and nobody loses its place"
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_who_stay_switch_at_once_when_somebody_goes(seed: int) -> None:
+    """Whoever commits the removal, too."""
+    meeting = settled(seed=seed)
+    gone = meeting.follower
+    epoch = gone.group.epoch
+    meeting.leave(gone)
+    for _ in range(100):
+        meeting.run(0.005)
+        for each in meeting.members():
+            assert each.session.epoch_keys.sending_epoch == each.group.epoch
+    assert all(each.group.epoch == epoch + 1 for each in meeting.members())
+
+
 def test_ten_commits_in_a_second() -> None:
     """Senders lag by two epochs at most, and all that they send opens."""
     meeting = settled()
