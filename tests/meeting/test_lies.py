@@ -170,6 +170,8 @@ def test_people_of_a_group_before_are_not_taken_for_those_of_this_one() -> None:
         meeting.act(alice, lambda session: session.rotate(meeting.now))
         meeting.run(0.1)
     assert alice.group.epoch > 64
+    assert alice.session.person_at(64, 0) is not None
+    assert alice.session.person_at(1, 0) is None, "nobody needs to know for ever"
     for each in (alice, bob):
         meeting.tell(each, wire.Founded(8, bytes(16), anybody()))
     (found,) = meeting.overhear(alice, wire.Closed(8))
@@ -178,7 +180,7 @@ def test_people_of_a_group_before_are_not_taken_for_those_of_this_one() -> None:
     assert alice.session.person_at(3, 0) is None
 
 
-@pytest.mark.parametrize("fault", ["garbage", "another group", "another epoch", "no such policy"])
+@pytest.mark.parametrize("fault", ["garbage", "damaged", "another epoch", "no such policy"])
 def test_bad_welcomes_end_in_a_sentence_and_not_in_endless_knocks(fault: str) -> None:
     meeting = settled()
 
@@ -187,7 +189,7 @@ def test_bad_welcomes_end_in_a_sentence_and_not_in_endless_knocks(fault: str) ->
             return message
         return {
             "garbage": replace(message, welcome=b"garbage"),
-            "another group": replace(message, welcome=message.welcome[:-1] + b"x"),
+            "damaged": replace(message, welcome=message.welcome[:-1] + bytes([message.welcome[-1] ^ 1])),
             "another epoch": replace(message, epoch=message.epoch + 1),
             "no such policy": replace(message, sealed_policy=bytes(100)),
         }[fault]
@@ -204,12 +206,13 @@ def test_bad_welcomes_end_in_a_sentence_and_not_in_endless_knocks(fault: str) ->
 # --- the log ------------------------------------------------------------------------------------------------
 
 
-def test_a_stale_refusal_does_not_drop_a_newer_commit() -> None:
+@pytest.mark.parametrize(("generation", "epochs_ago"), [(1, 1), (0, 0), (2, 0)])
+def test_a_refusal_of_another_commit_does_not_drop_this_one(generation: int, epochs_ago: int) -> None:
     meeting = settled()
     leader = meeting.leader
     epoch = leader.group.epoch
     meeting.act(leader, lambda session: session.rotate(meeting.now))
-    stale = wire.Refused(1, epoch - 1, wire.RefusedReason.EPOCH, 1, epoch)
+    stale = wire.Refused(generation, epoch - epochs_ago, wire.RefusedReason.EPOCH, 1, epoch)
     meeting.tell(leader, stale)
     meeting.run(1.0)
     assert leader.group.epoch == epoch + 1
@@ -339,6 +342,15 @@ def test_a_knock_for_the_leaders_own_id_is_refused() -> None:
     forged = work(meeting, {leader.id: key_package(meeting, leader.id)})
     (dismissal,) = meeting.overhear(leader, forged)
     assert dismissal == wire.Dismiss(forged.term, leader.id, wire.DismissReason.POLICY)
+
+
+def test_who_does_not_lead_commits_nothing() -> None:
+    meeting = settled()
+    bob = meeting.follower
+    signed = meeting.policy(1).sign(meeting.host_key)
+    bob.session.rotate(meeting.now)
+    bob.session.announce_policy(signed, meeting.now)
+    assert [type(each) for each in bob.session.take_messages()] == [wire.Lead, wire.Application]
 
 
 def test_work_for_somebody_who_does_not_lead_is_not_done() -> None:

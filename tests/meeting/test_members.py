@@ -378,11 +378,19 @@ def test_a_welcome_under_an_older_policy_than_we_knew(mallory: Mallory) -> None:
 # --- what members say ---------------------------------------------------------------------------------------
 
 
-def test_late_chat_is_of_who_said_it() -> None:
-    """Not of who has that leaf by now."""
+@dataclasses.dataclass
+class Late:
+    """What somebody said comes to a reader when another one has the speaker's leaf."""
+
+    reader: Device
+    speaker: Device
+    newcomer: Device
+
+
+def told_late(say: Callable[[Meeting, Device], None]) -> Late:
     meeting = settled()
-    reader = meeting.leader
-    speaker = meeting.follower
+    reader, speaker = meeting.leader, meeting.follower
+    speaker_id, leaf = speaker.id, speaker.group.own_leaf
     held = []
 
     def tamper(device: Device, message: wire.ServerMessage) -> wire.ServerMessage | None:
@@ -391,17 +399,34 @@ def test_late_chat_is_of_who_said_it() -> None:
             return None
         return message
 
-    speaker_id, leaf = speaker.id, speaker.group.own_leaf
     meeting.tamper = tamper
-    meeting.act(speaker, lambda session: session.chat("I have left since"))
+    say(meeting, speaker)
     meeting.run(0.3)
     meeting.leave(speaker)
     meeting.run(1.0)
-    late = meeting.join("Late")
+    newcomer = meeting.join("Late")
     meeting.run(1.0)
-    assert late.group.own_leaf == leaf
+    assert newcomer.group.own_leaf == leaf
+    assert held
+    reader.confirmed = []
+    reader.session._heartbeats.confirm = lambda leaf, *rest: reader.confirmed.append(leaf)
     meeting.tell(reader, *held)
-    assert reader.chat == [(speaker.name, "I have left since")]
+    return Late(reader, speaker, newcomer)
+
+
+def test_late_chat_is_of_who_said_it() -> None:
+    """Not of who has that leaf by now."""
+    late = told_late(lambda meeting, device: meeting.act(device, lambda session: session.chat("I have gone")))
+    assert late.reader.chat == [(late.speaker.name, "I have gone")]
+
+
+def test_a_late_heartbeat_confirms_nobody_else() -> None:
+    late = told_late(
+        lambda meeting, device: meeting.act(
+            device, lambda session: session._tell(messages.Heartbeat(session.group.epoch))
+        )
+    )
+    assert late.reader.confirmed == []
 
 
 def test_the_servers_word_for_a_sender_does_not_count(mallory: Mallory) -> None:
