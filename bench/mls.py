@@ -1,0 +1,93 @@
+"""`python -m bench.mls`: how long `mls` takes, against the primitives that it must perform.
+
+Absolute times are those of the machine and the moment; the ratios are what to compare.
+"""
+
+import argparse
+import json
+import sys
+import tracemalloc
+from collections.abc import Sequence
+
+from bench.groups import NOW, Scene, make_scene
+from bench.operations import Measured, measure, operations
+from mls import CIPHER_SUITES, Group, cipher_suite
+
+SIZES = (2, 10, 100, 1000)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 if a goal is missed."""
+    options = _parser().parse_args(arguments)
+    suite = cipher_suite(options.suite)
+    rows: list[Measured] = []
+    memory = None
+    for size in options.sizes:
+        scene = make_scene(suite, size)
+        for operation in operations(scene):
+            if options.only is None or operation.name in options.only:
+                rows.append(measure(operation, size, options.seconds))
+                if not options.json:
+                    print(_line(rows[-1]), flush=True)
+        if size == 1000:
+            memory = _memory(scene)
+            if not options.json:
+                print(f"memory of one member's group of {size}: {memory / size:.0f} bytes per member")
+    if options.json:
+        json.dump(_report(suite.name, rows, memory), sys.stdout, indent=1)
+        print()
+    return int(any(row.ratio > row.goal for row in rows))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.mls", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--suite", type=int, default=1, choices=list(CIPHER_SUITES), help="cipher suite")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="members of the groups")
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each operation")
+    parser.add_argument("--only", nargs="+", help="names of operations")
+    return parser
+
+
+def _line(row: Measured) -> str:
+    mark = "" if row.ratio <= row.goal else f"  misses {row.goal}"
+    return (
+        f"{row.name:22} N={row.size:<5} {row.ours_s * 1e3:9.3f} ms   floor {row.floor_s * 1e3:9.3f} ms"
+        f"   ratio {row.ratio:5.2f}{mark}"
+    )
+
+
+def _memory(scene: Scene) -> int:
+    """Bytes that one member's group takes, as far as Python allocates them."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        group = Group.join(scene.welcome, scene.bundles[-1], now=NOW)
+        after, _ = tracemalloc.get_traced_memory()
+        assert group.epoch
+        return after - before
+    finally:
+        tracemalloc.stop()
+
+
+def _report(suite: str, rows: list[Measured], memory: int | None) -> dict[str, object]:
+    return {
+        "suite": suite,
+        "memory_of_a_group_of_1000_bytes": memory,
+        "operations": [
+            {
+                "name": row.name,
+                "members": row.size,
+                "ours_s": row.ours_s,
+                "floor_s": row.floor_s,
+                "ratio": row.ratio,
+                "goal": row.goal,
+                "primitives": dict(row.primitives),
+            }
+            for row in rows
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
