@@ -5,6 +5,7 @@ are `E2eePeerConnection`s, so nothing unsealed can leave or be shown.
 """
 
 import asyncio
+import logging
 import zlib
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -37,6 +38,9 @@ LOWEST_TONE_HZ: Final = 300.0
 TONES: Final = 64
 TONE_STEP_HZ: Final = 25.0
 WATCH_EVERY_S: Final = 1.0
+CLOSE_S: Final = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -210,9 +214,13 @@ class Media:
         if self._timer is not None:
             self._timer.cancel()
         try:
-            await self._publishing.close()
-            await self._subscribing.close()
-            await asyncio.gather(*(tile.close() for tile in (*self.path.tiles.values(), *self._gone)))
+            # A transport that waits for its peer is not to keep the recordings from being finished.
+            async with asyncio.timeout(CLOSE_S):
+                await self._publishing.close()
+                await self._subscribing.close()
+                await asyncio.gather(*(tile.close() for tile in (*self.path.tiles.values(), *self._gone)))
+        except TimeoutError:
+            logger.warning("the media connections did not close within %s s", CLOSE_S)
         finally:
             if self._recorder is not None:
                 self.recorded = await self._recorder.close()

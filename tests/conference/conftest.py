@@ -1,4 +1,4 @@
-"""Real meetings in one process: a server on 127.0.0.1, participants over real WebSockets, ICE, DTLS and SRTP."""
+"""Real meetings in one process: a server on 127.0.0.1, real WebSockets, ICE, DTLS, SRTP and codecs."""
 
 import asyncio
 import contextlib

@@ -89,18 +89,25 @@ async def link(server: ServerProcess, tmp_path: Path) -> MeetingLink:
     return await asyncio.to_thread(create_meeting, f"http://127.0.0.1:{server.port}", home=tmp_path / "home")
 
 
-async def meet(link: MeetingLink) -> list[Seat]:
-    seats = []
-    for name in NAMES:
-        seats.append(seat_at(link, name))
-        await seats[-1].is_member()
-    return seats
+@pytest.fixture
+async def meet(link: MeetingLink) -> AsyncIterator[list[Seat]]:
+    """Two who are in the meeting."""
+    seats: list[Seat] = []
+    try:
+        for name in NAMES:
+            seats.append(seat_at(link, name))
+            await seats[-1].is_member()
+        yield seats
+    finally:
+        for seat in seats:
+            seat.running.cancel()
+        await asyncio.wait([seat.running for seat in seats], timeout=WITHIN_S)
 
 
 async def test_a_server_that_held_a_meeting_has_no_keys_and_tells_no_tales(
-    server: ServerProcess, link: MeetingLink
+    server: ServerProcess, link: MeetingLink, meet: list[Seat]
 ) -> None:
-    ada, bob = await meet(link)
+    ada, bob = meet
     await all_see_all(ada, bob)
     ada.participant.chat(SAID)
     await until("Bob hears", lambda: bob.of_kind(ChatReceived))
@@ -128,14 +135,16 @@ async def test_a_server_that_held_a_meeting_has_no_keys_and_tells_no_tales(
 def _keys(seat: Seat) -> list[bytes]:
     group = seat.session.group
     assert group is not None
-    return [seat.session.epoch_secret(group).base_key, group.epoch_authenticator, seat.session._resume_token]
+    return [seat.session.epoch_secret(group).base_key, group.epoch_authenticator]
 
 
 # --- misbehaviour ---
 
 
-async def test_whoever_misbehaves_hurts_only_themselves(server: ServerProcess, link: MeetingLink) -> None:
-    ada, bob = await meet(link)
+async def test_whoever_misbehaves_hurts_only_themselves(
+    server: ServerProcess, link: MeetingLink, meet: list[Seat]
+) -> None:
+    ada, bob = meet
     await all_see_all(ada, bob)
     epoch = ada.epoch
     for attack in (nonsense, binary, huge, nested, slow_loris, impostor, flood, datagrams):
@@ -215,8 +224,8 @@ async def slow_loris(server: ServerProcess, link: MeetingLink) -> None:
     mute = [await connect(websocket_url(link)) for _ in range(20)]
     late = await asyncio.to_thread(create_meeting, link.server, home=server.log.parent / "home")
     assert late.meeting_id != link.meeting_id  # there is room for others
-    for socket in mute:
-        socket.transport.abort()
+    for each in mute:
+        each.transport.abort()
     for writer in writers:
         writer.transport.abort()
 
