@@ -1,0 +1,37 @@
+// Two faults of ts-mls 1.6.4, mended as it is loaded: node --import ./mends.mjs peer.mjs
+// test_faults_of_ts_mls.py shows each of them in the library as it is published. Whoever bundles ts-mls needs
+// these mends too.
+import { register } from "node:module"
+import { isMainThread } from "node:worker_threads"
+
+const mends = [
+  {
+    // §12.4.3.1: "Every non-blank intermediate node between the leaf node and the parent node" lists an
+    // unmerged leaf. ts-mls asks it of the nodes above the parent too, and that the whole lists be equal:
+    // so it cannot join most groups of more than four whose members have committed.
+    file: "/ts-mls/dist/src/clientState.js",
+    published: "if (!arraysEqual(dpNode.parent.unmergedLeaves, n.parent.unmergedLeaves))",
+    mended: "if (parentIdx === i) break; if (!dpNode.parent.unmergedLeaves.includes(unmergedLeaf))",
+  },
+  {
+    // A removed member whose leaf the same Commit gives to somebody else takes itself for a member still,
+    // and then fails to find its key.
+    file: "/ts-mls/dist/src/clientState.js",
+    published: "mutatedTree[leafToNodeIndex(toLeafIndex(state.privatePath.leafIndex))] === undefined",
+    mended: "grouped.remove.some((p) => p.proposal.remove.removed === state.privatePath.leafIndex)",
+  },
+]
+
+export async function load(url, context, nextLoad) {
+  const loaded = await nextLoad(url, context)
+  const wanted = mends.filter(({ file }) => url.endsWith(file))
+  if (wanted.length === 0) return loaded
+  let source = String(loaded.source)
+  for (const { published, mended } of wanted) {
+    if (source.split(published).length !== 2) throw new Error(`not found once in ${url}: ${published}`)
+    source = source.replace(published, () => mended)
+  }
+  return { ...loaded, source }
+}
+
+if (isMainThread) register(import.meta.url)

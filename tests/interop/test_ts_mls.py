@@ -1,0 +1,37 @@
+"""Groups of our members and ts-mls's, through long random schedules.
+
+A failure says the seed and the step: `Schedule(seed, ...)` takes the same steps again.
+"""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from mls import CIPHER_SUITES, CipherSuite, cipher_suite
+from tests.interop.peers import NodePeer, OurMember, Peer, TsMember
+from tests.interop.schedule import Schedule
+
+SUITES = [suite_id for suite_id in (1, 2, 3, 5, 7, 83) if suite_id in CIPHER_SUITES]
+
+
+def newcomers(node: NodePeer, suite: CipherSuite) -> list[Callable[[str], Peer]]:
+    """Ours and theirs. The time is the machine's, for ts-mls looks at its clock."""
+    now = time.time()
+    return [
+        lambda name: OurMember(name, suite, now, name.encode() if len(name) % 2 else None),
+        lambda name: TsMember(node, name, suite, name.encode() if len(name) % 2 else None),
+    ]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("suite_id", SUITES)
+def test_members_agree_after_every_step(node: NodePeer, suite_id: int, seed: int) -> None:
+    Schedule(100 * suite_id + seed, newcomers(node, cipher_suite(suite_id))).run(25)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("suite_id", SUITES)
+def test_members_agree_through_hundreds_of_steps(node: NodePeer, suite_id: int, seed: int) -> None:
+    Schedule(100 * suite_id + seed, newcomers(node, cipher_suite(suite_id)), most=20).run(300)
