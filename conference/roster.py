@@ -84,13 +84,15 @@ class Roster:
         self.forgotten += surplus
         del self.timeline[:surplus]
         self._people = tuple(after)
+        was_in_group = self._in_group
         self._in_group = frozenset(person.participant_id for person in after)
-        self._compare(now)
+        self._compare(was_in_group | self._in_group, now)
 
     def set_room(self, presence: Mapping[str, str], now: float) -> None:
         """The server's whole list of participants who are connected or in their grace."""
+        before = self._presence
         self._presence = dict(islice(presence.items(), MAX_ROOM))
-        self._compare(now)
+        self._compare(before.keys() | self._presence.keys(), now)
 
     def set_presence(self, participant_id: str, presence: str | None, now: float) -> None:
         """What the server says of one participant; None: it is gone."""
@@ -98,11 +100,14 @@ class Roster:
             self._presence.pop(participant_id, None)
         elif len(self._presence) < MAX_ROOM or participant_id in self._presence:
             self._presence[participant_id] = presence
-        self._compare(now)
+        self._compare((participant_id,), now)
 
-    def _compare(self, now: float) -> None:
-        differing = {each for each in self._in_group | self._presence.keys() if not self._agrees(each)}
-        self._differs_since = {each: self._differs_since.get(each, now) for each in differing}
+    def _compare(self, changed: Iterable[str], now: float) -> None:
+        for each in changed:
+            if self._agrees(each):
+                self._differs_since.pop(each, None)
+            else:
+                self._differs_since.setdefault(each, now)
 
     def _agrees(self, participant_id: str) -> bool:
         is_in_room = self._presence.get(participant_id) in ("member", "away")

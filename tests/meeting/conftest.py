@@ -106,14 +106,14 @@ class Meeting:
 
     # --- people ---
 
-    def join(self, name: str, link: MeetingLink | None = None) -> Device:
+    def join(self, name: str, link: MeetingLink | None = None, clock_error_s: float = 0.0) -> Device:
         link = link or self.link
         session = Session(
             link,
             link.keys(),
             name,
             now=self.now,
-            wall_time=WALL + self.now,
+            wall_time=WALL + self.now + clock_error_s,
             chance=random.Random(self.chance.random()),
         )
         device = self.devices[name] = Device(name, session)

@@ -444,6 +444,19 @@ def test_chat_said_twice_is_heard_once(mallory: Mallory) -> None:
     assert honest.chat == [(mallory.device.name, "once")]
 
 
+def envelope(text: bytes) -> bytes:
+    octets = b"\1" + len(text).to_bytes(4, "big") + text
+    return octets + bytes(-len(octets) % messages.BUCKET)
+
+
+def test_the_longest_chat_is_heard(mallory: Mallory) -> None:
+    honest, text = mallory.meeting.follower, "x" * messages.MAX_CHAT
+    data = envelope(b'{"type":"chat","text":"%s"}' % text.encode())
+    said = wire.ApplicationFrom(1, mallory.group.epoch, mallory.device.id, mallory.group.encrypt(data))
+    mallory.meeting.tell(honest, said)
+    assert honest.chat == [(mallory.device.name, text)]
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -454,8 +467,10 @@ def test_chat_said_twice_is_heard_once(mallory: Mallory) -> None:
         b"\1" + bytes(255),
         b"\1\xff\xff\xff\xff" + bytes(251),
         messages.encode(messages.Chat("abc")).replace(b'"abc"', b"12345"),
+        envelope(b'{"type":"chat","text":"%s"}' % (b"x" * (messages.MAX_CHAT + 1))),
+        envelope(b'{"type":"chat","text":"\xed\xa0\x80"}'),
     ],
-    ids=["empty", "short", "huge", "cut", "no text", "long text", "wrong type"],
+    ids=["empty", "short", "huge", "cut", "no text", "long text", "wrong type", "long chat", "no character"],
 )
 def test_what_is_no_message_is_refused_with_a_sentence(mallory: Mallory, data: bytes) -> None:
     honest = mallory.meeting.follower
@@ -603,6 +618,15 @@ def test_a_knock_sealed_for_somebody_else_is_unreadable() -> None:
         meeting.leader, wire.Work(meeting.room.delivery.leadership.term, (request,), ())
     )
     assert dismissal.reason is wire.DismissReason.UNREADABLE
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_who_has_a_wrong_clock_is_told_so(days: int) -> None:
+    meeting = settled()
+    dave = meeting.join("Dave", clock_error_s=days * 86400.0)
+    meeting.run(3.0)
+    assert "clock" in dave.end
+    assert meeting.is_settled("Alice", "Bob", "Carol")
 
 
 @pytest.mark.parametrize("seed", range(3))
