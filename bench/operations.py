@@ -114,7 +114,8 @@ def measure(operation: Operation, size: int, budget_s: float) -> Measured:
     run = operation.prepare()
     with record() as floor:
         run()
-    ours, bare = [], []
+    ours: list[float] = []
+    bare: list[float] = []
     end = time.perf_counter() + budget_s
     while len(ours) < 3 or (time.perf_counter() < end and len(ours) < 500):
         ours.append(_timed(operation.prepare()))

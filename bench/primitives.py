@@ -1,14 +1,12 @@
 """The floor of an operation: the cryptographic primitives that it performs, and nothing else.
 
 `record` runs an operation with every entry to a primitive wrapped, and gives the calls as closures over the
-bare functions of `cryptography`, `hashlib` and `hmac`. Replaying them takes the time that no library on
+bare functions of `cryptography` and `hashlib`. Replaying them takes the time that no library on
 the same primitives can go below. A call that occurs twice with equal arguments is kept once: doing work
 again is the library's fault, and must not raise its floor.
 """
 
 import contextlib
-import hashlib
-import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,9 +15,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mls import ciphersuite, hpke, xwing
-from mls.ciphersuite import ECDSA, EdDSA
-from mls.hpke import AEAD, HPKEPrivateKey, Montgomery, Weierstrass, load_point, point_bytes
+from mls.ciphersuite import ECDSA, CipherSuite, EdDSA
+from mls.hpke import AEAD, KDF, HPKEPrivateKey, Montgomery, Weierstrass, load_point, point_bytes
 from mls.xwing import XWing
 
 Call = Callable[[], object]
@@ -64,11 +61,6 @@ class Floor:
 
         return recording
 
-    @property
-    def is_inside(self) -> bool:
-        """Whether a recorded primitive is at work."""
-        return self._depth > 0
-
 
 @contextlib.contextmanager
 def record() -> Iterator[Floor]:
@@ -82,50 +74,11 @@ def record() -> Iterator[Floor]:
 
     for owner, name, kind, bare in _METHODS:
         patch(owner, name, floor.wrapper(kind, getattr(owner, name), bare))
-    for module in (hpke, ciphersuite, xwing):
-        for name, proxy in (("hmac", _HMAC(floor)), ("hashlib", _Hashlib(floor))):
-            if hasattr(module, name):
-                patch(module, name, proxy)
     try:
         yield floor
     finally:
         for owner, name, value in reversed(saved):
             setattr(owner, name, value)
-
-
-# --- hashes: the modules as the library sees them -----------------------------------------------------------
-
-
-class _Proxy:
-    """A module that records what is called in it."""
-
-    def __init__(self, floor: Floor) -> None:
-        self._floor = floor
-
-
-class _HMAC(_Proxy):
-    def __getattr__(self, name: str) -> Any:
-        return getattr(hmac, name)
-
-    def digest(self, key: bytes, message: bytes, name: str) -> bytes:
-        if not self._floor.is_inside:
-            arguments = (key, message, name)
-            self._floor.add("hmac", arguments, lambda: hmac.digest(*arguments))
-        return hmac.digest(key, message, name)
-
-
-class _Hashlib(_Proxy):
-    def __getattr__(self, name: str) -> Any:
-        function: Any = getattr(hashlib, name)
-
-        def recording(*args: Any, **options: Any) -> Any:
-            value = args[-1]
-            if not self._floor.is_inside:
-                bare = getattr(hashlib, args[0]) if name == "new" else function
-                self._floor.add("hash", (bare, bytes(value)), lambda: bare(value).digest())
-            return function(*args, **options)
-
-        return recording
 
 
 # --- methods: what each does at least -----------------------------------------------------------------------
@@ -158,6 +111,15 @@ def _point_exchange(curve: Weierstrass, private_key: HPKEPrivateKey, public: byt
     return (private_key.public_bytes, public), lambda: key.exchange(
         algorithm, load_point(curve._curve, public)
     )
+
+
+def _kdf_hmac(kdf: KDF, key: bytes, message: bytes) -> tuple[object, Call]:
+    return (key, message), lambda: kdf.hmac(key, message)
+
+
+def _suite_hash(suite: CipherSuite, value: bytes) -> tuple[object, Call]:
+    new_hash = suite.kdf.new_hash
+    return value, lambda: new_hash(value).digest()
 
 
 def _aead_seal(aead: AEAD, key: bytes, nonce: bytes, data: bytes, plaintext: bytes) -> tuple[object, Call]:
@@ -205,6 +167,8 @@ _METHODS: tuple[tuple[Any, str, str, Callable[..., tuple[object, Call]]], ...] =
     (XWing, "derive_key_pair", "derive", _xwing("derive_key_pair")),
     (XWing, "encapsulate", "encapsulate", _xwing("encapsulate")),
     (XWing, "decapsulate", "decapsulate", _xwing("decapsulate")),
+    (KDF, "hmac", "hmac", _kdf_hmac),
+    (CipherSuite, "hash", "hash", _suite_hash),
     (AEAD, "seal", "aead", _aead_seal),
     (AEAD, "open", "aead", _aead_open),
     (EdDSA, "sign", "sign", _eddsa_sign),

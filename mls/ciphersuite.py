@@ -3,8 +3,6 @@
 A suite is a row of the table at the end of this module, to which a caller can add.
 """
 
-import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -220,11 +218,11 @@ class CipherSuite:
 
     def hash(self, value: bytes) -> bytes:
         """Hash(value)."""
-        return hashlib.new(self.kdf.hash_name, value, usedforsecurity=True).digest()
+        return self.kdf.new_hash(value).digest()
 
     def mac(self, key: bytes, value: bytes) -> bytes:
         """MAC(key, value): HMAC with the suite's hash."""
-        return hmac.digest(key, value, self.kdf.hash_name)
+        return self.kdf.hmac(key, value)
 
     # §8
 
@@ -234,7 +232,7 @@ class CipherSuite:
 
     def expand_with_label(self, secret: bytes, label: bytes, context: bytes, length: int) -> bytes:
         """ExpandWithLabel (§8)."""
-        info = _kdf_label(label, length) + encode_opaque(context)
+        info = _kdf_label(label, length) + (encode_opaque(context) if context else b"\0")
         return self.kdf.expand(secret, info, length)
 
     def derive_secret(self, secret: bytes, label: bytes) -> bytes:

@@ -16,6 +16,7 @@ bytes it came from, and to be signed, hashed and sent on without being encoded a
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from struct import pack, unpack_from
 from typing import (
     Annotated,
     Any,
@@ -120,9 +121,13 @@ def _read_opaque(data: bytes, at: int) -> tuple[bytes, int]:
     return data[at:end], end
 
 
+_SHORT_LENGTHS = tuple(bytes([length]) for length in range(0x40))
+
+
 def encode_opaque(value: bytes) -> bytes:
     """`opaque value<V>`."""
-    return encode_length(len(value)) + value
+    length = len(value)
+    return (_SHORT_LENGTHS[length] if length < 0x40 else encode_length(length)) + value
 
 
 def vector(kind: Kind[T]) -> Codec[tuple[T, ...]]:
@@ -140,6 +145,20 @@ def vector(kind: Kind[T]) -> Codec[tuple[T, ...]]:
         return tuple(values), end
 
     return Codec(read, lambda values: encode_opaque(b"".join(map(write_one, values))))
+
+
+def uint_vector(size: int) -> Codec[tuple[int, ...]]:
+    """A vector of unsigned integers of 2 or 4 bytes, all read at once: each leaf has five."""
+    letter = {2: "H", 4: "I"}[size]
+
+    def read(data: bytes, at: int) -> tuple[tuple[int, ...], int]:
+        at, end = _read_span(data, at)
+        count, rest = divmod(end - at, size)
+        if rest:
+            raise DecodeError(f"a vector of {end - at} bytes cannot hold integers of {size}")
+        return unpack_from(f">{count}{letter}", data, at), end
+
+    return Codec(read, lambda values: encode_opaque(pack(f">{len(values)}{letter}", *values)))
 
 
 def optional(kind: Kind[T]) -> Codec[T | None]:
@@ -198,8 +217,8 @@ Uint16 = Annotated[int, UINT16]
 Uint32 = Annotated[int, UINT32]
 Uint64 = Annotated[int, UINT64]
 Opaque = Annotated[bytes, OPAQUE]
-Uint16s = Annotated[tuple[int, ...], vector(UINT16)]
-Uint32s = Annotated[tuple[int, ...], vector(UINT32)]
+Uint16s = Annotated[tuple[int, ...], uint_vector(2)]
+Uint32s = Annotated[tuple[int, ...], uint_vector(4)]
 
 
 # --- structs ------------------------------------------------------------------------------------------------
