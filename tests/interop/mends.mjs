@@ -1,4 +1,4 @@
-// Two faults of ts-mls 1.6.4, mended as it is loaded: node --import ./mends.mjs peer.mjs
+// Faults of ts-mls 1.6.4, mended as it is loaded: node --import ./mends.mjs peer.mjs
 // test_faults_of_ts_mls.py shows each of them in the library as it is published. Whoever bundles ts-mls needs
 // these mends too.
 import { register } from "node:module"
@@ -19,6 +19,16 @@ const mends = [
     file: "/ts-mls/dist/src/clientState.js",
     published: "mutatedTree[leafToNodeIndex(toLeafIndex(state.privatePath.leafIndex))] === undefined",
     mended: "grouped.remove.some((p) => p.proposal.remove.removed === state.privatePath.leafIndex)",
+  },
+  {
+    // §12.4.1: the commit secret is derived "from the last path secret value [...] derived for the UpdatePath".
+    // ts-mls derives once more where the root is blank, so that a group whose first half of leaves is empty
+    // falls apart.
+    file: "/ts-mls/dist/src/pathSecrets.js",
+    published: 'const nextSecret = await deriveSecret(pathSecrets[currentIndex], "path", kdf)',
+    mended:
+      "const nextSecret = tree[nextIndex] === undefined ? pathSecrets[currentIndex] : " +
+      'await deriveSecret(pathSecrets[currentIndex], "path", kdf)',
   },
 ]
 

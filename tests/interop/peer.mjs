@@ -6,7 +6,7 @@
 // What to mind with ts-mls 1.6.4: a private Commit goes to `processPrivateMessage`, since `processMessage`
 // drops the caller's PSKs; a Commit of GroupContextExtensions gets no path, which §12.4 forbids; there is no
 // way to make an Update; GroupContextExtensions that empty the list are taken for no change; ECDSA keys that it
-// generates are compressed points, which §5.1.1 forbids, so we generate them. Two faults more: mends.mjs.
+// generates are compressed points, which §5.1.1 forbids, so we generate them. More in mends.mjs.
 import { createInterface } from "node:readline"
 import { p256, p384, p521 } from "@noble/curves/nist.js"
 import {

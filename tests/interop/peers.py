@@ -259,8 +259,6 @@ class NodePeer:
 class TsMember:
     """A member by ts-mls."""
 
-    makes_updates = False
-
     def __init__(
         self, node: NodePeer, name: str, suite: CipherSuite, application_id: bytes | None = None
     ) -> None:

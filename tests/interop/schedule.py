@@ -134,13 +134,9 @@ class Schedule:
         committer = self.chance.choice(others)
         newcomers: list[Peer] = []
         leaving: list[Peer] = []
-        updating: list[Peer] = []
+        bystanders = [peer for peer in others if peer is not committer]
         for voter in voters:
-            ask = self._ask(
-                voter, [peer for peer in others if peer is not committer], committer, newcomers, leaving
-            )
-            if ask.kind == "update":
-                updating.append(voter)
+            ask = self._ask(voter, bystanders, committer, newcomers, leaving)
             self._tell(f"{voter.name} proposes {ask.kind}")
             self._deliver(voter, voter.propose(ask, is_public=self._happens(0.5)))
         asks = []
@@ -255,7 +251,7 @@ class Schedule:
         assert heard == late.heard, f"{recipient.name} heard something else in epoch {late.epoch}"
 
     def _deliver_late(self) -> None:
-        """Some late messages arrive; those that would be too late do so now, or never if their reader left."""
+        """Some late messages arrive, all that would be too late next time; none for who has left."""
         waiting, self.late = self.late, []
         by_name = {peer.name: peer for peer in self.members}
         for late in self.chance.sample(waiting, len(waiting)):
