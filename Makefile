@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+TS_MLS := tests/interop/node_modules/.package-lock.json
 
 .PHONY: demo test test-all check host lock clean
 
@@ -12,10 +13,10 @@ demo: $(READY)  ## hold a meeting of four processes and say whether every promis
 host: $(READY)  ## serve meetings here
 	$(BIN)/conclave host
 
-test: check  ## what CI runs
+test: check $(TS_MLS)  ## what CI runs
 	$(BIN)/pytest -m "not long"
 
-test-all: check  ## the long tests too
+test-all: check $(TS_MLS)  ## the long tests too
 	$(BIN)/pytest
 
 check: $(READY)  ## style and types
@@ -29,6 +30,13 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(READY)
+
+# Another implementation of MLS to test against, at the versions that its lock file pins by hash. Without Node, npm or
+# a network those tests are skipped.
+$(TS_MLS): tests/interop/package-lock.json
+	@if npm --version >/dev/null 2>&1 && npm ci --prefix tests/interop --ignore-scripts --prefer-offline \
+	  --fetch-retries=0 --no-audit --no-fund --loglevel=error; then touch $@; \
+	else echo "ts-mls could not be brought by npm; tests against it are skipped"; fi
 
 lock:  ## pin the newest versions that pyproject.toml allows; needs uv
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
