@@ -28,6 +28,7 @@ from mls.errors import (
     DecodeError,
     DecryptionFailed,
     FutureEpoch,
+    GroupEnded,
     InvalidCommit,
     InvalidCredential,
     InvalidError,
@@ -63,7 +64,9 @@ from mls.events import (
     ProposalReceived,
     PSKName,
 )
-from mls.extensions import Extension
+from mls.extensions import Extension, ExternalSender
+from mls.external_proposals import external_senders_extension, propose_from_outside
+from mls.framing import ExternalSenderIndex, NewMemberProposal
 from mls.group import Group, PendingCommit
 from mls.key_package import KeyPackage, KeyPackageBundle
 from mls.leaf_node import Capabilities, LeafNode
@@ -77,6 +80,7 @@ from mls.proposals import (
     Proposal,
     ReInit,
     Remove,
+    SelfRemove,
     Update,
 )
 from mls.psk import ExternalPSKID, PreSharedKeyID, ResumptionPSKID
@@ -103,9 +107,12 @@ __all__ = [
     "Extension",
     "ExternalInit",
     "ExternalPSKID",
+    "ExternalSender",
+    "ExternalSenderIndex",
     "FutureEpoch",
     "Group",
     "GroupContextExtensions",
+    "GroupEnded",
     "InvalidCommit",
     "InvalidCredential",
     "InvalidError",
@@ -123,6 +130,7 @@ __all__ = [
     "MLSError",
     "Member",
     "MisuseError",
+    "NewMemberProposal",
     "OwnMessage",
     "PSKName",
     "PendingCommit",
@@ -137,6 +145,7 @@ __all__ = [
     "Remove",
     "Replayed",
     "ResumptionPSKID",
+    "SelfRemove",
     "SequenceError",
     "SignaturePrivateKey",
     "TooFarAhead",
@@ -149,5 +158,7 @@ __all__ = [
     "WrongGroup",
     "X509Credential",
     "cipher_suite",
+    "external_senders_extension",
+    "propose_from_outside",
     "register_cipher_suite",
 ]

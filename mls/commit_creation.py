@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from mls import tree_math
 from mls.commit import Commit, ProposalByValue, ProposalOrRef, ProposalReference, UpdatePath
-from mls.epoch import Epoch, Membership, OwnLeaf, advance, provisional_context
+from mls.epoch import Epoch, Inputs, Membership, OwnLeaf, advance, provisional_context
+from mls.extensions import Extension
 from mls.framing import (
     AuthenticatedContent,
     FramedContent,
@@ -15,9 +16,9 @@ from mls.framing import (
     with_confirmation_tag,
 )
 from mls.key_schedule import GroupContext, KeySchedule
-from mls.leaf_node import CommitSource, LeafNode, LifetimeRule
-from mls.proposal_list import Applied, CommittedProposal, ProposalList, apply_proposals
-from mls.psk import PreSharedKeyID, psk_secret
+from mls.leaf_node import CommitSource, LeafNode, LifetimeRule, NewIdentity, check_leaf
+from mls.proposal_list import PROPOSED_USAGES, Applied, CommittedProposal, ProposalList, apply_proposals
+from mls.psk import PreSharedKeyID, ResumptionPSKUsage, psk_secret
 from mls.ratchet_tree import RatchetTree
 from mls.treekem import MakeLeaf, NewPath, encrypt_path, set_new_path, surviving_keys
 from mls.welcome import (
@@ -25,6 +26,7 @@ from mls.welcome import (
     GroupSecrets,
     PathSecret,
     Welcome,
+    info_extensions,
     make_group_info,
     welcome_key,
 )
@@ -48,6 +50,9 @@ class CommitOptions:
     force_path: bool  # bring a path even where it may be omitted
     tree_in_welcome: bool
     lifetimes: LifetimeRule
+    info_extensions: tuple[Extension, ...] = ()  # more for the GroupInfo of a Welcome
+    identity: NewIdentity | None = None  # what the committer's leaf changes to
+    psk_usages: frozenset[ResumptionPSKUsage] = PROPOSED_USAGES
 
 
 def create_commit(
@@ -62,10 +67,14 @@ def create_commit(
     Nothing that is passed in changes. Raises ProtocolError if the proposals cannot be committed.
     """
     suite = epoch.suite
-    applied = apply_proposals(epoch, proposals, own.index, options.lifetimes)
+    applied = apply_proposals(epoch, proposals, own.index, options.lifetimes, options.psk_usages)
+    signer, own = own.signature_key, _with_identity(own, options.identity)
     new = None
-    if options.force_path or proposals.requires_path():
-        new = set_new_path(suite, applied.tree, own.index, _leaf_maker(epoch, own, applied.tree))
+    if options.force_path or options.identity is not None or proposals.requires_path():
+        make_leaf = _leaf_maker(epoch, own, applied.tree, options.identity)
+        new = set_new_path(suite, applied.tree, own.index, make_leaf)
+        check_leaf(new.leaf_node, applied.extensions)
+        applied.tree.check_member(own.index)
     provisional = provisional_context(epoch.context, applied.tree, applied.extensions)
     path, commit_secret = _make_path(epoch, applied, new, provisional)
     commit = Commit(tuple(map(_proposal_or_ref, proposals.items)), path)
@@ -76,9 +85,11 @@ def create_commit(
         options.authenticated_data,
         commit,
     )
-    signed = sign_content(suite, own.signature_key, options.wire_format, framed, epoch.context.encode())
+    signed = sign_content(suite, signer, options.wire_format, framed, epoch.context.encode())
     combined_psk = psk_secret(suite, psks)
-    following, schedule = advance(epoch, provisional, applied.tree, signed, commit_secret, combined_psk)
+    inputs = Inputs(epoch.secrets.init_secret, commit_secret, combined_psk)
+    interim = epoch.interim_transcript_hash
+    following, schedule = advance(suite, interim, provisional, applied.tree, signed, inputs)
     entered = Membership(following, _own_after(applied.tree, own, new), schedule.encryption_secret)
     welcome = None
     if applied.added:
@@ -92,13 +103,20 @@ def _proposal_or_ref(item: CommittedProposal) -> ProposalOrRef:
     return ProposalReference(item.reference)
 
 
-def _leaf_maker(epoch: Epoch, own: OwnLeaf, tree: RatchetTree) -> MakeLeaf:
+def _with_identity(own: OwnLeaf, identity: NewIdentity | None) -> OwnLeaf:
+    if identity is None or identity.signature_key is None:
+        return own
+    return replace(own, signature_key=identity.signature_key)
+
+
+def _leaf_maker(epoch: Epoch, own: OwnLeaf, tree: RatchetTree, identity: NewIdentity | None) -> MakeLeaf:
     """§7.5: the committer's leaf anew: source `commit`, fresh encryption key, parent hash, signature."""
     before = tree.leaf(own.index)
     assert before is not None
+    presented = before if identity is None else identity.put_into(before)
 
     def make_leaf(encryption_key: bytes, parent_hash: bytes) -> LeafNode:
-        leaf = before.replaced(encryption_key, CommitSource(parent_hash))
+        leaf = presented.replaced(encryption_key, CommitSource(parent_hash))
         return leaf.signed(epoch.suite, own.signature_key, epoch.context.group_id, own.index)
 
     return make_leaf
@@ -131,7 +149,8 @@ def _make_welcome(
     """One Welcome for all who are added (§12.4.3.1)."""
     epoch, own, suite = entered.epoch, entered.own, entered.epoch.suite
     tree = applied.tree.encode() if options.tree_in_welcome else None
-    info = make_group_info(suite, own.signature_key, own.index, epoch.context, epoch.confirmation_tag, tree)
+    inside = info_extensions(tree, None, options.info_extensions)
+    info = make_group_info(suite, own.signature_key, own.index, epoch.context, epoch.confirmation_tag, inside)
     key, nonce = welcome_key(suite, schedule.welcome_secret)
     encrypted_info = suite.aead.seal(key, nonce, b"", info.encode())
     encryption, secrets = suite.encryption(b"Welcome", encrypted_info), []

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mls.commit import Commit, ProposalByValue, UpdatePath
-from mls.epoch import Epoch, Membership, OwnLeaf, advance, provisional_context
+from mls.epoch import Epoch, Inputs, Membership, OwnLeaf, OwnUpdate, advance, provisional_context
 from mls.errors import BadTag, InvalidCommit, InvalidLeafNode, UnknownProposal
 from mls.framing import AuthenticatedContent, Sender
-from mls.hpke import HPKEPrivateKey
+from mls.key_schedule import receive_external_init
 from mls.leaf_node import CommitSource, LifetimeRule, check_leaf
 from mls.proposal_list import Applied, CommittedProposal, ProposalList, apply_proposals
+from mls.proposals import ExternalInit, Remove
 from mls.psk import KnownPSKs, psk_secret
 from mls.ratchet_tree import RatchetTree
 from mls.treekem import ReceivedPath, decrypt_path, merge_path, surviving_keys
@@ -27,18 +28,18 @@ class ProcessedCommit:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What a member knows beside its epoch: proposals, keys of its own Updates, PSKs, the time."""
+    """What a member knows beside its epoch: proposals, its own Updates, PSKs, the time."""
 
     proposals: Mapping[bytes, CommittedProposal]
-    update_keys: Mapping[bytes, HPKEPrivateKey]
+    updates: Mapping[bytes, OwnUpdate]  # by public encryption key
     psks: KnownPSKs
     lifetimes: LifetimeRule
 
 
 def process_commit(
-    epoch: Epoch, own: OwnLeaf, committer: int, message: AuthenticatedContent, known: Knowledge
+    epoch: Epoch, own: OwnLeaf, committer: int | None, message: AuthenticatedContent, known: Knowledge
 ) -> ProcessedCommit:
-    """What a Commit by the member `committer` leads to; its signature has been verified.
+    """What a Commit leads to; its signature has been verified. `committer` is None if it is external.
 
     Nothing that is passed in changes. Raises ProtocolError.
     """
@@ -51,20 +52,25 @@ def process_commit(
     # proposals"
     if commit.path is None and proposals.requires_path():
         raise InvalidCommit("the Commit has no path, and must have one")
-    received = None if commit.path is None else _merge(epoch, applied, committer, commit.path)
+    received = None if commit.path is None else _merge(epoch, applied, commit.path)
+    if committer is None:
+        _check_resync(epoch, applied, proposals)
     if own.index in proposals.removed:
         return ProcessedCommit(proposals, applied, None)
     # "Verify that all PreSharedKey proposals in the `proposals` vector are available."
     combined_psk = psk_secret(suite, known.psks.find(proposals.psks))
     provisional = provisional_context(epoch.context, applied.tree, applied.extensions)
-    keys = {**own.keys, **_key_of_own_update(applied.tree, own, known.update_keys)}
+    own = _with_own_update(applied.tree, own, known.updates)
+    keys = dict(own.keys)
     commit_secret = suite.zero
     if received is not None:
         context, added = provisional.encode(), applied.added_leaves
         path = decrypt_path(suite, applied.tree, received, own.index, keys, context, added)
         keys |= path.keys
         commit_secret = path.commit_secret
-    following, schedule = advance(epoch, provisional, applied.tree, message, commit_secret, combined_psk)
+    inputs = Inputs(_init_secret(epoch, proposals), commit_secret, combined_psk)
+    interim = epoch.interim_transcript_hash
+    following, schedule = advance(suite, interim, provisional, applied.tree, message, inputs)
     # "compute the confirmation tag for this message, [...] and verify that it is the same"
     if not hmac.compare_digest(following.confirmation_tag, message.auth.confirmation_tag or b""):
         raise BadTag("the confirmation tag does not match: this Commit leads its sender to another epoch")
@@ -89,9 +95,29 @@ def resolve_proposals(
     return ProposalList(items)
 
 
-def _merge(epoch: Epoch, applied: Applied, committer: int, path: UpdatePath) -> ReceivedPath:
+def _init_secret(epoch: Epoch, proposals: ProposalList) -> bytes:
+    """The epoch's own init secret, or that which an external Commit brings (§8.3). Raises BadKey."""
+    for external in proposals.of(ExternalInit):
+        return receive_external_init(epoch.suite, epoch.secrets.external_secret, external.kem_output)
+    return epoch.secrets.init_secret
+
+
+def _check_resync(epoch: Epoch, applied: Applied, proposals: ProposalList) -> None:
+    """§12.2: the leaf of who comes back "MUST meet the same criteria as would the LeafNode in an Update".
+
+    Whether the credential is acceptable for who is removed is for `check` to say. Raises InvalidLeafNode.
+    """
+    leaf = applied.tree.leaf(applied.committer)
+    assert leaf is not None
+    for remove in proposals.of(Remove):
+        before = epoch.tree.leaf(remove.removed)
+        if before is not None and before.encryption_key == leaf.encryption_key:
+            raise InvalidLeafNode("who comes back keeps the encryption key that it should replace")
+
+
+def _merge(epoch: Epoch, applied: Applied, path: UpdatePath) -> ReceivedPath:
     """Validate a path and apply its public part to the new tree. Raises InvalidLeafNode or InvalidCommit."""
-    leaf = path.leaf_node
+    leaf, committer = path.leaf_node, applied.committer
     # "The `leaf_node_source` field MUST be set to `commit`."
     if not isinstance(leaf.leaf_node_source, CommitSource):
         raise InvalidLeafNode("the leaf in a path was made for something else")
@@ -102,11 +128,12 @@ def _merge(epoch: Epoch, applied: Applied, committer: int, path: UpdatePath) -> 
     return received
 
 
-def _key_of_own_update(
-    tree: RatchetTree, own: OwnLeaf, update_keys: Mapping[bytes, HPKEPrivateKey]
-) -> dict[int, HPKEPrivateKey]:
-    """The private key of the own leaf, where the Commit covers an Update that this member sent."""
+def _with_own_update(tree: RatchetTree, own: OwnLeaf, updates: Mapping[bytes, OwnUpdate]) -> OwnLeaf:
+    """The own private keys, where the Commit covers an Update that this member sent."""
     leaf = tree.leaf(own.index)
     assert leaf is not None
-    key = update_keys.get(leaf.encryption_key)
-    return {} if key is None else {2 * own.index: key}
+    update = updates.get(leaf.encryption_key)
+    if update is None:
+        return own
+    keys = {**own.keys, 2 * own.index: update.encryption_key}
+    return replace(own, signature_key=update.signature_key, keys=keys)

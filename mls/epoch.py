@@ -39,6 +39,14 @@ class OwnLeaf:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnUpdate:
+    """The private keys of a leaf that a member has proposed for itself."""
+
+    encryption_key: HPKEPrivateKey
+    signature_key: SignaturePrivateKey
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
     """An epoch as one member enters it; the encryption secret goes into the secret tree, and is gone."""
 
@@ -56,21 +64,31 @@ def provisional_context(
     return replace(before, epoch=before.epoch + 1, tree_hash=tree.tree_hash(), extensions=extensions)
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The secrets that the key schedule of an epoch begins with (§8)."""
+
+    init_secret: bytes = field(repr=False)
+    commit_secret: bytes = field(repr=False)
+    psk_secret: bytes = field(repr=False)
+
+
 def advance(
-    before: Epoch,
+    suite: CipherSuite,
+    interim_before: bytes,
     provisional: GroupContext,
     tree: RatchetTree,
     commit: AuthenticatedContent,
-    commit_secret: bytes,
-    psk_secret: bytes,
+    inputs: Inputs,
 ) -> tuple[Epoch, KeySchedule]:
     """The epoch that a signed Commit leads to: transcript, key schedule, confirmation tag (§8, §8.2)."""
-    suite = before.suite
     confirmed = confirmed_transcript_hash(
-        suite, before.interim_transcript_hash, commit.wire_and_content, commit.auth.signature
+        suite, interim_before, commit.wire_and_content, commit.auth.signature
     )
     context = replace(provisional, confirmed_transcript_hash=confirmed)
-    schedule = KeySchedule.advance(suite, before.secrets.init_secret, commit_secret, psk_secret, context)
+    schedule = KeySchedule.advance(
+        suite, inputs.init_secret, inputs.commit_secret, inputs.psk_secret, context
+    )
     return make_epoch(suite, context, tree, schedule.secrets), schedule
 
 

@@ -29,6 +29,10 @@ class KeyPackageUsed(MisuseError):
     """A KeyPackage serves once (§10): its init key was erased when it was used."""
 
 
+class GroupEnded(MisuseError):
+    """The group was ended by a ReInit: go on in the group that takes its place (§11.2)."""
+
+
 class ProposalsPending(MisuseError):
     """Proposals were received: commit them before sending application data (§12.4)."""
 

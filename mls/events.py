@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from mls.commit import Commit
 from mls.commit_processing import ProcessedCommit
 from mls.credentials import Credential
-from mls.framing import AuthenticatedContent
+from mls.framing import AuthenticatedContent, ExternalSenderIndex, NewMemberCommit, NewMemberProposal
 from mls.leaf_node import LeafNode
 from mls.proposal_list import CommittedProposal
 from mls.proposals import Proposal
@@ -47,9 +47,13 @@ class ApplicationMessage:
 
 @dataclass(frozen=True, slots=True)
 class ProposalReceived:
-    """A proposal that the group now holds until the epoch ends. `sender` is a leaf index."""
+    """A proposal that the group now holds until the epoch ends.
 
-    sender: int
+    `sender` is a leaf index; somebody outside is told by the type (§12.1.8), and whether such a proposal
+    is authorized is for `check` to say.
+    """
+
+    sender: int | ExternalSenderIndex | NewMemberProposal
     epoch: int
     proposal: Proposal
     reference: bytes
@@ -63,6 +67,9 @@ class CommitReceived:
     `group` is None if the Commit removed this member. `updated` holds members whose leaf was replaced, the
     committer among them if the Commit has a path: as they were, and as they are. `psk_ids` names the PSKs
     it injects in order: an external one by its id, a resumption one by its structure.
+
+    If `is_external`, `sender` is the leaf of who came in by it, and is among those `added`; a former self
+    that it replaced is among those `removed`.
     """
 
     sender: int
@@ -81,7 +88,6 @@ class CommitReceived:
     def of(
         cls,
         message: AuthenticatedContent,
-        sender: int,
         done: ProcessedCommit,
         tree: RatchetTree,
         group: "Group | None",
@@ -89,18 +95,24 @@ class CommitReceived:
         """What a Commit did to the group that had this tree."""
         commit, after = message.content.content, done.applied.tree
         assert isinstance(commit, Commit)
-        replaced = [index for index, _ in done.proposals.updates()] + ([sender] if commit.path else [])
+        sender = done.applied.committer
+        is_external = isinstance(message.content.sender, NewMemberCommit)
+        replaced = [index for index, _ in done.proposals.updates()]
+        if commit.path is not None and not is_external:
+            replaced.append(sender)
+        added = (sender,) if is_external else done.applied.added_leaves
         return cls(
             sender=sender,
             epoch=message.content.epoch,
             group=group,
-            added=_members(after, done.applied.added_leaves),
+            added=_members(after, added),
             removed=_members(tree, done.proposals.removed),
             updated=tuple(zip(_members(tree, replaced), _members(after, replaced), strict=True)),
             psk_ids=psk_names(done.proposals.psks),
             proposals=done.proposals.items,
             has_path=commit.path is not None,
             authenticated_data=message.content.authenticated_data,
+            is_external=is_external,
         )
 
 

@@ -1,6 +1,7 @@
 """Extensions, those of RFC 9420 and all others (§13.4; bodies from §5.3.3, §11.1, §12.1.8.1, §12.4.3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Annotated
 
 from mls.codec import (
@@ -23,6 +24,10 @@ RATCHET_TREE = 0x0002
 REQUIRED_CAPABILITIES = 0x0003
 EXTERNAL_PUB = 0x0004
 EXTERNAL_SENDERS = 0x0005
+
+# draft-ietf-mls-extensions, with the ids that it suggests
+APP_DATA_DICTIONARY = 0x0006
+LAST_RESORT_KEY_PACKAGE = 0x0004  # a component
 
 # §7.2: the types that all clients support without listing them
 DEFAULT_EXTENSION_TYPES = frozenset(range(0x0001, 0x0006))
@@ -80,6 +85,38 @@ class ExternalSender(Struct):
 
 
 EXTERNAL_SENDERS_BODY = vector(ExternalSender)
+
+
+@struct
+class ComponentData(Struct):
+    """What one component of the application keeps (draft-ietf-mls-extensions, "app_data_dictionary")."""
+
+    component_id: Uint16
+    data: Opaque
+
+
+@struct
+class AppDataDictionary(Struct):
+    """Data of components, by ascending id."""
+
+    component_data: Annotated[tuple[ComponentData, ...], vector(ComponentData)]
+
+
+def components_extension(components: Mapping[int, bytes]) -> Extension:
+    """An `app_data_dictionary` of these components."""
+    entries = tuple(ComponentData(number, components[number]) for number in sorted(components))
+    return Extension(APP_DATA_DICTIONARY, AppDataDictionary(entries).encode())
+
+
+def find_components(extensions: tuple[Extension, ...]) -> Mapping[int, bytes]:
+    """The components in a list of extensions. Raises DecodeError."""
+    body = find_extension(extensions, APP_DATA_DICTIONARY)
+    if body is None:
+        return {}
+    entries = AppDataDictionary.decode(body).component_data
+    if any(one.component_id >= other.component_id for one, other in pairwise(entries)):
+        raise DecodeError("the components of an app_data_dictionary are not in ascending order")
+    return {entry.component_id: entry.data for entry in entries}
 
 
 def find_extension(extensions: tuple[Extension, ...], extension_type: int) -> bytes | None:

@@ -1,4 +1,4 @@
-"""A group as one of its members holds it (RFC 9420 §3, §11, §14).
+"""A group as one of its members uses it (RFC 9420 §3, §11, §12, §14).
 
 An epoch is a value: `commit` and `process` make the group of the next epoch beside this one, and whoever
 calls them decides which to keep. Of this group nothing changes but what may never be done twice: message
@@ -6,27 +6,23 @@ keys are used up, and proposals that were received stay until the epoch ends.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from mls.ciphersuite import CipherSuite, SignaturePrivateKey
+from mls.ciphersuite import CipherSuite, SignaturePrivateKey, cipher_suite
 from mls.commit import Commit
 from mls.commit_creation import CommitOptions, create_commit
 from mls.commit_processing import Knowledge, process_commit
 from mls.creation import create_group
 from mls.credentials import Credential
-from mls.epoch import Epoch, EpochMessages, Membership, OwnLeaf
+from mls.epoch import EpochMessages, OwnUpdate
 from mls.errors import (
-    FutureEpoch,
     InvalidMessage,
     InvalidProposals,
     InvalidWelcome,
     MisuseError,
     ProposalsPending,
     ProtocolError,
-    TooOld,
-    UnsupportedError,
-    WrongGroup,
 )
 from mls.events import (
     ApplicationMessage,
@@ -35,17 +31,21 @@ from mls.events import (
     Event,
     Member,
     ProposalReceived,
-    PSKName,
     psk_names,
 )
 from mls.extensions import Extension
+from mls.external_commit import Entrance, enter, former_self, open_doorway
+from mls.external_proposals import outside_signature_key
 from mls.framing import (
     ApplicationData,
     AuthenticatedContent,
     Content,
     ContentType,
+    ExternalSenderIndex,
     FramedContent,
     MemberSender,
+    NewMemberCommit,
+    NewMemberProposal,
     PrivateMessage,
     ProposalContent,
     PublicMessage,
@@ -55,15 +55,14 @@ from mls.framing import (
     protect_public,
     sign_content,
 )
-from mls.hpke import HPKEPrivateKey
-from mls.joining import join_by_welcome
+from mls.group_state import GroupState, known_psks
+from mls.joining import join_by_welcome, successor_psks
 from mls.key_package import LIFETIME_S, KeyPackage, KeyPackageBundle, lifetime_from
-from mls.key_schedule import export_secret
 from mls.leaf_node import (
     Capabilities,
     KeyPackageSource,
-    LeafNode,
     LifetimeRule,
+    NewIdentity,
     UpdateSource,
     own_capabilities,
     unsigned_leaf,
@@ -71,17 +70,35 @@ from mls.leaf_node import (
 from mls.limits import Limits
 from mls.message import decode_message, encode_message
 from mls.proposal_list import (
+    PROPOSED_USAGES,
     CommittedProposal,
     ProposalList,
     ProposalRules,
     apply_proposals,
     select_proposals,
 )
-from mls.proposals import Add, GroupContextExtensions, PreSharedKey, Proposal, Remove, Update
-from mls.psk import KnownPSKs, external_psk_id
+from mls.proposals import (
+    Add,
+    GroupContextExtensions,
+    PreSharedKey,
+    Proposal,
+    ReInit,
+    Remove,
+    SelfRemove,
+    Update,
+)
+from mls.psk import KnownPSKs, PreSharedKeyID, ResumptionPSKUsage, external_psk_id, resumption_psk_id
 from mls.references import proposal_ref
+from mls.saving import restore, save
 from mls.secret_tree import APPLICATION, HANDSHAKE
-from mls.welcome import Welcome
+from mls.successors import (
+    Matches,
+    check_can_branch,
+    check_can_reinitialize,
+    check_successor,
+    same_credential,
+)
+from mls.welcome import GroupInfo, Welcome
 
 NO_PSKS: Mapping[bytes, bytes] = MappingProxyType({})
 
@@ -95,29 +112,12 @@ class PendingCommit:
     group: "Group"
 
 
-@dataclass(frozen=True, slots=True)
-class PastEpoch:
-    """An epoch that is over, kept for application messages that come late."""
+class Group(GroupState):
+    """A group in one epoch, from `create`, `join`, `join_external`, `load`, or from the epoch before."""
 
-    messages: EpochMessages
-    ended_at: float
+    __slots__ = ()
 
-
-@dataclass(slots=True, repr=False)
-class Group:
-    """A group in one epoch, from `create` or `join`; `commit` and `process` give that of the next epoch."""
-
-    _epoch: Epoch
-    _own: OwnLeaf
-    _messages: EpochMessages
-    _limits: Limits
-    _past: tuple[PastEpoch, ...] = ()
-    _resumption_psks: Mapping[tuple[bytes, int], bytes] = field(default_factory=dict)
-    _held: dict[bytes, CommittedProposal] = field(default_factory=dict)
-    _update_keys: dict[bytes, HPKEPrivateKey] = field(default_factory=dict)
-    _joined_psk_ids: tuple[PSKName, ...] = ()
-
-    # --- beginnings -----------------------------------------------------------------------------------------
+    # --- beginnings (§11, §12.4.3) --------------------------------------------------------------------------
 
     @classmethod
     def create(
@@ -158,13 +158,18 @@ class Group:
         *,
         now: float,
         psks: Mapping[bytes, bytes] = NO_PSKS,
+        groups: "Sequence[Group]" = (),
         ratchet_tree: bytes | None = None,
+        matches: Matches = same_credential,
         check: "Callable[[Group], None] | None" = None,
         limits: Limits | None = None,
     ) -> "Group":
         """The group that a Welcome leads into (§12.4.3.1); the bundle's private keys are erased then.
 
         `psks` holds external PSKs by id, `ratchet_tree` the tree if the Welcome does not contain it.
+        `groups` are groups that this client is in: their resumption PSKs may be named, and one of them may
+        be that which the new group reinitializes (§11.2) or branches from (§11.3); the members of a branch
+        must all have been in it, according to `matches`.
         `check` is asked with the group before anything changes, and raises to refuse; its exception passes
         through; §12.4.3.1 wants it to verify that the `group_id` is not that of another group of this client.
 
@@ -174,103 +179,96 @@ class Group:
         if not isinstance(body, Welcome):
             raise InvalidWelcome(f"this is a {type(body).__name__}, not a Welcome")
         limits = limits or Limits()
-        joined = join_by_welcome(body, bundle, psks, ratchet_tree, limits.receiving(now))
+        known = known_psks(psks, None, groups)
+        joined = join_by_welcome(body, bundle, known, ratchet_tree, limits.receiving(now))
         group = cls._enter(joined.membership, limits)
         group._joined_psk_ids = psk_names(joined.psk_ids)
+        for psk in successor_psks(joined.psk_ids):
+            check_successor(psk, group, groups, matches)
         if check is not None:
             check(group)
-        bundle.erase()
+        bundle.served()
         return group
 
     @classmethod
-    def _enter(cls, membership: Membership, limits: Limits) -> "Group":
-        return cls(membership.epoch, membership.own, EpochMessages.of(membership, limits), limits)
+    def join_external(
+        cls,
+        group_info: bytes,
+        credential: Credential,
+        signature_key: SignaturePrivateKey,
+        *,
+        now: float,
+        resync: bool = False,
+        psk: Sequence[tuple[bytes, bytes]] = (),
+        resume: Sequence[tuple[bytes, int]] = (),
+        groups: "Sequence[Group]" = (),
+        self_removes: Sequence[bytes] = (),
+        ratchet_tree: bytes | None = None,
+        application_id: bytes | None = None,
+        capabilities: Capabilities | None = None,
+        authenticated_data: bytes = b"",
+        check: "Callable[[Group], None] | None" = None,
+        limits: Limits | None = None,
+    ) -> PendingCommit:
+        """Join without being added, by a Commit from outside (§12.4.3.2).
 
-    def _next(self, membership: Membership, now: float) -> "Group":
-        """The group of the next epoch, which remembers this one and some before it."""
-        group, kept = Group._enter(membership, self._limits), self._limits.past_epochs
-        group._past = (PastEpoch(self._messages, now), *self._past)[:kept]
-        group._resumption_psks = dict(list(self._all_resumption_psks().items())[:kept])
-        group._joined_psk_ids = self._joined_psk_ids
-        return group
+        `group_info` is a message from `group_info`, `ratchet_tree` the tree if it is not inside. With
+        `resync` the member with the same signature key, or else the same credential, is removed: the
+        former self. `psk` and `resume` are injected as in `commit`. `self_removes` holds SelfRemove
+        messages of this epoch that the group could not commit yet. `check` is as for `join`, and asked
+        with the group that would be joined. Nobody has vouched yet that the epoch in the GroupInfo is
+        current: the group is joined when its members have accepted the Commit.
 
-    def _all_resumption_psks(self) -> Mapping[tuple[bytes, int], bytes]:
-        """By group id and epoch, this epoch's first (§8.6)."""
-        return {(self.group_id, self.epoch): self._epoch.secrets.resumption_psk, **self._resumption_psks}
+        Raises MisuseError or ProtocolError.
+        """
+        info = decode_message(group_info)
+        if not isinstance(info, GroupInfo):
+            raise InvalidWelcome(f"this is a {type(info).__name__}, not a GroupInfo")
+        limits = limits or Limits()
+        suite = cipher_suite(info.group_context.cipher_suite)
+        doorway = open_doorway(suite, info, ratchet_tree, limits.receiving(now))
+        source = UpdateSource()  # until the path gives it its parent hash
+        leaf = unsigned_leaf(
+            signature_key, credential, b"", source, application_id, capabilities or own_capabilities()
+        )
+        psk_ids = _psk_ids(suite, psk, resume)
+        entrance = Entrance(
+            leaf=leaf,
+            signature_key=signature_key,
+            psks=known_psks(dict(psk), None, groups).find(psk_ids),
+            removed=former_self(doorway.tree, leaf) if resync else None,
+            self_removes=self_removes,
+            authenticated_data=authenticated_data,
+        )
+        entered = enter(doorway, entrance)
+        group = cls._enter(entered.membership, limits)
+        group._joined_psk_ids = psk_names(tuple(psk_ids))
+        if check is not None:
+            check(group)
+        return PendingCommit(encode_message(entered.message), None, group)
 
-    # --- what it is -----------------------------------------------------------------------------------------
+    @classmethod
+    def load(cls, saved: bytes) -> "Group":
+        """The group that `bytes(group)` gave. Raises ProtocolError for anything else."""
+        return restore(cls, saved)
 
-    @property
-    def cipher_suite(self) -> CipherSuite:
-        """The group's cipher suite."""
-        return self._epoch.suite
+    def __bytes__(self) -> bytes:
+        """All of the group, its private keys and secrets among it, for `load`: store it as a secret.
 
-    @property
-    def group_id(self) -> bytes:
-        """The group's id."""
-        return self._epoch.context.group_id
+        Whoever goes on from one saved state twice uses keys twice: save anew after each `encrypt`,
+        `propose_*`, `commit` and `process`, before what it gave is sent or acted upon.
+        """
+        return save(self)
 
-    @property
-    def epoch(self) -> int:
-        """The number of the epoch."""
-        return self._epoch.context.epoch
-
-    @property
-    def extensions(self) -> tuple[Extension, ...]:
-        """The extensions in the GroupContext."""
-        return self._epoch.context.extensions
-
-    @property
-    def epoch_authenticator(self) -> bytes:
-        """Equal among members exactly if their view of the group is (§8.7)."""
-        return self._epoch.secrets.epoch_authenticator
-
-    @property
-    def own_leaf(self) -> int:
-        """This member's leaf index."""
-        return self._own.index
-
-    @property
-    def leaf_count(self) -> int:
-        """The number of leaves in the tree, blank ones included: a power of two above every leaf index."""
-        return self._epoch.tree.leaf_count
-
-    @property
-    def members(self) -> tuple[Member, ...]:
-        """All members, by leaf index."""
-        return tuple(Member.of(index, leaf) for index, leaf in self._epoch.tree.leaves())
-
-    @property
-    def joined_psk_ids(self) -> tuple[PSKName, ...]:
-        """The PSKs that the Welcome named, by which this member joined; empty for who created the group."""
-        return self._joined_psk_ids
-
-    @property
-    def ratchet_tree(self) -> bytes:
-        """The encoded tree, for who is given a Welcome without it (§12.4.3.3)."""
-        return self._epoch.tree.encode()
-
-    @property
-    def held_proposals(self) -> tuple[CommittedProposal, ...]:
-        """Proposals sent and received in this epoch, which the next Commit should cover (§12.4)."""
-        return tuple(self._held.values())
-
-    def __repr__(self) -> str:
-        return f"<Group {self.group_id.hex()} epoch {self.epoch} leaf {self.own_leaf}>"
-
-    # --- application data -----------------------------------------------------------------------------------
-
-    def export(self, label: str | bytes, context: bytes, length: int) -> bytes:
-        """MLS-Exporter (§8.5): `length` bytes for the application. Raises MisuseError if that is too many."""
-        label = label.encode() if isinstance(label, str) else label
-        return export_secret(self.cipher_suite, self._epoch.secrets.exporter_secret, label, context, length)
+    # --- application data (§15) -----------------------------------------------------------------------------
 
     def encrypt(self, data: bytes, authenticated_data: bytes = b"", *, padding: int = 0) -> bytes:
         """An application message to the group, with `padding` zero bytes in it (§15.1).
 
         Raises ProposalsPending: who has seen a proposal "MUST send a Commit message before sending
-        application data" (§12.4).
+        application data" (§12.4); GroupEnded after a ReInit.
         """
+        self._check_alive()
         if self._held:
             raise ProposalsPending(
                 f"{len(self._held)} proposals wait to be committed before application data is sent"
@@ -296,13 +294,22 @@ class Group:
         """Propose that a client be added. Raises ProtocolError if it cannot be."""
         return self._propose(Add(_key_package(key_package)), now, private)
 
-    def propose_update(self, *, now: float, private: bool = True) -> bytes:
-        """Propose a fresh encryption key for the own leaf."""
-        key = self.cipher_suite.hpke.kem.generate()
-        leaf = self._own_leaf_node().replaced(key.public_bytes, UpdateSource())
-        leaf = leaf.signed(self.cipher_suite, self._own.signature_key, self.group_id, self.own_leaf)
+    def propose_update(
+        self,
+        *,
+        now: float,
+        private: bool = True,
+        credential: Credential | None = None,
+        signature_key: SignaturePrivateKey | None = None,
+    ) -> bytes:
+        """Propose a fresh encryption key for the own leaf, and another credential or signature key."""
+        key, suite = self.cipher_suite.hpke.kem.generate(), self.cipher_suite
+        signer = signature_key or self._own.signature_key
+        identity = NewIdentity(credential, signature_key)
+        leaf = identity.put_into(self._own_leaf_node()).replaced(key.public_bytes, UpdateSource())
+        leaf = leaf.signed(suite, signer, self.group_id, self.own_leaf)
         message = self._propose(Update(leaf), now, private)
-        self._update_keys[key.public_bytes] = key
+        self._updates[key.public_bytes] = OwnUpdate(key, signer)
         return message
 
     def propose_remove(self, leaf: int, *, now: float, private: bool = True) -> bytes:
@@ -314,13 +321,35 @@ class Group:
         """Propose that an external PSK be injected."""
         return self._propose(PreSharedKey(external_psk_id(self.cipher_suite, psk_id)), now, private)
 
+    def propose_resumption(self, group_id: bytes, epoch: int, *, now: float, private: bool = True) -> bytes:
+        """Propose that the resumption PSK of an epoch, of this group or another, be injected (§8.6)."""
+        usage = ResumptionPSKUsage.APPLICATION
+        psk_id = resumption_psk_id(self.cipher_suite, usage, group_id, epoch)
+        return self._propose(PreSharedKey(psk_id), now, private)
+
     def propose_extensions(
         self, extensions: Sequence[Extension], *, now: float, private: bool = True
     ) -> bytes:
         """Propose other extensions for the GroupContext, in place of all that are there."""
         return self._propose(GroupContextExtensions(tuple(extensions)), now, private)
 
+    def propose_reinit(self, reinit: ReInit, *, now: float, private: bool = True) -> bytes:
+        """Propose to end the group in favour of one with these parameters (§12.1.5)."""
+        return self._propose(reinit, now, private)
+
+    def propose_self_remove(self, *, now: float) -> bytes:
+        """Propose to be removed by whoever commits next, from outside too (draft-ietf-mls-extensions).
+
+        Raises MisuseError the second time in an epoch, ProtocolError if this member's leaf does not list
+        the type.
+        """
+        if self._has_self_remove(MemberSender(self.own_leaf)):
+            raise MisuseError("a SelfRemove was proposed in this epoch already")
+        # "these proposals MUST be sent in an MLS PublicMessage"
+        return self._propose(SelfRemove(), now, private=False)
+
     def _propose(self, proposal: Proposal, now: float, private: bool) -> bytes:
+        self._check_alive()
         sender = MemberSender(self.own_leaf)
         self._rules(self._limits.sending(now)).check(proposal, sender)
         self._check_room()
@@ -333,6 +362,10 @@ class Group:
         """Keep a proposal for the Commit that may refer to it."""
         reference = proposal_ref(self.cipher_suite, message.encode())
         self._held[reference] = CommittedProposal(proposal, sender, reference)
+
+    def _has_self_remove(self, sender: Sender) -> bool:
+        held = self._held.values()
+        return any(isinstance(item.proposal, SelfRemove) and item.sender == sender for item in held)
 
     def _check_room(self) -> None:
         if len(self._held) >= self._limits.proposals:
@@ -352,45 +385,72 @@ class Group:
         add: Sequence[KeyPackage | bytes] = (),
         remove: Sequence[int] = (),
         psk: Sequence[tuple[bytes, bytes]] = (),
+        resume: Sequence[tuple[bytes, int]] = (),
         extensions: Sequence[Extension] | None = None,
+        reinit: ReInit | None = None,
         by_reference: bool = True,
         psks: Mapping[bytes, bytes] = NO_PSKS,
+        groups: "Sequence[Group]" = (),
         force_path: bool = True,
+        credential: Credential | None = None,
+        signature_key: SignaturePrivateKey | None = None,
         authenticated_data: bytes = b"",
         private: bool = True,
+        padding: int = 0,
         tree_in_welcome: bool = True,
+        info_extensions: Sequence[Extension] = (),
     ) -> PendingCommit:
         """End the epoch: a Commit, the Welcome for who is added, and the group that follows.
 
-        `psk` holds (id, secret) pairs to inject. With `by_reference` the proposals that are held are
-        covered too, as far as they can stand together and their PSKs are in `psks`. A Commit that removes,
-        updates or is empty has a path; any other only if `force_path`. This group stays as it is, but for
-        one handshake key that is used up.
+        `psk` holds (id, secret) pairs to inject; `resume` holds (group id, epoch) pairs whose resumption
+        PSKs are injected, of this group or of `groups`. With `by_reference` the proposals that are held
+        are covered too, as far as they can stand together and their PSKs are in `psks` or `groups`. A
+        Commit that removes, updates, changes extensions or is empty has a path; any other only if
+        `force_path`. `credential` and `signature_key` replace the committer's own, and need a path.
+        `info_extensions` go into the GroupInfo of the Welcome. This group stays as it is, but for one
+        handshake key that is used up.
 
         Raises MisuseError, or ProtocolError if a KeyPackage cannot be added.
         """
         for leaf in remove:
             self._check_is_member(leaf)
-        known = KnownPSKs({**psks, **dict(psk)}, self._all_resumption_psks())
-        lifetimes = self._limits.sending(now)
-        proposals = self._choose(
-            _by_value(self, add, remove, psk, extensions), by_reference, known, lifetimes
-        )
+        proposals: list[Proposal] = []
+        if extensions is not None:
+            proposals.append(GroupContextExtensions(tuple(extensions)))
+        proposals += map(Remove, remove)
+        proposals += (Add(_key_package(key_package)) for key_package in add)
+        proposals += map(PreSharedKey, _psk_ids(self.cipher_suite, psk, resume))
+        proposals += [] if reinit is None else [reinit]
+        identity = None
+        if credential is not None or signature_key is not None:
+            identity = NewIdentity(credential, signature_key)
         options = CommitOptions(
             wire_format=WireFormat.PRIVATE_MESSAGE if private else WireFormat.PUBLIC_MESSAGE,
             authenticated_data=authenticated_data,
             force_path=force_path,
             tree_in_welcome=tree_in_welcome,
-            lifetimes=lifetimes,
+            lifetimes=self._limits.sending(now),
+            info_extensions=tuple(info_extensions),
+            identity=identity,
         )
+        known = known_psks({**psks, **dict(psk)}, self, groups)
+        chosen = self._choose(proposals, by_reference, known, options)
+        return self._commit(chosen, known, options, now, padding)
+
+    def _commit(
+        self, proposals: ProposalList, known: KnownPSKs, options: CommitOptions, now: float, padding: int = 0
+    ) -> PendingCommit:
+        self._check_alive()
         made = create_commit(self._epoch, self._own, proposals, known.find(proposals.psks), options)
         welcome = None if made.welcome is None else encode_message(made.welcome)
-        return PendingCommit(self._protect(made.authenticated), welcome, self._next(made.membership, now))
+        following = self._next(made.membership, now, proposals.of(ReInit))
+        return PendingCommit(self._protect(made.authenticated, padding), welcome, following)
 
     def _choose(
-        self, own: list[CommittedProposal], by_reference: bool, known: KnownPSKs, lifetimes: LifetimeRule
+        self, by_value: Sequence[Proposal], by_reference: bool, known: KnownPSKs, options: CommitOptions
     ) -> ProposalList:
         """The proposals to commit: those by value, and what can stand beside them."""
+        own = [CommittedProposal(proposal, MemberSender(self.own_leaf), None) for proposal in by_value]
         held = self._held.values() if by_reference else ()
         received = [
             item
@@ -402,7 +462,7 @@ class Group:
             return everything
 
         def verify(proposals: ProposalList) -> None:
-            apply_proposals(self._epoch, proposals, self.own_leaf, lifetimes)
+            apply_proposals(self._epoch, proposals, self.own_leaf, options.lifetimes)
 
         try:
             verify(everything)
@@ -410,14 +470,101 @@ class Group:
             return select_proposals(received, own, verify)
         return everything
 
-    def _check_is_member(self, leaf: int) -> None:
-        if self._epoch.tree.leaf(leaf) is None:
-            raise MisuseError(f"there is no member at leaf {leaf}")
+    # --- groups that follow (§11.2, §11.3) ------------------------------------------------------------------
 
-    def _own_leaf_node(self) -> LeafNode:
-        leaf = self._epoch.tree.leaf(self.own_leaf)
-        assert leaf is not None
-        return leaf
+    def reinitialize(
+        self,
+        key_packages: Sequence[KeyPackage | bytes],
+        *,
+        now: float,
+        credential: Credential | None = None,
+        signature_key: SignaturePrivateKey | None = None,
+        capabilities: Capabilities | None = None,
+        matches: Matches = same_credential,
+        tree_in_welcome: bool = True,
+    ) -> PendingCommit:
+        """The group that takes this one's place after a ReInit, with the Welcome for the others (§11.2).
+
+        `key_packages` are fresh ones, for the new cipher suite, of exactly the other members, recognized by
+        `matches`. The own credential and signature key stay unless given; the key must if the new suite
+        signs in another way. The others call `join` with this group among `groups`.
+
+        Raises MisuseError, or ProtocolError if a KeyPackage cannot be added.
+        """
+        packages = list(map(_key_package, key_packages))
+        check_can_reinitialize(self, list(map(_presented, packages)), matches)
+        reinit = self._reinit
+        assert reinit is not None
+        created = Group.create(
+            cipher_suite(reinit.cipher_suite),
+            reinit.group_id,
+            credential or self._own_leaf_node().credential,
+            signature_key or self._own.signature_key,
+            now=now,
+            application_id=self._own_leaf_node().application_id,
+            extensions=reinit.extensions,
+            capabilities=capabilities or self._own_leaf_node().capabilities,
+            limits=self._limits,
+        )
+        return created._follow(self, ResumptionPSKUsage.REINIT, packages, now, tree_in_welcome)
+
+    def branch(
+        self,
+        group_id: bytes,
+        key_packages: Sequence[KeyPackage | bytes],
+        *,
+        now: float,
+        extensions: Sequence[Extension] = (),
+        matches: Matches = same_credential,
+        tree_in_welcome: bool = True,
+    ) -> PendingCommit:
+        """A new group of some members of this one, with the Welcome for the others (§11.3).
+
+        `key_packages` are fresh ones of members, recognized by `matches`, who call `join` with this group
+        among `groups`.
+
+        Raises MisuseError, or ProtocolError if a KeyPackage cannot be added.
+        """
+        packages = list(map(_key_package, key_packages))
+        check_can_branch(self, list(map(_presented, packages)), matches)
+        own = self._own_leaf_node()
+        created = Group.create(
+            self.cipher_suite,
+            group_id,
+            own.credential,
+            self._own.signature_key,
+            now=now,
+            application_id=own.application_id,
+            extensions=extensions,
+            capabilities=own.capabilities,
+            limits=self._limits,
+        )
+        return created._follow(self, ResumptionPSKUsage.BRANCH, packages, now, tree_in_welcome)
+
+    def _follow(
+        self,
+        former: "Group",
+        usage: ResumptionPSKUsage,
+        packages: Sequence[KeyPackage],
+        now: float,
+        tree_in_welcome: bool,
+    ) -> PendingCommit:
+        """The first Commit of a group that follows another: it adds all others, with that one's PSK."""
+        psk_id = resumption_psk_id(self.cipher_suite, usage, former.group_id, former.epoch)
+        proposals: list[Proposal] = [*map(Add, packages), PreSharedKey(psk_id)]
+        sender = MemberSender(self.own_leaf)
+        options = CommitOptions(
+            wire_format=WireFormat.PRIVATE_MESSAGE,
+            authenticated_data=b"",
+            force_path=True,
+            tree_in_welcome=tree_in_welcome,
+            lifetimes=self._limits.sending(now),
+            psk_usages=PROPOSED_USAGES | {usage},
+        )
+        chosen = ProposalList([CommittedProposal(proposal, sender, None) for proposal in proposals])
+        pending = self._commit(chosen, known_psks({}, None, [former]), options, now)
+        pending.group._joined_psk_ids = (psk_id,)
+        return pending
 
     # --- sending --------------------------------------------------------------------------------------------
 
@@ -445,25 +592,28 @@ class Group:
         *,
         now: float,
         psks: Mapping[bytes, bytes] = NO_PSKS,
+        groups: "Sequence[Group]" = (),
         check: Check | None = None,
     ) -> Event:
-        """What a message from another member says and does.
+        """What a message from another member says and does, or a handshake message from outside.
 
         A Commit gives the group of the next epoch, and this one stays as it is; a proposal is held here
         until the epoch ends. `check` is asked with a proposal or Commit before it is accepted, and raises
-        to refuse; its exception passes through. `psks` holds external PSKs by id. A private message is
-        processed once: its key is used up when it is accepted.
+        to refuse; its exception passes through. It is what refuses proposals and Commits from outside,
+        where they are not wanted. `psks` holds external PSKs by id, `groups` other groups whose resumption
+        PSKs may be named. A private message is processed once: its key is used up when it is accepted.
 
         Raises ProtocolError, and then nothing has changed: OwnMessage for what this member sent.
         """
         body = decode_message(message)
+        known = known_psks(psks, self, groups)
         if isinstance(body, PrivateMessage):
             content, key = self._messages_for(body).open(body)
-            event = self._accept(content, now, psks, check)
+            event = self._accept(content, now, known, check)
             key.consume()
             return event
         if isinstance(body, PublicMessage):
-            return self._accept(self._open_public(body), now, psks, check)
+            return self._accept(self._open_public(body), now, known, check)
         raise InvalidMessage(f"a {type(body).__name__} is not a message to members of a group")
 
     def _messages_for(self, message: PrivateMessage) -> EpochMessages:
@@ -476,75 +626,73 @@ class Group:
         self._check_epoch(message.epoch)
         return self._messages
 
-    def _check_group(self, group_id: bytes) -> None:
-        if group_id != self.group_id:
-            raise WrongGroup(f"the message is for group {group_id.hex()}, and this is {self.group_id.hex()}")
-
-    def _check_epoch(self, epoch: int) -> None:
-        """§12.1, §12.4.2: that the epoch "is equal to the `epoch` field of the current GroupContext"."""
-        if epoch > self.epoch:
-            raise FutureEpoch(f"the message is of epoch {epoch}, and this group is in epoch {self.epoch}")
-        if epoch < self.epoch:
-            raise TooOld(f"the message is of epoch {epoch}, and this group is in epoch {self.epoch} already")
-
     def _open_public(self, message: PublicMessage) -> AuthenticatedContent:
-        """What a public message says, verified (§6.2). Raises ProtocolError."""
+        """What a public message says, verified (§6.1, §6.2). Raises ProtocolError."""
         content = message.authenticated_content()
         self._check_group(message.content.group_id)
         self._check_epoch(message.content.epoch)
-        sender = message.content.sender
-        if not isinstance(sender, MemberSender):
-            raise UnsupportedError("messages from outside the group are not processed here")
-        context = self._epoch.context.encode()
-        message.verify_membership(self.cipher_suite, self._epoch.secrets.membership_key, context)
-        leaf = self._messages.sender(sender.leaf_index)
-        content.verify(self.cipher_suite, leaf.signature_key, context)
+        suite, context = self.cipher_suite, self._epoch.context.encode()
+        match message.content.sender:
+            case MemberSender(leaf_index):
+                message.verify_membership(suite, self._epoch.secrets.membership_key, context)
+                signature_key = self._messages.sender(leaf_index).signature_key
+            case NewMemberCommit():
+                signature_key = _joiner_key(message.content.content)
+            case ExternalSenderIndex() | NewMemberProposal():
+                signature_key = outside_signature_key(message.content, self.extensions)
+        content.verify(suite, signature_key, context)
         return content
 
     def _accept(
-        self, message: AuthenticatedContent, now: float, psks: Mapping[bytes, bytes], check: Check | None
+        self, message: AuthenticatedContent, now: float, known: KnownPSKs, check: Check | None
     ) -> Event:
         framed = message.content
-        assert isinstance(framed.sender, MemberSender)
-        sender = framed.sender.leaf_index
         match framed.content:
             case ApplicationData(data):
+                assert isinstance(framed.sender, MemberSender)
+                sender = framed.sender.leaf_index
                 return ApplicationMessage(sender, framed.epoch, data, framed.authenticated_data)
             case ProposalContent(proposal):
-                return self._accept_proposal(message, sender, proposal, now, check)
+                return self._accept_proposal(message, proposal, now, check)
             case Commit():
-                return self._accept_commit(message, sender, now, psks, check)
+                return self._accept_commit(message, now, known, check)
 
     def _accept_proposal(
-        self, message: AuthenticatedContent, sender: int, proposal: Proposal, now: float, check: Check | None
+        self, message: AuthenticatedContent, proposal: Proposal, now: float, check: Check | None
     ) -> ProposalReceived:
-        self._rules(self._limits.receiving(now)).check(proposal, message.content.sender)
-        self._check_room()
         framed = message.content
+        self._rules(self._limits.receiving(now)).check(proposal, framed.sender)
+        if isinstance(proposal, SelfRemove):
+            self._check_self_remove(message)
+        self._check_room()
         reference = proposal_ref(self.cipher_suite, message.encode())
-        event = ProposalReceived(sender, framed.epoch, proposal, reference, framed.authenticated_data)
+        sender = framed.sender
+        assert not isinstance(sender, NewMemberCommit)
+        who = sender.leaf_index if isinstance(sender, MemberSender) else sender
+        event = ProposalReceived(who, framed.epoch, proposal, reference, framed.authenticated_data)
         if check is not None:
             check(event)
         self._hold(proposal, framed.sender, message)
         return event
 
+    def _check_self_remove(self, message: AuthenticatedContent) -> None:
+        """What the draft asks of a SelfRemove beyond its sender's support of it."""
+        if message.wire_format != WireFormat.PUBLIC_MESSAGE:
+            raise InvalidMessage("a SelfRemove comes in a PublicMessage, for those who join to see")
+        if self._has_self_remove(message.content.sender):
+            raise InvalidProposals("its sender has sent a SelfRemove in this epoch already")
+
     def _accept_commit(
-        self,
-        message: AuthenticatedContent,
-        sender: int,
-        now: float,
-        psks: Mapping[bytes, bytes],
-        check: Check | None,
+        self, message: AuthenticatedContent, now: float, psks: KnownPSKs, check: Check | None
     ) -> CommitReceived:
-        known = Knowledge(
-            proposals=self._held,
-            update_keys=self._update_keys,
-            psks=KnownPSKs(psks, self._all_resumption_psks()),
-            lifetimes=self._limits.receiving(now),
-        )
-        done = process_commit(self._epoch, self._own, sender, message, known)
-        group = None if done.membership is None else self._next(done.membership, now)
-        event = CommitReceived.of(message, sender, done, self._epoch.tree, group)
+        known = Knowledge(self._held, self._updates, psks, self._limits.receiving(now))
+        sender = message.content.sender
+        committer = sender.leaf_index if isinstance(sender, MemberSender) else None
+        done = process_commit(self._epoch, self._own, committer, message, known)
+        group = None
+        if done.membership is not None:
+            group = self._next(done.membership, now, done.proposals.of(ReInit))
+        event = CommitReceived.of(message, done, self._epoch.tree, group)
         if check is not None:
             check(event)
         return event
@@ -560,19 +708,28 @@ def _key_package(key_package: KeyPackage | bytes) -> KeyPackage:
     return key_package if isinstance(key_package, KeyPackage) else KeyPackage.decode(key_package)
 
 
-def _by_value(
-    group: Group,
-    add: Sequence[KeyPackage | bytes],
-    remove: Sequence[int],
-    psk: Sequence[tuple[bytes, bytes]],
-    extensions: Sequence[Extension] | None,
-) -> list[CommittedProposal]:
-    """The committer's own proposals."""
-    proposals: list[Proposal] = []
-    if extensions is not None:
-        proposals.append(GroupContextExtensions(tuple(extensions)))
-    proposals += map(Remove, remove)
-    proposals += (Add(_key_package(key_package)) for key_package in add)
-    proposals += (PreSharedKey(external_psk_id(group.cipher_suite, psk_id)) for psk_id, _ in psk)
-    sender = MemberSender(group.own_leaf)
-    return [CommittedProposal(proposal, sender, None) for proposal in proposals]
+def _presented(key_package: KeyPackage) -> Member:
+    """Whom a KeyPackage presents; at no leaf yet."""
+    return Member.of(-1, key_package.leaf_node)
+
+
+def _joiner_key(content: Content) -> bytes:
+    """§12.4.3.2: the signature "MUST verify using the public key for the credential in the `leaf_node`".
+
+    Raises InvalidMessage.
+    """
+    # "External Commits MUST contain a `path` field"
+    if not isinstance(content, Commit) or content.path is None:
+        raise InvalidMessage("somebody joins by something else than a Commit with a path")
+    return content.path.leaf_node.signature_key
+
+
+def _psk_ids(
+    suite: CipherSuite, psk: Sequence[tuple[bytes, bytes]], resume: Sequence[tuple[bytes, int]]
+) -> list[PreSharedKeyID]:
+    """Fresh ids for PSKs to be injected."""
+    usage = ResumptionPSKUsage.APPLICATION
+    return [
+        *(external_psk_id(suite, psk_id) for psk_id, _ in psk),
+        *(resumption_psk_id(suite, usage, group_id, epoch) for group_id, epoch in resume),
+    ]

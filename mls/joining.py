@@ -1,13 +1,12 @@
 """Joining by a Welcome (RFC 9420 §12.4.3.1)."""
 
 import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mls import tree_math
 from mls.ciphersuite import CipherSuite
 from mls.epoch import Membership, OwnLeaf, make_epoch
-from mls.errors import BadTag, InvalidWelcome, UnsupportedError
+from mls.errors import BadTag, InvalidWelcome
 from mls.extensions import check_known_bodies
 from mls.hpke import HPKEPrivateKey
 from mls.key_package import KeyPackageBundle
@@ -30,7 +29,7 @@ class Joined:
 def join_by_welcome(
     welcome: Welcome,
     bundle: KeyPackageBundle,
-    external_psks: Mapping[bytes, bytes],
+    psks: KnownPSKs,
     ratchet_tree: bytes | None,
     lifetimes: LifetimeRule,
 ) -> Joined:
@@ -40,11 +39,9 @@ def join_by_welcome(
     """
     suite = bundle.key_package.suite
     secrets = _open_secrets(suite, welcome, bundle)
-    combined_psk = psk_secret(suite, KnownPSKs(external_psks, {}).find(secrets.psks))
+    combined_psk = psk_secret(suite, psks.find(secrets.psks))
     info = _open_group_info(suite, welcome, secrets, combined_psk)
-    tree = _take_tree(suite, info, ratchet_tree)
-    _verify_signature(suite, info, tree)
-    _verify_tree(suite, info, tree, lifetimes)
+    tree = verify_group_info(suite, info, ratchet_tree, lifetimes)
     own = _find_own_leaf(suite, info, tree, bundle, secrets)
     schedule = KeySchedule.join(suite, secrets.joiner_secret, combined_psk, info.group_context)
     epoch = make_epoch(suite, info.group_context, tree, schedule.secrets)
@@ -73,19 +70,39 @@ def _open_secrets(suite: CipherSuite, welcome: Welcome, bundle: KeyPackageBundle
 
 def _check_psks(suite: CipherSuite, psks: tuple[PreSharedKeyID, ...]) -> None:
     for psk in psks:
-        if isinstance(psk, ResumptionPSKID) and psk.usage != ResumptionPSKUsage.APPLICATION:
-            raise UnsupportedError(f"joining for {psk.usage.name} is not processed here")
         if len(psk.psk_nonce) != suite.hash_size:
             raise InvalidWelcome(f"a PSK nonce has {len(psk.psk_nonce)} bytes, not {suite.hash_size}")
     if len(set(psks)) != len(psks):
         raise InvalidWelcome("the Welcome names one PreSharedKeyID twice")
+    # "if a PreSharedKeyID has type `resumption` with usage `reinit` or `branch`, verify that it is the
+    # only such PSK"
+    if len(successor_psks(psks)) > 1:
+        raise InvalidWelcome("the Welcome names more than one former group")
+
+
+def successor_psks(psks: tuple[PreSharedKeyID, ...]) -> list[ResumptionPSKID]:
+    """Those that say which group this one follows (§11.2, §11.3)."""
+    return [
+        psk
+        for psk in psks
+        if isinstance(psk, ResumptionPSKID) and psk.usage != ResumptionPSKUsage.APPLICATION
+    ]
 
 
 def _open_group_info(
     suite: CipherSuite, welcome: Welcome, secrets: GroupSecrets, combined_psk: bytes
 ) -> GroupInfo:
     key, nonce = welcome_key(suite, derive_welcome_secret(suite, secrets.joiner_secret, combined_psk))
-    info = GroupInfo.decode(suite.aead.open(key, nonce, b"", welcome.encrypted_group_info))
+    return GroupInfo.decode(suite.aead.open(key, nonce, b"", welcome.encrypted_group_info))
+
+
+def verify_group_info(
+    suite: CipherSuite, info: GroupInfo, ratchet_tree: bytes | None, lifetimes: LifetimeRule
+) -> RatchetTree:
+    """The tree of the group that a GroupInfo is of, when all of both is verified but the confirmation tag.
+
+    `ratchet_tree` is needed if it is not inside. Raises ProtocolError.
+    """
     info.group_context.check_version()
     # 'Verify that the `cipher_suite` in the GroupInfo matches the `cipher_suite` in the KeyPackage.'
     if info.group_context.cipher_suite != suite.suite_id:
@@ -94,13 +111,16 @@ def _open_group_info(
         )
     check_known_bodies(info.group_context.extensions)
     check_known_bodies(info.extensions)
-    return info
+    tree = _take_tree(suite, info, ratchet_tree)
+    _verify_signature(suite, info, tree)
+    _verify_tree(suite, info, tree, lifetimes)
+    return tree
 
 
 def _take_tree(suite: CipherSuite, info: GroupInfo, ratchet_tree: bytes | None) -> RatchetTree:
     encoded = info.ratchet_tree if info.ratchet_tree is not None else ratchet_tree
     if encoded is None:
-        raise InvalidWelcome("the Welcome does not contain the ratchet tree, and it was not given")
+        raise InvalidWelcome("the GroupInfo does not contain the ratchet tree, and it was not given")
     tree = RatchetTree.decode(suite, encoded)
     # 'Verify that the tree hash of the ratchet tree matches the `tree_hash` field in GroupInfo.'
     if tree.tree_hash() != info.group_context.tree_hash:

@@ -1,13 +1,20 @@
 """Key packages: what a client publishes so that others can add it (RFC 9420 §10)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey, cipher_suite
 from mls.codec import Opaque, Signed, Uint16, check_end, struct
 from mls.credentials import Credential
-from mls.errors import InvalidKeyPackage, KeyPackageUsed, UnsupportedError
-from mls.extensions import Extensions
+from mls.errors import DecodeError, InvalidKeyPackage, KeyPackageUsed, UnsupportedError
+from mls.extensions import (
+    LAST_RESORT_KEY_PACKAGE,
+    Extension,
+    Extensions,
+    components_extension,
+    find_components,
+)
 from mls.hpke import HPKEPrivateKey
 from mls.leaf_node import (
     MLS10,
@@ -59,6 +66,14 @@ class KeyPackage(Signed):
         """The KeyPackageRef (§5.2)."""
         return key_package_ref(self.suite, self.encode())
 
+    @property
+    def is_last_resort(self) -> bool:
+        """Whether it may serve more than once (draft-ietf-mls-extensions, "Last-Resort KeyPackages")."""
+        try:
+            return LAST_RESORT_KEY_PACKAGE in find_components(self.extensions)
+        except DecodeError:  # an extension that is not understood is ignored (§10)
+            return False
+
     def verify(self) -> None:
         """Check both signatures and what §10.1 asks without knowing the group.
 
@@ -103,8 +118,16 @@ class KeyPackageBundle:
         lifetime_s: float = LIFETIME_S,
         application_id: bytes | None = None,
         capabilities: Capabilities | None = None,
+        extensions: Sequence[Extension] = (),
+        last_resort: bool = False,
     ) -> "KeyPackageBundle":
-        """A fresh KeyPackage, valid until `lifetime_s` after `now` (seconds since 1970)."""
+        """A fresh KeyPackage, valid until `lifetime_s` after `now` (seconds since 1970).
+
+        `extensions` are those of the KeyPackage. One for the `last_resort` is marked so, and joins any
+        number of groups: its private keys stay until `erase`.
+        """
+        if last_resort:
+            extensions = (*extensions, components_extension({LAST_RESORT_KEY_PACKAGE: b""}))
         init_key, encryption_key = suite.hpke.kem.generate(), suite.hpke.kem.generate()
         leaf = unsigned_leaf(
             signature_key,
@@ -114,7 +137,7 @@ class KeyPackageBundle:
             application_id,
             capabilities or own_capabilities(),
         ).signed(suite, signature_key)
-        unsigned = KeyPackage(MLS10, suite.suite_id, init_key.public_bytes, leaf, (), b"")
+        unsigned = KeyPackage(MLS10, suite.suite_id, init_key.public_bytes, leaf, tuple(extensions), b"")
         signature = suite.sign_with_label(signature_key, b"KeyPackageTBS", unsigned.to_be_signed)
         return cls(replace(unsigned, signature=signature), signature_key, (init_key, encryption_key))
 
@@ -150,6 +173,11 @@ class KeyPackageBundle:
         if self._private_keys is None:
             raise KeyPackageUsed("this KeyPackage has served for joining; create a fresh one")
         return self._private_keys
+
+    def served(self) -> None:
+        """Joining has succeeded: erase the private keys, but those of a last resort (§16.8)."""
+        if not self.key_package.is_last_resort:
+            self.erase()
 
     def erase(self) -> None:
         """Forget both private keys, as joining does."""

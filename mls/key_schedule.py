@@ -10,6 +10,8 @@ from mls.extensions import Extensions
 from mls.hpke import HPKEPrivateKey
 from mls.leaf_node import MLS10
 
+EXTERNAL_INIT = b"MLS 1.0 external init secret"
+
 
 @struct
 class GroupContext(Kept):
@@ -113,6 +115,17 @@ def derive_welcome_secret(suite: CipherSuite, joiner_secret: bytes, psk_secret: 
 def derive_external_key(suite: CipherSuite, external_secret: bytes) -> HPKEPrivateKey:
     """The key pair that external commits are sent to (§8)."""
     return suite.hpke.kem.derive_key_pair(external_secret)
+
+
+def send_external_init(suite: CipherSuite, external_pub: bytes) -> tuple[bytes, bytes]:
+    """The KEM output for an ExternalInit, and the init secret of who joins by it (§8.3). Raises BadKey."""
+    return suite.hpke.bound(b"").send_export(external_pub, EXTERNAL_INIT, suite.hash_size)
+
+
+def receive_external_init(suite: CipherSuite, external_secret: bytes, kem_output: bytes) -> bytes:
+    """The init secret that an ExternalInit carries to members (§8.3). Raises BadKey."""
+    key = derive_external_key(suite, external_secret)
+    return suite.hpke.bound(b"").receive_export(key, kem_output, EXTERNAL_INIT, suite.hash_size)
 
 
 def export_secret(

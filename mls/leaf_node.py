@@ -155,6 +155,19 @@ class LeafNode(Signed):
             self.mark_verified()
 
 
+@dataclass(frozen=True, slots=True)
+class NewIdentity:
+    """What a member presents from now on, where it changes: credential, signature key (§5.3.1, §7.5)."""
+
+    credential: Credential | None
+    signature_key: SignaturePrivateKey | None
+
+    def put_into(self, leaf: LeafNode) -> LeafNode:
+        """The leaf with it."""
+        key = leaf.signature_key if self.signature_key is None else self.signature_key.public_bytes
+        return replace(leaf, credential=self.credential or leaf.credential, signature_key=key)
+
+
 def unsigned_leaf(
     signature_key: SignaturePrivateKey,
     credential: Credential,

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mls.epoch import Epoch
-from mls.errors import InvalidKeyPackage, InvalidLeafNode, InvalidProposals, ProtocolError, UnsupportedError
+from mls.errors import InvalidKeyPackage, InvalidLeafNode, InvalidProposals, ProtocolError
 from mls.extensions import Extension, check_known_bodies
-from mls.framing import MemberSender, Sender
+from mls.framing import ExternalSenderIndex, MemberSender, NewMemberCommit, NewMemberProposal, Sender
 from mls.key_package import KeyPackage
 from mls.leaf_node import LeafNode, LifetimeRule, UpdateSource, check_leaf, check_supports_group
 from mls.proposals import (
+    EXTERNAL_ALLOWED,
     PATH_OPTIONAL,
+    SELF_REMOVE,
     Add,
     ExternalInit,
     GroupContextExtensions,
@@ -19,12 +21,16 @@ from mls.proposals import (
     Proposal,
     ReInit,
     Remove,
+    SelfRemove,
     Update,
 )
 from mls.psk import PreSharedKeyID, ResumptionPSKID, ResumptionPSKUsage
 from mls.ratchet_tree import RatchetTree
 
-P = TypeVar("P", Add, Update, Remove, PreSharedKey, ReInit, ExternalInit, GroupContextExtensions)
+P = TypeVar("P", Add, Update, Remove, PreSharedKey, ReInit, ExternalInit, GroupContextExtensions, SelfRemove)
+
+# What resumption PSKs may be proposed for; those for a new group are in its creator's own first Commit only.
+PROPOSED_USAGES = frozenset({ResumptionPSKUsage.APPLICATION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +62,10 @@ class ProposalList:
 
     @property
     def removed(self) -> tuple[int, ...]:
-        """Indices of the leaves that are removed."""
-        return tuple(remove.removed for remove in self.of(Remove))
+        """Indices of the leaves that are removed: first those that remove themselves."""
+        leaving = (item.sender for item in self.items if isinstance(item.proposal, SelfRemove))
+        indices = [sender.leaf_index for sender in leaving if isinstance(sender, MemberSender)]
+        return (*indices, *(remove.removed for remove in self.of(Remove)))
 
     @property
     def psks(self) -> tuple[PreSharedKeyID, ...]:
@@ -79,9 +87,11 @@ class ProposalRules:
     epoch: Epoch
     extensions: tuple[Extension, ...]
     lifetimes: LifetimeRule
+    psk_usages: frozenset[ResumptionPSKUsage] = PROPOSED_USAGES
 
     def check(self, proposal: Proposal, sender: Sender) -> None:
-        """Whether a proposal is valid by itself. Raises ProtocolError."""
+        """Whether a proposal is valid by itself, and its sender may make it. Raises ProtocolError."""
+        self._check_sender(proposal, sender)
         match proposal:
             case Add():
                 self._check_add(proposal.key_package)
@@ -95,8 +105,43 @@ class ProposalRules:
                 self._check_psk(proposal.psk)
             case GroupContextExtensions():
                 check_known_bodies(proposal.extensions)
-            case ReInit() | ExternalInit():
-                raise UnsupportedError(f"{type(proposal).__name__} proposals are not processed here")
+            case ReInit():
+                self._check_reinit(proposal)
+            case SelfRemove():
+                self._check_self_remove(sender)
+            case ExternalInit():
+                pass  # whether it may stand where it stands is asked of the list
+
+    def _check_sender(self, proposal: Proposal, sender: Sender) -> None:
+        """§12.1: what each type of sender may propose."""
+        match sender:
+            case MemberSender():
+                # §12.1.6: an ExternalInit "can only be used in that context", of joining from outside
+                is_member = self.epoch.tree.leaf(sender.leaf_index) is not None
+                is_allowed = is_member and not isinstance(proposal, ExternalInit)
+            case ExternalSenderIndex():
+                # §12.1.8: "Messages from `external` senders containing proposal types other than the above
+                # MUST be rejected as malformed."
+                is_allowed = isinstance(proposal, EXTERNAL_ALLOWED)
+            case NewMemberProposal():
+                # §6.1: "the `proposal_type` of the Proposal MUST be `add`"
+                is_allowed = isinstance(proposal, Add)
+            case NewMemberCommit():
+                is_allowed = isinstance(proposal, Remove | PreSharedKey | ExternalInit)
+        if not is_allowed:
+            raise InvalidProposals(f"a {type(sender).__name__} cannot propose {type(proposal).__name__}")
+
+    def _check_self_remove(self, sender: Sender) -> None:
+        """§7.2: who sends a proposal of a type that is not a default one lists it."""
+        leaf = self.epoch.tree.leaf(sender.leaf_index) if isinstance(sender, MemberSender) else None
+        if leaf is None or not leaf.capabilities.has_proposal(SELF_REMOVE):
+            raise InvalidProposals("a SelfRemove comes from a member that does not list the type")
+
+    def _check_reinit(self, reinit: ReInit) -> None:
+        # §12.1.5: "invalid if the `version` field is less than the version for the current group"
+        if reinit.version < self.epoch.context.version:
+            raise InvalidProposals(f"a ReInit leads back to version {reinit.version}")
+        check_known_bodies(reinit.extensions)
 
     def _check_add(self, key_package: KeyPackage) -> None:
         """§12.1.1, §10.1."""
@@ -112,8 +157,8 @@ class ProposalRules:
     def _check_update(self, leaf: LeafNode, sender: Sender) -> None:
         """§12.1.2, §7.3."""
         before = self.epoch.tree.leaf(sender.leaf_index) if isinstance(sender, MemberSender) else None
-        if before is None or not isinstance(sender, MemberSender):
-            raise InvalidProposals("an Update comes from somebody who is no member")
+        assert before is not None
+        assert isinstance(sender, MemberSender)
         if not isinstance(leaf.leaf_node_source, UpdateSource):
             raise InvalidLeafNode("the leaf of an Update was made for something else")
         if leaf.encryption_key == before.encryption_key:
@@ -127,7 +172,8 @@ class ProposalRules:
             raise InvalidProposals(
                 f"a PSK nonce has {len(psk_id.psk_nonce)} bytes, not {self.epoch.suite.hash_size}"
             )
-        if isinstance(psk_id, ResumptionPSKID) and psk_id.usage != ResumptionPSKUsage.APPLICATION:
+        # §11.2, §11.3: with usage `reinit` or `branch` it "MUST be considered invalid"
+        if isinstance(psk_id, ResumptionPSKID) and psk_id.usage not in self.psk_usages:
             raise InvalidProposals(f"a resumption PSK for {psk_id.usage.name} cannot be used in this group")
 
 
@@ -150,9 +196,37 @@ def check_list(proposals: ProposalList, committer: int) -> None:
         (len(proposals.of(GroupContextExtensions)) > 1, "two GroupContextExtensions"),
         (bool(proposals.of(ReInit)) and len(proposals.items) > 1, "a ReInit beside other proposals"),
         (bool(proposals.of(ExternalInit)), "an ExternalInit, and is by a member"),
+        (_has_self_remove_by_value(proposals), "a SelfRemove by value"),
     ):
         if is_broken:
             raise InvalidProposals(f"the Commit has {rule}")
+
+
+def check_external_list(proposals: ProposalList) -> None:
+    """§12.2: whether proposals may stand in one external Commit. Raises InvalidProposals.
+
+    Beside what the RFC lists, SelfRemoves may: "An external Commit can contain zero or more".
+    """
+    removed, psks = proposals.removed, proposals.psks
+    referred = [item.proposal for item in proposals.items if item.reference is not None]
+    allowed = ExternalInit | Remove | PreSharedKey | SelfRemove
+    for is_broken, rule in (
+        (len(proposals.of(ExternalInit)) != 1, "not exactly one ExternalInit"),
+        (len(proposals.of(Remove)) > 1, "more than one Remove"),
+        (len(set(psks)) != len(psks), "one PreSharedKeyID twice"),
+        (len(set(removed)) != len(removed), "two Removes of one leaf"),
+        (not all(isinstance(item.proposal, allowed) for item in proposals.items), "other proposals"),
+        # §12.4.3.2: "The Commit MUST NOT include any proposals by reference"; the draft excepts SelfRemove.
+        (not all(isinstance(each, SelfRemove) for each in referred), "proposals by reference"),
+        (_has_self_remove_by_value(proposals), "a SelfRemove by value"),
+    ):
+        if is_broken:
+            raise InvalidProposals(f"the external Commit has {rule}")
+
+
+def _has_self_remove_by_value(proposals: ProposalList) -> bool:
+    """The draft: "SelfRemove proposals are only allowed in a Commit by reference"."""
+    return any(isinstance(item.proposal, SelfRemove) and item.reference is None for item in proposals.items)
 
 
 # --- applying them (§12.3) ----------------------------------------------------------------------------------
@@ -165,6 +239,7 @@ class Applied:
     tree: RatchetTree
     extensions: tuple[Extension, ...]
     added: tuple[tuple[int, KeyPackage], ...]
+    committer: int
 
     @property
     def added_leaves(self) -> tuple[int, ...]:
@@ -173,20 +248,29 @@ class Applied:
 
 
 def apply_proposals(
-    epoch: Epoch, proposals: ProposalList, committer: int, lifetimes: LifetimeRule
+    epoch: Epoch,
+    proposals: ProposalList,
+    committer: int | None,
+    lifetimes: LifetimeRule,
+    psk_usages: frozenset[ResumptionPSKUsage] = PROPOSED_USAGES,
 ) -> Applied:
-    """Check the list of a regular Commit, and apply it to a copy of the tree, in the order of §12.3.
+    """Check the list of a Commit, and apply it to a copy of the tree, in the order of §12.3.
 
-    Raises ProtocolError, by what is wrong.
+    `committer` is a leaf index, None for an external Commit; the leaf that its sender gets is given
+    as `Applied.committer`. Raises ProtocolError, by what is wrong.
     """
-    check_list(proposals, committer)
+    if committer is None:
+        check_external_list(proposals)
+    else:
+        check_list(proposals, committer)
     # §12.3: "The new `extensions` MUST be used when evaluating other proposals in this list."
     changes = proposals.of(GroupContextExtensions)
     extensions = changes[0].extensions if changes else epoch.context.extensions
-    rules = ProposalRules(epoch, extensions, lifetimes)
+    rules = ProposalRules(epoch, extensions, lifetimes, psk_usages)
     for item in proposals.items:
         rules.check(item.proposal, item.sender)
-    applied = _apply(proposals, epoch.tree.copy(), extensions)
+    _check_types_supported(epoch, proposals)
+    applied = apply_to_tree(proposals, epoch.tree.copy(), extensions, committer)
     # §12.2: invalid if "After processing the Commit the ratchet tree is invalid"
     for index in (*(index for index, _ in proposals.updates()), *applied.added_leaves):
         applied.tree.check_member(index)
@@ -197,13 +281,28 @@ def apply_proposals(
     return applied
 
 
-def _apply(proposals: ProposalList, tree: RatchetTree, extensions: tuple[Extension, ...]) -> Applied:
+def _check_types_supported(epoch: Epoch, proposals: ProposalList) -> None:
+    """§12.2: no "non-default proposal type that is not supported by some members of the group that will
+    process the Commit (i.e., members being added or removed by the Commit do not need to support"
+    """
+    if not proposals.of(SelfRemove):
+        return
+    removed = set(proposals.removed)
+    for index, leaf in epoch.tree.leaves():
+        if index not in removed and not leaf.capabilities.has_proposal(SELF_REMOVE):
+            raise InvalidProposals(f"the Commit has a SelfRemove, which member {index} does not support")
+
+
+def apply_to_tree(
+    proposals: ProposalList, tree: RatchetTree, extensions: tuple[Extension, ...], committer: int | None
+) -> Applied:
+    """Apply a list to `tree` itself, in the order of §12.3; it has been checked."""
     for index, leaf in proposals.updates():
         tree.update(index, leaf)
     for index in proposals.removed:
         tree.remove(index)
     added = [(tree.add(add.key_package.leaf_node), add.key_package) for add in proposals.of(Add)]
-    return Applied(tree, extensions, tuple(added))
+    return Applied(tree, extensions, tuple(added), tree.free_leaf() if committer is None else committer)
 
 
 # --- choosing among those that were received (§12.4) --------------------------------------------------------
@@ -232,4 +331,13 @@ def select_proposals(
 
 
 def _preference(item: CommittedProposal) -> int:
-    return 0 if isinstance(item.proposal, Remove) else 2 if isinstance(item.proposal, ReInit) else 1
+    """The draft on SelfRemove: with one pending, "the Remove proposal is invalid" for the same leaf."""
+    match item.proposal:
+        case SelfRemove():
+            return 0
+        case Remove():
+            return 1
+        case ReInit():
+            return 3
+        case _:
+            return 2

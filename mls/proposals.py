@@ -61,12 +61,31 @@ class GroupContextExtensions(Struct):
     extensions: Extensions
 
 
-Proposal = Add | Update | Remove | PreSharedKey | ReInit | ExternalInit | GroupContextExtensions
+@struct
+class SelfRemove(Struct):
+    """Remove the sender, by whoever commits next (draft-ietf-mls-extensions, "SelfRemove Proposal")."""
+
+
+SELF_REMOVE = 0x000A  # the type that the draft suggests
+
+Proposal = Add | Update | Remove | PreSharedKey | ReInit | ExternalInit | GroupContextExtensions | SelfRemove
 PROPOSAL = select(
     UINT16,
     "proposal type",
-    {1: Add, 2: Update, 3: Remove, 4: PreSharedKey, 5: ReInit, 6: ExternalInit, 7: GroupContextExtensions},
+    {
+        1: Add,
+        2: Update,
+        3: Remove,
+        4: PreSharedKey,
+        5: ReInit,
+        6: ExternalInit,
+        7: GroupContextExtensions,
+        SELF_REMOVE: SelfRemove,
+    },
 )
+
+# §12.1.8: "only the following types may be sent by an `external` sender"
+EXTERNAL_ALLOWED = (Add, Remove, PreSharedKey, ReInit, GroupContextExtensions)
 
 # §12.4: "The only proposal types defined in this document that do not require a path are" these three
 PATH_OPTIONAL = (Add, PreSharedKey, ReInit)

@@ -50,6 +50,13 @@ def external_psk_id(suite: CipherSuite, psk_id: bytes) -> ExternalPSKID:
     return ExternalPSKID(psk_id, os.urandom(suite.hash_size))
 
 
+def resumption_psk_id(
+    suite: CipherSuite, usage: ResumptionPSKUsage, group_id: bytes, epoch: int
+) -> ResumptionPSKID:
+    """An id to use the resumption PSK of an epoch once, in a group of this suite (§8.6, §11.3)."""
+    return ResumptionPSKID(usage, group_id, epoch, os.urandom(suite.hash_size))
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class KnownPSKs:
     """The secrets at hand: external PSKs by id, resumption PSKs by group id and epoch."""

@@ -219,14 +219,20 @@ class RatchetTree:
             if self._nodes[above] is not None:
                 self._put(above, None)
 
-    def add(self, leaf: LeafNode) -> int:
-        """Apply an Add (§12.1.1): the index of the leaf that it got."""
+    def free_leaf(self) -> int:
+        """The leftmost blank leaf; the tree grows if there is none (§7.7, §12.4.1)."""
         index = self._blank_from
         while index < self.leaf_count and self._nodes[2 * index] is not None:
             index += 1
-        self._blank_from = index + 1
+        self._blank_from = index
         if index == self.leaf_count:
             self._extend()
+        return index
+
+    def add(self, leaf: LeafNode) -> int:
+        """Apply an Add (§12.1.1): the index of the leaf that it got."""
+        index = self.free_leaf()
+        self._blank_from = index + 1
         for above in self.direct_path(index):
             node = self._nodes[above]
             if isinstance(node, ParentNode):

@@ -1,11 +1,12 @@
 """Welcome and GroupInfo: what a newcomer is given (RFC 9420 §12.4.3)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
 from mls.ciphersuite import CipherSuite, HPKECiphertext, SignaturePrivateKey
 from mls.codec import Opaque, Signed, Struct, Uint16, Uint32, optional, struct, vector
-from mls.extensions import RATCHET_TREE, Extension, Extensions, find_extension
+from mls.extensions import EXTERNAL_PUB, RATCHET_TREE, Extension, Extensions, ExternalPub, find_extension
 from mls.key_schedule import GroupContext
 from mls.psk import PRE_SHARED_KEY_IDS, PreSharedKeyID
 
@@ -25,6 +26,12 @@ class GroupInfo(Signed):
         """The encoded tree, if it is inside."""
         return find_extension(self.extensions, RATCHET_TREE)
 
+    @property
+    def external_pub(self) -> bytes | None:
+        """The key for external commits, if it is inside (§12.4.3.2). Raises DecodeError."""
+        body = find_extension(self.extensions, EXTERNAL_PUB)
+        return None if body is None else ExternalPub.decode(body).external_pub
+
     def signed(self, suite: CipherSuite, key: SignaturePrivateKey) -> "GroupInfo":
         """This GroupInfo with the signer's signature."""
         return replace(self, signature=suite.sign_with_label(key, b"GroupInfoTBS", self.to_be_signed))
@@ -34,16 +41,27 @@ class GroupInfo(Signed):
         suite.verify_with_label(signature_key, b"GroupInfoTBS", self.to_be_signed, self.signature)
 
 
+def info_extensions(
+    ratchet_tree: bytes | None, external_pub: bytes | None, others: Sequence[Extension] = ()
+) -> tuple[Extension, ...]:
+    """The extensions of a GroupInfo, where they are given."""
+    found = list(others)
+    if ratchet_tree is not None:
+        found.append(Extension(RATCHET_TREE, ratchet_tree))
+    if external_pub is not None:
+        found.append(Extension(EXTERNAL_PUB, ExternalPub(external_pub).encode()))
+    return tuple(found)
+
+
 def make_group_info(
     suite: CipherSuite,
     key: SignaturePrivateKey,
     signer: int,
     context: GroupContext,
     confirmation_tag: bytes,
-    ratchet_tree: bytes | None,
+    extensions: Extensions,
 ) -> GroupInfo:
-    """A signed GroupInfo, with the tree inside if there is one given."""
-    extensions = () if ratchet_tree is None else (Extension(RATCHET_TREE, ratchet_tree),)
+    """A signed GroupInfo."""
     return GroupInfo(context, extensions, confirmation_tag, signer, b"").signed(suite, key)
 
 

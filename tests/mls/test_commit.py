@@ -23,10 +23,10 @@ from mls import (
     ReInit,
     Remove,
     ResumptionPSKID,
+    SelfRemove,
     SignaturePrivateKey,
     UnknownProposal,
     UnknownPSK,
-    UnsupportedError,
     Update,
     cipher_suite,
     commit_creation,
@@ -256,7 +256,9 @@ def update(group: object, name: str, source: object = None, **changes: object) -
         (lambda g: [ExternalInit(b"")], InvalidProposals, "an ExternalInit"),
         (lambda g: [GroupContextExtensions(())] * 2, InvalidProposals, "two GroupContextExtensions"),
         (lambda g: [ReInit(b"", 1, 1, ()), Remove(1)], InvalidProposals, "a ReInit beside other"),
-        (lambda g: [ReInit(b"", 1, 1, ())], UnsupportedError, "ReInit proposals are not processed"),
+        (lambda g: [ReInit(b"", 0, 1, ())], InvalidProposals, "leads back to version 0"),
+        (lambda g: [ReInit(b"", 1, 1, ())], BadTag, "confirmation tag"),
+        (lambda g: [SelfRemove()], InvalidProposals, "a Remove of the committer itself"),
         (lambda g: [PreSharedKey(ExternalPSKID(b"id", NONCE))] * 2, InvalidProposals, "PreSharedKeyID twice"),
         (lambda g: [PreSharedKey(ExternalPSKID(b"id", NONCE[1:]))], InvalidProposals, "nonce has 31 bytes"),
         (lambda g: [PreSharedKey(ExternalPSKID(b"?", NONCE))], UnknownPSK, "external PSK"),
@@ -421,30 +423,40 @@ def test_a_path_secret_must_give_the_keys_of_the_path(
     refused(group["b"], group["a"].commit(now=group.now).message, InvalidCommit, "public key of node 1")
 
 
-def test_a_new_signature_key_in_a_path(circle: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("credential", [None, BasicCredential(b"Alice Liddell")])
+def test_a_new_signature_key_in_a_path(circle: Callable, credential: object) -> None:
     """§7.5 allows it; a Commit that does so is signed by the old key, and the event shows both."""
-    group = circle("ab")
+    group = circle("abc")
     new_key = SignaturePrivateKey.generate(group.suite)
-    make = commit_creation._leaf_maker
-
-    def maker(epoch: object, own: object, tree: object) -> object:
-        return make(epoch, replace(own, signature_key=new_key), tree)
-
-    monkeypatch.setattr(commit_creation, "_leaf_maker", maker)
-    monkeypatch.setattr(
-        "mls.leaf_node.LeafNode.replaced",
-        lambda leaf, key, source: replace(
-            leaf,
-            encryption_key=key,
-            leaf_node_source=source,
-            signature=b"",
-            signature_key=new_key.public_bytes,
-        ),
-    )
-    event = group["b"].process(group["a"].commit(now=group.now).message, now=group.now)
+    event = last_event(group, "a", signature_key=new_key, credential=credential, force_path=False)
     ((before, after),) = event.updated
     assert before.signature_key == group.keys["a"].public_bytes
     assert after.signature_key == new_key.public_bytes
+    assert after.credential == (credential or before.credential)
+    group.everybody_hears()
+    group.add("a", "d")
+    group.commit("a")
+
+
+def test_a_signature_key_that_is_in_use_is_not_taken(circle: Callable) -> None:
+    group = circle("ab")
+    with pytest.raises(InvalidLeafNode, match="same signature key"):
+        group["a"].commit(signature_key=group.keys["b"], now=group.now)
+
+
+def test_a_new_signature_key_in_an_update(circle: Callable) -> None:
+    """§12.1.2: once somebody commits it, its owner signs with the new key."""
+    group = circle("abc")
+    new_key = SignaturePrivateKey.generate(group.suite)
+    name = BasicCredential(b"Alice Liddell")
+    group.send("a", group["a"].propose_update(now=group.now, signature_key=new_key, credential=name))
+    assert group["a"]._own.signature_key == group.keys["a"]
+    event = last_event(group, "b")
+    (before, after), _ = event.updated
+    assert (before.signature_key, after.signature_key) == (group.keys["a"].public_bytes, new_key.public_bytes)
+    assert after.credential == name
+    group.everybody_hears()
+    group.commit("a")
 
 
 def test_psk_ids_are_fresh(circle: Callable) -> None:

@@ -305,8 +305,18 @@ NONCE = bytes(32)
         ({"psks": (ExternalPSKID(b"id", NONCE),)}, CryptographicError, None),
         ({"psks": (ExternalPSKID(b"id", NONCE),) * 2}, InvalidWelcome, "twice"),
         ({"psks": (ResumptionPSKID(ResumptionPSKUsage.APPLICATION, b"g", 3, NONCE),)}, UnknownPSK, "epoch 3"),
-        ({"psks": (ResumptionPSKID(ResumptionPSKUsage.REINIT, b"g", 3, NONCE),)}, UnsupportedError, "REINIT"),
-        ({"psks": (ResumptionPSKID(ResumptionPSKUsage.BRANCH, b"g", 3, NONCE),)}, UnsupportedError, "BRANCH"),
+        ({"psks": (ResumptionPSKID(ResumptionPSKUsage.REINIT, b"g", 3, NONCE),)}, UnknownPSK, "epoch 3"),
+        ({"psks": (ResumptionPSKID(ResumptionPSKUsage.BRANCH, b"g", 3, NONCE),)}, UnknownPSK, "epoch 3"),
+        (
+            {
+                "psks": (
+                    ResumptionPSKID(ResumptionPSKUsage.REINIT, b"g", 3, NONCE),
+                    ResumptionPSKID(ResumptionPSKUsage.BRANCH, b"g", 3, NONCE),
+                )
+            },
+            InvalidWelcome,
+            "more than one former group",
+        ),
     ],
 )
 def test_group_secrets(

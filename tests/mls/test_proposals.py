@@ -22,7 +22,6 @@ from mls import (
     ReInit,
     Remove,
     UnknownProposal,
-    UnsupportedError,
     Update,
 )
 from mls.errors import BadSignature
@@ -190,8 +189,8 @@ def test_a_remove_of_the_committer_is_left_to_others(circle: Callable) -> None:
     [
         (Remove(2), InvalidProposals, "no member at leaf 2"),
         (PreSharedKey(ExternalPSKID(b"id", b"")), InvalidProposals, "nonce has 0 bytes"),
-        (ReInit(b"g", 1, 1, ()), UnsupportedError, "ReInit"),
-        (ExternalInit(b""), UnsupportedError, "ExternalInit"),
+        (ReInit(b"g", 0, 1, ()), InvalidProposals, "leads back to version 0"),
+        (ExternalInit(b""), InvalidProposals, "cannot propose ExternalInit"),
     ],
 )
 def test_invalid_proposals(
