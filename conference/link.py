@@ -25,7 +25,10 @@ from signaling.errors import MessageError
 from signaling.messages import decode_base64url, encode_base64url
 
 VERSION = 1
-SUITES = (1,)
+X25519_SUITE, X_WING_SUITE = 1, 83
+SUITES = (X25519_SUITE, X_WING_SUITE)
+DEFAULT_SUITE = X_WING_SUITE
+"""MLS_256_XWING_AES256GCM_SHA512_Ed25519: what is recorded today stays shut to later quantum computers."""
 MAX_LINK = 2048
 MAX_PASSPHRASE = 1024
 ID_SIZE = SECRET_SIZE = HOST_SIZE = 16
@@ -78,7 +81,7 @@ class MeetingLink:
         meeting_id: str,
         host_public_key: bytes,
         *,
-        suite: int = 1,
+        suite: int = DEFAULT_SUITE,
         has_passphrase: bool = False,
     ) -> "MeetingLink":
         """A link with a fresh secret. LinkError if the server's address or meeting id is none."""

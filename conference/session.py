@@ -32,7 +32,7 @@ from conference.events import (
     Warned,
 )
 from conference.heartbeat import Heartbeats
-from conference.link import LinkKeys, MeetingLink
+from conference.link import X25519_SUITE, X_WING_SUITE, LinkKeys, MeetingLink
 from conference.policies import Policies
 from conference.roster import Person, Roster
 from conference.rules import Rules, checked_name, people_of
@@ -60,7 +60,7 @@ REFRESH_PER_MEMBER_S = 10.0
 MAX_SETBACKS = 5
 SETBACK_S = 60.0
 """Who loses its place more often than that in so many seconds gives up."""
-SFRAME_SUITE_OF = {1: 0x0004}
+SFRAME_SUITE_OF = {X25519_SUITE: 0x0004, X_WING_SUITE: 0x0005}
 """SFrame suite by MLS suite (DESIGN §6)."""
 SFRAME_KEY_SIZE = {0x0004: 16, 0x0005: 32}
 

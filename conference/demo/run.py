@@ -20,6 +20,7 @@ from conference.demo.screen import Screen, show_verdicts
 from conference.link import MeetingLink
 from conference.media import tone_of
 from conference.roster import Standing
+from conference.session import SFRAME_SUITE_OF
 from sframe import EpochSecret
 
 START_S = 20.0
@@ -353,7 +354,7 @@ class Run:
                 yield bytes.fromhex(line.split()[-1])
 
     def _hoard_of(self, name: str) -> Hoard:
-        hoard = Hoard(0x0004)
+        hoard = Hoard(SFRAME_SUITE_OF[MeetingLink.parse(self.link).suite])
         for line in self._secrets_of(name).read_text().splitlines():
             match line.split():
                 case ["epoch", epoch, leaf_count, own_leaf, base_key]:

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import mls
-from conference.link import MeetingLink
+from conference.link import X25519_SUITE, X_WING_SUITE, MeetingLink
 from conference.policy import Policy
 from conference.session import ChatReceived, Ended, Event, Phase, Session, Warned
 from signaling import messages as wire
@@ -87,14 +87,18 @@ class Device:
 class Meeting:
     """A room, its participants, and messages under way between them."""
 
-    def __init__(self, seed: int, limits: Limits | None = None, delay_s: float = 0.02) -> None:
+    def __init__(
+        self, seed: int, limits: Limits | None = None, delay_s: float = 0.02, suite: int = X25519_SUITE
+    ) -> None:
         self.chance = random.Random(seed)
         self.now = 1000.0
         self.limits = limits or Limits()
         self.room = Room(self.limits, random_bytes=self.chance.randbytes, now=self.now)
         self.host_key = Ed25519PrivateKey.generate()
         public = self.host_key.public_key().public_bytes_raw()
-        self.link = MeetingLink.create("https://meet.example", encode_base64url(bytes(16)), public)
+        self.link = MeetingLink.create(
+            "https://meet.example", encode_base64url(bytes(16)), public, suite=suite
+        )
         self.devices: dict[str, Device] = {}
         self.sent: list[tuple[str, str]] = []
         self.tamper: Callable[[Device, ServerMessage], ServerMessage | None] = lambda device, message: message
@@ -319,6 +323,7 @@ def work(meeting: Meeting, knocks: dict[str, mls.KeyPackage]) -> wire.Work:
     return wire.Work(term, tuple(wire.JoinRequest(who, knock) for who, knock in sealed.items()), ())
 
 
-@pytest.fixture(params=range(3))
+@pytest.fixture(params=[(0, X25519_SUITE), (1, X25519_SUITE), (2, X_WING_SUITE)], ids=str)
 def meeting(request: pytest.FixtureRequest) -> Meeting:
-    return Meeting(request.param)
+    seed, suite = request.param
+    return Meeting(seed, suite=suite)
