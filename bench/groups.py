@@ -86,5 +86,4 @@ def fresh_copy(group: Group) -> Group:
     }
     made = copy.copy(group)
     made._messages = replace(group._messages, secret_tree=tree)
-    made._held, made._update_keys = {}, {}
     return made

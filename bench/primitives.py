@@ -7,6 +7,7 @@ again is the library's fault, and must not raise its floor.
 """
 
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Floor:
     calls: list[Call] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     _seen: set[object] = field(default_factory=set)
-    _depth: int = 0
+    _inside: threading.local = field(default_factory=threading.local)  # leaves are verified on threads
 
     def add(self, kind: str, key: object, call: Call) -> None:
         """One call; `key` is None for what gives something else each time."""
@@ -51,13 +52,14 @@ class Floor:
         """A method that records itself, and nothing of what it calls in turn."""
 
         def recording(*args: Any) -> Any:
-            if self._depth == 0:
-                self.add(kind, *bare(*args))
-            self._depth += 1
+            if getattr(self._inside, "primitive", False):
+                return method(*args)
+            self.add(kind, *bare(*args))
+            self._inside.primitive = True
             try:
                 return method(*args)
             finally:
-                self._depth -= 1
+                self._inside.primitive = False
 
         return recording
 

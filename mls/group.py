@@ -495,8 +495,11 @@ class Group(GroupState):
         check_can_reinitialize(self, list(map(_presented, packages)), matches)
         reinit = self._reinit
         assert reinit is not None
+        suite = cipher_suite(reinit.cipher_suite)
+        if signature_key is None and suite.signature is not self.cipher_suite.signature:
+            raise MisuseError(f"{suite.name} signs in another way: it needs another signature key")
         created = Group.create(
-            cipher_suite(reinit.cipher_suite),
+            suite,
             reinit.group_id,
             credential or self._own_leaf_node().credential,
             signature_key or self._own.signature_key,
@@ -705,7 +708,8 @@ class Group(GroupState):
 
 
 def _key_package(key_package: KeyPackage | bytes) -> KeyPackage:
-    return key_package if isinstance(key_package, KeyPackage) else KeyPackage.decode(key_package)
+    """A KeyPackage as it is given; the rules for an Add verify it."""
+    return key_package if isinstance(key_package, KeyPackage) else KeyPackage.parse(key_package)
 
 
 def _presented(key_package: KeyPackage) -> Member:

@@ -2,6 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
+from functools import partial
 
 from mls import tree_math
 from mls.ciphersuite import CipherSuite
@@ -15,6 +16,7 @@ from mls.leaf_node import LeafNode, LifetimeRule, check_leaf
 from mls.psk import KnownPSKs, PreSharedKeyID, ResumptionPSKID, ResumptionPSKUsage, psk_secret
 from mls.ratchet_tree import RatchetTree
 from mls.treekem import check_derived_keys, derive_path
+from mls.verification import run_all
 from mls.welcome import GroupInfo, GroupSecrets, Welcome, welcome_key
 
 
@@ -143,7 +145,7 @@ def _verify_tree(suite: CipherSuite, info: GroupInfo, tree: RatchetTree, lifetim
         check_leaf(leaf, context.extensions)
         lifetimes.check(leaf)
         tree.check_member(index)
-        leaf.verify(suite, context.group_id, index)
+    run_all([partial(leaf.verify, suite, context.group_id, index) for index, leaf in tree.leaves()])
 
 
 def _find_own_leaf(

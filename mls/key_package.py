@@ -51,9 +51,15 @@ class KeyPackage(Signed):
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """The KeyPackage in these bytes, verified by `verify`. Raises ProtocolError."""
+        key_package = cls.parse(data)
+        key_package.verify()
+        return key_package
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """The KeyPackage in these bytes, not verified yet. Raises DecodeError."""
         key_package, end = cls.read(bytes(data), 0)
         check_end(data, end)
-        key_package.verify()
         return key_package
 
     @property

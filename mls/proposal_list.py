@@ -26,6 +26,7 @@ from mls.proposals import (
 )
 from mls.psk import PreSharedKeyID, ResumptionPSKID, ResumptionPSKUsage
 from mls.ratchet_tree import RatchetTree
+from mls.verification import run_all
 
 P = TypeVar("P", Add, Update, Remove, PreSharedKey, ReInit, ExternalInit, GroupContextExtensions, SelfRemove)
 
@@ -267,6 +268,7 @@ def apply_proposals(
     changes = proposals.of(GroupContextExtensions)
     extensions = changes[0].extensions if changes else epoch.context.extensions
     rules = ProposalRules(epoch, extensions, lifetimes, psk_usages)
+    run_all([add.key_package.verify for add in proposals.of(Add)])
     for item in proposals.items:
         rules.check(item.proposal, item.sender)
     _check_types_supported(epoch, proposals)
