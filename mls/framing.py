@@ -2,7 +2,7 @@
 
 import hmac
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated
 
@@ -78,7 +78,7 @@ class NewMemberCommit(Struct):
 
 
 Sender = MemberSender | ExternalSenderIndex | NewMemberProposal | NewMemberCommit
-_SENDER = select(
+SENDER = select(
     UINT8, "sender type", {1: MemberSender, 2: ExternalSenderIndex, 3: NewMemberProposal, 4: NewMemberCommit}
 )
 
@@ -114,7 +114,7 @@ class FramedContent(Kept):
 
     group_id: Opaque
     epoch: Uint64
-    sender: Annotated[Sender, _SENDER]
+    sender: Annotated[Sender, SENDER]
     authenticated_data: Opaque
     content: Annotated[Content, _CONTENT]
 
@@ -196,12 +196,13 @@ def sign_content(
     """The content, signed for a wire format; a Commit still lacks its confirmation tag (§6.1)."""
     unsigned = AuthenticatedContent(wire_format, content, FramedContentAuthData(b"", None))
     signature = suite.sign_with_label(key, b"FramedContentTBS", unsigned._to_be_signed(context))
-    return replace(unsigned, auth=FramedContentAuthData(signature, None))
+    return AuthenticatedContent(wire_format, content, FramedContentAuthData(signature, None))
 
 
 def with_confirmation_tag(authenticated: AuthenticatedContent, tag: bytes) -> AuthenticatedContent:
     """A signed Commit with its confirmation tag."""
-    return replace(authenticated, auth=replace(authenticated.auth, confirmation_tag=tag))
+    auth = FramedContentAuthData(authenticated.auth.signature, tag)
+    return AuthenticatedContent(authenticated.wire_format, authenticated.content, auth)
 
 
 # --- public messages (§6.2) ---------------------------------------------------------------------------------

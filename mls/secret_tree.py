@@ -6,11 +6,13 @@ that a message that fails changes nothing.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from mls import tree_math
 from mls.ciphersuite import CipherSuite
-from mls.codec import UINT32
+from mls.codec import UINT32, Opaque, Struct, Uint32, Uint64, struct, vector
 from mls.errors import MisuseError, Replayed, TooFarAhead, TooOld
 
 
@@ -21,6 +23,42 @@ class MessageKey:
     generation: int
     key: bytes = field(repr=False)
     nonce: bytes = field(repr=False)
+
+
+@struct
+class SavedKey(Struct):
+    """A key for a message that has not come."""
+
+    generation: Uint64
+    key: Opaque
+    nonce: Opaque
+
+
+@struct
+class SavedRatchet(Struct):
+    """A sender's ratchet for one type of content, by leaf; `skipped` is empty for the own one."""
+
+    leaf: Uint32
+    label: Opaque
+    generation: Uint64  # one above the last, in 32 bits, is possible
+    secret: Opaque
+    skipped: Annotated[tuple[SavedKey, ...], vector(SavedKey)]
+
+
+@struct
+class SavedNode(Struct):
+    """The secret of a node on the frontier."""
+
+    node: Uint32
+    secret: Opaque
+
+
+@struct
+class SavedSecretTree(Struct):
+    """All message keys of an epoch that can still be needed: secrets."""
+
+    nodes: Annotated[tuple[SavedNode, ...], vector(SavedNode)]
+    ratchets: Annotated[tuple[SavedRatchet, ...], vector(SavedRatchet)]
 
 
 class HashRatchet:
@@ -37,6 +75,18 @@ class HashRatchet:
         """The ratchet at the same place."""
         ratchet = HashRatchet(self._suite, self._secret)
         ratchet.generation = self.generation
+        return ratchet
+
+    def saved(self, leaf: int, label: bytes, skipped: Iterable[MessageKey] = ()) -> SavedRatchet:
+        """The ratchet as it stands."""
+        keys = tuple(SavedKey(key.generation, key.key, key.nonce) for key in skipped)
+        return SavedRatchet(leaf, label, self.generation, self._secret, keys)
+
+    @classmethod
+    def restored(cls, suite: CipherSuite, saved: SavedRatchet) -> "HashRatchet":
+        """The ratchet that was saved."""
+        ratchet = cls(suite, saved.secret)
+        ratchet.generation = saved.generation
         return ratchet
 
     def advance(self) -> MessageKey:
@@ -60,6 +110,10 @@ class SendingRatchet:
     def __init__(self, ratchet: HashRatchet) -> None:
         self._ratchet = ratchet
 
+    def saved(self, leaf: int, label: bytes) -> SavedRatchet:
+        """The ratchet as it stands."""
+        return self._ratchet.saved(leaf, label)
+
     def next(self) -> MessageKey:
         """A key that was never used: "MUST NOT be used to encrypt more than one message" (§9.1).
 
@@ -80,6 +134,14 @@ class ReceivingRatchet:
         self._window = window
         self._forward = forward
         self._skipped: dict[int, MessageKey] = {}  # in order of generation
+
+    def saved(self, leaf: int, label: bytes) -> SavedRatchet:
+        """The ratchet as it stands, with the keys of messages that have not come."""
+        return self._ratchet.saved(leaf, label, self._skipped.values())
+
+    def put_back(self, skipped: Iterable[SavedKey]) -> None:
+        """The keys that `saved` kept."""
+        self._skipped = {key.generation: MessageKey(key.generation, key.key, key.nonce) for key in skipped}
 
     def find(self, generation: int) -> "FoundKey":
         """The key of a generation; nothing changes before it is consumed.
@@ -172,6 +234,39 @@ class SecretTree:
         self._receiving: dict[tuple[int, bytes], ReceivingRatchet] = {}
         ratchets = {} if own_leaf is None else self._ratchets(own_leaf)
         self._sending = {label: SendingRatchet(ratchet) for label, ratchet in ratchets.items()}
+
+    def saved(self) -> SavedSecretTree:
+        """The tree as it stands."""
+        assert self._own_leaf is not None
+        own = [ratchet.saved(self._own_leaf, label) for label, ratchet in self._sending.items()]
+        others = [ratchet.saved(leaf, label) for (leaf, label), ratchet in self._receiving.items()]
+        nodes = tuple(SavedNode(node, secret) for node, secret in self._secrets.items())
+        return SavedSecretTree(nodes, (*own, *others))
+
+    @classmethod
+    def restored(
+        cls,
+        suite: CipherSuite,
+        saved: SavedSecretTree,
+        leaf_count: int,
+        own_leaf: int,
+        *,
+        window: int,
+        forward: int,
+    ) -> "SecretTree":
+        """The tree that was saved."""
+        tree = cls(suite, b"", leaf_count, None, window=window, forward=forward)
+        tree._own_leaf = own_leaf
+        tree._secrets = {each.node: each.secret for each in saved.nodes}
+        for each in saved.ratchets:
+            ratchet = HashRatchet.restored(suite, each)
+            if each.leaf == own_leaf:
+                tree._sending[each.label] = SendingRatchet(ratchet)
+            else:
+                receiving = ReceivingRatchet(ratchet, window, forward)
+                receiving.put_back(each.skipped)
+                tree._receiving[each.leaf, each.label] = receiving
+        return tree
 
     def sending(self, label: bytes) -> SendingRatchet:
         """The own ratchet for HANDSHAKE or APPLICATION."""
