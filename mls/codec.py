@@ -14,7 +14,7 @@ bytes it came from, and to be signed, hashed and sent on without being encoded a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from struct import pack, unpack_from
 from typing import (
@@ -257,7 +257,7 @@ class Struct:
 
 
 class Kept(Struct):
-    """A struct that remembers the bytes it was decoded from, because they are hashed, signed or sent on."""
+    """A struct that remembers its bytes, decoded or once encoded, because they are hashed, signed or sent on."""
 
     __slots__ = ()
 
@@ -273,6 +273,12 @@ class Signed(Kept):
     def to_be_signed(self) -> bytes:
         """The encoding of all fields above the signature."""
         return self.encode()[: -len(encode_opaque(self.signature))]
+
+    def with_signature(self, signature: bytes) -> Self:
+        """This struct with another signature; what is above it need not be encoded again."""
+        made: Self = replace(self, signature=signature)  # type: ignore[type-var]  # `@struct` makes it one
+        object.__setattr__(made, "_raw", self.to_be_signed + encode_opaque(signature))
+        return made
 
     def is_verified(self) -> bool:
         """Whether `mark_verified` was called: a struct does not change, so verifying once is enough."""
@@ -338,10 +344,13 @@ def _reader(cls: type[S], kinds: Mapping[str, Kind[Any]]) -> Callable[[bytes, in
 
 def _writer(kinds: Mapping[str, Kind[Any]], *, kept: bool) -> Callable[[S], bytes]:
     calls = [f"write_{name}(self.{name})" for name in kinds]
-    lines = [f"    return {' + '.join(calls) or repr(b'')}"]
+    encoding = " + ".join(calls) or repr(b"")
+    lines = [f"    return {encoding}"]
     if kept:
-        lines = ["    if hasattr(self, '_raw'):", "        return self._raw", *lines]
-    scope = {f"write_{name}": kind.write for name, kind in kinds.items()}
+        lines = ["    if hasattr(self, '_raw'):", "        return self._raw", f"    raw = {encoding}"]
+        lines += ["    keep(self, '_raw', raw)", "    return raw"]
+    scope: dict[str, Any] = {f"write_{name}": kind.write for name, kind in kinds.items()}
+    scope["keep"] = object.__setattr__
     write: Callable[[S], bytes] = _compile("write(self)", lines, scope)
     return write
 

@@ -1,7 +1,7 @@
 """Key packages: what a client publishes so that others can add it (RFC 9420 §10)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self
 
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey, cipher_suite
@@ -145,7 +145,7 @@ class KeyPackageBundle:
         ).signed(suite, signature_key)
         unsigned = KeyPackage(MLS10, suite.suite_id, init_key.public_bytes, leaf, tuple(extensions), b"")
         signature = suite.sign_with_label(signature_key, b"KeyPackageTBS", unsigned.to_be_signed)
-        return cls(replace(unsigned, signature=signature), signature_key, (init_key, encryption_key))
+        return cls(unsigned.with_signature(signature), signature_key, (init_key, encryption_key))
 
     @classmethod
     def of(

@@ -137,7 +137,7 @@ class LeafNode(Signed):
     ) -> "LeafNode":
         """This leaf with a new signature over it, at its place in the group."""
         content = self.to_be_signed + self._context(group_id, leaf_index)
-        leaf = replace(self, signature=suite.sign_with_label(key, b"LeafNodeTBS", content))
+        leaf = self.with_signature(suite.sign_with_label(key, b"LeafNodeTBS", content))
         leaf.mark_verified()
         return leaf
 

@@ -1,7 +1,6 @@
 """Welcome and GroupInfo: what a newcomer is given (RFC 9420 §12.4.3)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated
 
 from mls.ciphersuite import CipherSuite, HPKECiphertext, SignaturePrivateKey
@@ -34,7 +33,7 @@ class GroupInfo(Signed):
 
     def signed(self, suite: CipherSuite, key: SignaturePrivateKey) -> "GroupInfo":
         """This GroupInfo with the signer's signature."""
-        return replace(self, signature=suite.sign_with_label(key, b"GroupInfoTBS", self.to_be_signed))
+        return self.with_signature(suite.sign_with_label(key, b"GroupInfoTBS", self.to_be_signed))
 
     def verify(self, suite: CipherSuite, signature_key: bytes) -> None:
         """Raises BadSignature or BadKey."""
