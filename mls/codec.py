@@ -257,7 +257,7 @@ class Struct:
 
 
 class Kept(Struct):
-    """A struct that remembers its bytes, decoded or once encoded, because they are hashed, signed or sent on."""
+    """A struct that remembers its bytes once it is decoded or encoded: they are hashed, signed or sent on."""
 
     __slots__ = ()
 

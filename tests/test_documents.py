@@ -1,0 +1,31 @@
+"""The code in the documents runs as it stands there, block after block."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mls import ciphersuite
+
+DOCUMENTS = Path(__file__).parent.parent / "docs"
+_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _program(document: Path) -> str:
+    """All blocks, each on the lines that it has in the document, so that a failure names them."""
+    text = document.read_text()
+    lines = [""] * text.count("\n")
+    for block in _BLOCK.finditer(text):
+        first = text.count("\n", 0, block.start(1))
+        code = block[1].splitlines()
+        lines[first : first + len(code)] = code
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("name", ["mls.md"])
+def test_the_blocks_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ciphersuite, "_suites", dict(ciphersuite._suites))  # one of them registers a suite
+    document = DOCUMENTS / name
+    program = _program(document)
+    assert program.strip()
+    exec(compile(program, document, "exec"), {"__name__": "__main__"})
