@@ -12,6 +12,7 @@
 Each module is a section of the RFC, named in its first line. Errors are in `mls.errors`.
 """
 
+from mls.authentication import Authenticate, Introduced, asking
 from mls.ciphersuite import (
     CIPHER_SUITES,
     CipherSuite,
@@ -67,6 +68,7 @@ from mls.events import (
 from mls.extensions import Extension, ExternalSender
 from mls.external_proposals import external_senders_extension, propose_from_outside
 from mls.framing import ExternalSenderIndex, NewMemberProposal
+from mls.grease import Grease
 from mls.group import Group, PendingCommit
 from mls.key_package import KeyPackage, KeyPackageBundle
 from mls.leaf_node import Capabilities, LeafNode
@@ -89,6 +91,7 @@ __all__ = [
     "CIPHER_SUITES",
     "Add",
     "ApplicationMessage",
+    "Authenticate",
     "BadKey",
     "BadSignature",
     "BadTag",
@@ -110,9 +113,11 @@ __all__ = [
     "ExternalSender",
     "ExternalSenderIndex",
     "FutureEpoch",
+    "Grease",
     "Group",
     "GroupContextExtensions",
     "GroupEnded",
+    "Introduced",
     "InvalidCommit",
     "InvalidCredential",
     "InvalidError",
@@ -157,6 +162,7 @@ __all__ = [
     "Update",
     "WrongGroup",
     "X509Credential",
+    "asking",
     "cipher_suite",
     "external_senders_extension",
     "propose_from_outside",

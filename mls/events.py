@@ -58,6 +58,7 @@ class ProposalReceived:
     proposal: Proposal
     reference: bytes
     authenticated_data: bytes
+    member: Member | None = None  # the sender, if it is one
 
 
 @dataclass(frozen=True, slots=True)

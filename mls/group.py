@@ -55,6 +55,7 @@ from mls.framing import (
     protect_public,
     sign_content,
 )
+from mls.grease import Grease
 from mls.group_state import GroupState, known_psks
 from mls.joining import join_by_welcome, successor_psks
 from mls.key_package import LIFETIME_S, KeyPackage, KeyPackageBundle, lifetime_from
@@ -133,8 +134,11 @@ class Group(GroupState):
         extensions: Sequence[Extension] = (),
         capabilities: Capabilities | None = None,
         limits: Limits | None = None,
+        grease: Grease | None = None,
     ) -> "Group":
         """A group of one member, in epoch 0 (§11). `now` is in seconds since 1970.
+
+        With `grease` the member's leaf lists and carries values that nobody knows (§13.5).
 
         Raises ProtocolError if the member's own leaf cannot be in such a group.
         """
@@ -146,7 +150,8 @@ class Group(GroupState):
             KeyPackageSource(lifetime_from(now, lifetime_s)),
             application_id,
             capabilities or own_capabilities(),
-        ).signed(suite, signature_key)
+        )
+        leaf = (grease.leaf(leaf) if grease else leaf).signed(suite, signature_key)
         entered = create_group(suite, group_id, tuple(extensions), leaf, encryption_key, signature_key)
         return cls._enter(entered, limits or Limits())
 
@@ -209,6 +214,7 @@ class Group(GroupState):
         authenticated_data: bytes = b"",
         check: "Callable[[Group], None] | None" = None,
         limits: Limits | None = None,
+        grease: Grease | None = None,
     ) -> PendingCommit:
         """Join without being added, by a Commit from outside (§12.4.3.2).
 
@@ -233,7 +239,7 @@ class Group(GroupState):
         )
         psk_ids = _psk_ids(suite, psk, resume)
         entrance = Entrance(
-            leaf=leaf,
+            leaf=grease.leaf(leaf) if grease else leaf,
             signature_key=signature_key,
             psks=known_psks(dict(psk), None, groups).find(psk_ids),
             removed=former_self(doorway.tree, leaf) if resync else None,
@@ -671,8 +677,14 @@ class Group(GroupState):
         reference = proposal_ref(self.cipher_suite, message.encode())
         sender = framed.sender
         assert not isinstance(sender, NewMemberCommit)
-        who = sender.leaf_index if isinstance(sender, MemberSender) else sender
-        event = ProposalReceived(who, framed.epoch, proposal, reference, framed.authenticated_data)
+        who: int | ExternalSenderIndex | NewMemberProposal
+        member = None
+        if isinstance(sender, MemberSender):
+            who = sender.leaf_index
+            member = Member.of(who, self._messages.sender(who))
+        else:
+            who = sender
+        event = ProposalReceived(who, framed.epoch, proposal, reference, framed.authenticated_data, member)
         if check is not None:
             check(event)
         self._hold(proposal, framed.sender, message)

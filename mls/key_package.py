@@ -1,7 +1,7 @@
 """Key packages: what a client publishes so that others can add it (RFC 9420 §10)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey, cipher_suite
@@ -9,12 +9,14 @@ from mls.codec import Opaque, Signed, Uint16, check_end, struct
 from mls.credentials import Credential
 from mls.errors import DecodeError, InvalidKeyPackage, KeyPackageUsed, UnsupportedError
 from mls.extensions import (
+    APP_DATA_DICTIONARY,
     LAST_RESORT_KEY_PACKAGE,
     Extension,
     Extensions,
     components_extension,
     find_components,
 )
+from mls.grease import Grease
 from mls.hpke import HPKEPrivateKey
 from mls.leaf_node import (
     MLS10,
@@ -105,6 +107,13 @@ class KeyPackage(Signed):
         self.mark_verified()
 
 
+def _listing(capabilities: Capabilities, extension_type: int) -> Capabilities:
+    """§10: extensions of a KeyPackage are listed in its capabilities."""
+    if capabilities.has_extension(extension_type):
+        return capabilities
+    return replace(capabilities, extensions=(*capabilities.extensions, extension_type))
+
+
 @dataclass(slots=True)
 class KeyPackageBundle:
     """A KeyPackage and its private keys. They serve for joining once, and are erased then."""
@@ -126,14 +135,20 @@ class KeyPackageBundle:
         capabilities: Capabilities | None = None,
         extensions: Sequence[Extension] = (),
         last_resort: bool = False,
+        grease: Grease | None = None,
     ) -> "KeyPackageBundle":
         """A fresh KeyPackage, valid until `lifetime_s` after `now` (seconds since 1970).
 
         `extensions` are those of the KeyPackage. One for the `last_resort` is marked so, and joins any
-        number of groups: its private keys stay until `erase`.
+        number of groups: its private keys stay until `erase`. With `grease` there are values that nobody
+        knows in it and its leaf (§13.5).
         """
+        capabilities = capabilities or own_capabilities()
         if last_resort:
             extensions = (*extensions, components_extension({LAST_RESORT_KEY_PACKAGE: b""}))
+            capabilities = _listing(capabilities, APP_DATA_DICTIONARY)
+        if grease is not None:
+            extensions = (*extensions, grease.extension())
         init_key, encryption_key = suite.hpke.kem.generate(), suite.hpke.kem.generate()
         leaf = unsigned_leaf(
             signature_key,
@@ -141,8 +156,9 @@ class KeyPackageBundle:
             encryption_key.public_bytes,
             KeyPackageSource(lifetime_from(now, lifetime_s)),
             application_id,
-            capabilities or own_capabilities(),
-        ).signed(suite, signature_key)
+            capabilities,
+        )
+        leaf = (grease.leaf(leaf) if grease else leaf).signed(suite, signature_key)
         unsigned = KeyPackage(MLS10, suite.suite_id, init_key.public_bytes, leaf, tuple(extensions), b"")
         signature = suite.sign_with_label(signature_key, b"KeyPackageTBS", unsigned.to_be_signed)
         return cls(unsigned.with_signature(signature), signature_key, (init_key, encryption_key))
