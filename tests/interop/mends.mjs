@@ -30,6 +30,19 @@ const mends = [
       "const nextSecret = tree[nextIndex] === undefined ? pathSecrets[currentIndex] : " +
       'await deriveSecret(pathSecrets[currentIndex], "path", kdf)',
   },
+  {
+    // §12.4.3.2: the body of an `external_pub` extension is a struct of one vector. ts-mls leaves the length out.
+    file: "/ts-mls/dist/src/createCommit.js",
+    imports: 'import { decodeVarLenData, varLenDataEncoder } from "./codec/variableLength.js"',
+    published: "exportSecret(externalPub.extensionData, cs)",
+    mended: "exportSecret(decodeVarLenData(externalPub.extensionData, 0)[0], cs)",
+  },
+  {
+    file: "/ts-mls/dist/src/createCommit.js",
+    published: "extensionData: externalPub }",
+    mended: "extensionData: encode(varLenDataEncoder)(externalPub) }",
+    times: 2,
+  },
 ]
 
 export async function load(url, context, nextLoad) {
@@ -37,9 +50,10 @@ export async function load(url, context, nextLoad) {
   const wanted = mends.filter(({ file }) => url.endsWith(file))
   if (wanted.length === 0) return loaded
   let source = String(loaded.source)
-  for (const { published, mended } of wanted) {
-    if (source.split(published).length !== 2) throw new Error(`not found once in ${url}: ${published}`)
-    source = source.replace(published, () => mended)
+  for (const { published, mended, imports = "", times = 1 } of wanted) {
+    const parts = source.split(published)
+    if (parts.length !== times + 1) throw new Error(`not found ${times} times in ${url}: ${published}`)
+    source = imports + "\n" + parts.join(mended)
   }
   return { ...loaded, source }
 }

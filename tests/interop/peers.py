@@ -137,11 +137,21 @@ class OurMember:
         self.group = Group.join(welcome, self._bundle, now=self._now, psks=psks, ratchet_tree=tree)
         self.is_member = True
 
-    def join_externally(self, group_info: bytes, tree: bytes | None) -> bytes:
-        raise NotImplementedError
+    def join_externally(self, group_info: bytes, tree: bytes | None, *, resync: bool = False) -> bytes:
+        pending = Group.join_external(
+            group_info,
+            self._credential,
+            self._signature_key,
+            now=self._now,
+            resync=resync,
+            ratchet_tree=tree,
+            application_id=self._application_id,
+        )
+        self._pending = pending.group
+        return pending.message
 
     def group_info(self, with_tree: bool) -> bytes:
-        raise NotImplementedError
+        return self.group.group_info(ratchet_tree=with_tree)
 
     def commit(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tests.interop.peers import Ask, Heard, Made, Peer, PeerError, TsMember
+from tests.interop.peers import Ask, Heard, Made, OurMember, Peer, TsMember
 
 LATE_EPOCHS = 3  # within what both sides keep of the past by default: four epochs
 REQUIRED_CAPABILITIES = 0x0003
@@ -89,6 +89,8 @@ class Schedule:
             (self.talk, 4),
             (self.race, 0 if small else 1),
             (self.lose, 1),
+            (self.enter, 0 if large else 2),
+            (self.come_back, 0 if small else 1),
         ]
         actions, weights = zip(*choices, strict=True)
         action = self.chance.choices(actions, weights)[0]
@@ -203,6 +205,25 @@ class Schedule:
         self._tell(f"{committer.name} makes a Commit that is lost")
         self._commit(committer, [])
 
+    def enter(self) -> None:
+        """Somebody joins by a Commit from outside."""
+        newcomer = self._newcomer()
+        group_info, tree = self._doorway(self._anybody())
+        self._tell(f"{newcomer.name} enters")
+        self._admit(newcomer, newcomer.join_externally(group_info, tree))
+        self.members.append(newcomer)
+
+    def come_back(self) -> None:
+        """A member joins again from outside, in place of its former self."""
+        ours = [peer for peer in self.members if isinstance(peer, OurMember)]
+        if not ours:
+            return
+        member = self.chance.choice(ours)
+        group_info, tree = self._doorway(self.chance.choice(self._others(member)))
+        self._tell(f"{member.name} comes back")
+        self._admit(member, member.join_externally(group_info, tree, resync=True))
+        self.late = [late for late in self.late if late.recipient != member.name]
+
     # --- parts of steps -------------------------------------------------------------------------------------
 
     def _commit(
@@ -234,6 +255,18 @@ class Schedule:
             self.members.append(newcomer)
         self.epoch += 1
         self.psks.clear()
+        self._extended = False
+
+    def _doorway(self, inside: Peer) -> tuple[bytes, bytes | None]:
+        """What somebody outside needs to know: a GroupInfo, and the tree if it is not in it."""
+        with_tree = self._happens(0.7)
+        return inside.group_info(with_tree), None if with_tree else inside.view().tree
+
+    def _admit(self, newcomer: Peer, message: bytes) -> None:
+        """Everybody processes a Commit from outside."""
+        self._deliver(newcomer, message)
+        newcomer.adopt()
+        self.epoch += 1
         self._extended = False
 
     def _deliver(self, sender: Peer, message: bytes, authenticated_data: bytes = b"") -> None:
@@ -299,6 +332,3 @@ class Schedule:
             self.story[-1] = what
         else:
             self.story[-1] += f"; {what}"
-
-
-__all__ = ["Disagreement", "PeerError", "Schedule"]
