@@ -109,6 +109,7 @@ class OurMember:
         self._bundle: KeyPackageBundle | None = None
         self._pending: Group | None = None
         self.group: Group
+        self.last_commit: CommitReceived | None = None  # of another member
 
     def key_package(self) -> bytes:
         self._bundle = KeyPackageBundle.create(
@@ -203,6 +204,7 @@ class OurMember:
     def process(self, message: bytes, psks: Mapping[bytes, bytes]) -> Heard:
         event = self.group.process(message, now=self._now, psks=psks)
         if isinstance(event, CommitReceived):
+            self.last_commit = event
             self.is_member = event.group is not None
             self.group = event.group or self.group
         data = event.data if isinstance(event, ApplicationMessage) else None
