@@ -4,15 +4,19 @@ They are handed the server's tap, so that SFrame is what stops them, and not SRT
 """
 
 import asyncio
+import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mls
 from conference.demo.tap_frames import TapFrame, TapFrames
 from conference.sfu.tap import TapReader
 from sframe import EpochSecret, ReceivingKey, Replayed, SFrameError, cipher_suite, decode_header
+from signaling.messages import Entry, ServerMessage, decode_server
 
 MAX_KEYS = 65_536
 MAX_ATTEMPTS = 1_000_000
@@ -29,11 +33,14 @@ class Hoard:
 
     suite_id: int
     secrets: list[EpochSecret] = field(default_factory=list, repr=False)
-    _keys: dict[tuple[int, int], ReceivingKey] = field(default_factory=dict, repr=False)
+    _keys: dict[tuple[bytes, int], ReceivingKey] = field(default_factory=dict, repr=False)
 
-    def add(self, secret: EpochSecret) -> None:
-        """Keep a secret for ever."""
+    def add(self, secret: EpochSecret) -> bool:
+        """Keep a secret for ever. False if it is there already."""
+        if any(kept.base_key == secret.base_key for kept in self.secrets):
+            return False
         self.secrets.append(secret)
+        return True
 
     def open(self, frame: bytes, clear: int) -> bytes | None:
         """The frame, opened by whichever secret does; None if none does."""
@@ -45,7 +52,7 @@ class Hoard:
             try:
                 return frame[:clear] + self._key(secret, kid).open(frame[clear:], frame[:clear])
             except Replayed:
-                self._keys.pop((secret.epoch, kid))  # adversaries do not mind
+                self._keys.pop((secret.base_key, kid))  # adversaries do not mind
                 return self.open(frame, clear)
             except SFrameError:
                 continue
@@ -54,10 +61,53 @@ class Hoard:
     def _key(self, secret: EpochSecret, kid: int) -> ReceivingKey:
         if len(self._keys) >= MAX_KEYS:
             self._keys.clear()
-        place = (secret.epoch, kid)
+        place = (secret.base_key, kid)
         if place not in self._keys:
             self._keys[place] = ReceivingKey(cipher_suite(self.suite_id), kid, secret.base_key)
         return self._keys[place]
+
+
+class Follower:
+    """Keeps its MLS state after it has left, and runs the server's log on through it.
+
+    A commit that does not shut it out hands it the next epoch: that is what would happen if a removal were
+    not committed, or without a path.
+    """
+
+    def __init__(self, record: Path, psks: dict[bytes, bytes], learn: Callable[[mls.Group], object]) -> None:
+        self.group: mls.Group | None = None
+        self.tried = 0
+        self.followed = 0
+        self._record = record
+        self._psks = psks
+        self._learn = learn
+        self._read = 0
+
+    def look(self) -> None:
+        """Try all commits that have entered the log since."""
+        lines = self._record.read_bytes().splitlines(keepends=True)
+        for line in lines[self._read :]:
+            if not line.endswith(b"\n"):
+                break
+            self._read += 1
+            message = json.loads(line)
+            if self.group is not None and message["way"] == "out" and '"type":"entry"' in message["text"]:
+                self._try(decode_server(message["text"]))
+
+    def _try(self, entry: ServerMessage) -> None:
+        assert self.group is not None
+        assert isinstance(entry, Entry)
+        if entry.epoch < self.group.epoch:
+            return
+        self.tried += 1
+        try:
+            received = self.group.process(entry.commit, now=time.time(), psks=self._psks)
+        except mls.MLSError:
+            return
+        if isinstance(received, mls.CommitReceived) and received.group is not None:
+            self.followed += 1
+            self.group = received.group
+            self._learn(received.group)
 
 
 class Eavesdropper:

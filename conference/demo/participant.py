@@ -6,6 +6,7 @@ Takes commands from standard input, one a line: `leave` (the meeting, but let th
 
 import argparse
 import asyncio
+import dataclasses
 import os
 import sys
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 
 import mls
 from conference.commit_leader import CommitLeader
-from conference.demo.adversary import Eavesdropper, Hoard
+from conference.demo.adversary import Eavesdropper, Follower, Hoard
 from conference.demo.commands import commands
 from conference.demo.sabotage import CHEATS, Cheat
 from conference.errors import ConferenceError
@@ -26,24 +27,35 @@ from conference.session import Session
 from sframe import EpochSecret, KIDLayout, cipher_suite
 from sframe.keys import derive_key_salt
 
+IN_FLIGHT_S = 0.03
+"""A packet that was sent before the cut has arrived by then; no further one may."""
+
 
 class HoardingSession(Session):
     """A session that keeps what it should forget, and writes every secret to a file for the search."""
 
-    def __init__(self, *args: Any, leader: type[CommitLeader], secrets: Path, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, leader: type[CommitLeader], secrets: Path, record: Path, **options: Any
+    ) -> None:
         super().__init__(*args, **options)
         self.hoard = Hoard(self.sframe_suite)
         self._leader = leader(self._keys)
         self._secrets_file = secrets
         self._write(self.link.link_secret, self._keys.link_psk, self._keys.knock_key)
+        self.follower = Follower(
+            record, {self.policies.in_force.psk_id: self._keys.link_psk}, self.epoch_secret
+        )
+
+    def leave(self) -> None:
+        self.follower.group = self.group
+        super().leave()
 
     def epoch_secret(self, group: mls.Group) -> EpochSecret:
         secret = super().epoch_secret(group)
-        if secret.epoch not in {kept.epoch for kept in self.hoard.secrets}:
-            self.hoard.add(secret)
+        if self.hoard.add(secret):
             place = f"epoch {secret.epoch} {secret.leaf_count} {secret.own_leaf} "
             self._write(secret.base_key, prefix=place)
-            self._write(group.epoch_authenticator, *self._own_sframe_keys(secret))
+            self._write(group.epoch_authenticator, *self._own_sframe_keys(secret), *_mls_secrets(group))
         return secret
 
     def _own_sframe_keys(self, secret: EpochSecret) -> list[bytes]:
@@ -56,6 +68,13 @@ class HoardingSession(Session):
         opened = os.open(self._secrets_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(opened, "a") as file:
             file.writelines(f"{prefix}{secret.hex()}\n" for secret in secrets)
+
+
+def _mls_secrets(group: mls.Group) -> list[bytes]:
+    """What an MLS epoch derives its keys from, and the member's private signature key."""
+    epoch = group._epoch.secrets
+    derived = [getattr(epoch, each.name) for each in dataclasses.fields(epoch)]
+    return [each for each in derived if isinstance(each, bytes) and len(each) >= 16]
 
 
 class LingeringParticipant(Participant):
@@ -71,12 +90,30 @@ async def _obey(attendance: Attendance, eavesdropper: Eavesdropper) -> None:
             case ["leave"]:
                 attendance.leave()
             case ["judge", begin, end]:
+                session = attendance.participant.session
+                assert isinstance(session, HoardingSession)
+                follower = session.follower
+                await asyncio.to_thread(follower.look)
                 await asyncio.to_thread(eavesdropper.look)
                 report = attendance.report
                 assert isinstance(report, JsonReport)
-                report.write("judged", begin=float(begin), **eavesdropper.attempts(float(begin), float(end)))
+                report.write(
+                    "judged",
+                    **eavesdropper.attempts(float(begin), float(end)),
+                    log_tried=follower.tried,
+                    log_followed=follower.followed,
+                )
             case ["quit"]:
                 return
+
+
+async def _tell_cut(attendance: Attendance, running: "asyncio.Task[None]") -> None:
+    """Count what had come when the server had heard of the leave: it closes the connection after that."""
+    await asyncio.wait([running])
+    await asyncio.sleep(IN_FLIGHT_S)
+    report = attendance.report
+    assert isinstance(report, JsonReport)
+    report.write("cut", packets=attendance.participant.media.packets_received())
 
 
 async def _take_part(attendance: Attendance, tap: Path) -> None:
@@ -85,7 +122,8 @@ async def _take_part(attendance: Attendance, tap: Path) -> None:
     assert isinstance(session, HoardingSession)
     eavesdropper = Eavesdropper(session.hoard, tap, lambda: session.participant_id)
     running = asyncio.create_task(participant.run())
-    others = [asyncio.create_task(work) for work in (attendance.tell(), eavesdropper.follow())]
+    works = (attendance.tell(), eavesdropper.follow(), _tell_cut(attendance, running))
+    others = [asyncio.create_task(work) for work in works]
     try:
         await _obey(attendance, eavesdropper)
         attendance.leave()
@@ -107,7 +145,9 @@ async def main() -> int:
         return LingeringParticipant(session, media, sealer=sealer)
 
     config = JoinConfig(link=options.link, name=options.name, media=options.media, report="json")
-    make_session = partial(HoardingSession, leader=cheat.leader, secrets=options.secrets)
+    make_session = partial(
+        HoardingSession, leader=cheat.leader, secrets=options.secrets, record=options.record_signaling
+    )
     try:
         await _take_part(await attend(config, make_session, make_participant), options.tap)
     except ConferenceError as error:
@@ -122,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", required=True)
     parser.add_argument("--media", type=Path)
     parser.add_argument("--tap", type=Path, required=True)
+    parser.add_argument("--record-signaling", type=Path, required=True)
     parser.add_argument("--secrets", type=Path, required=True)
     parser.add_argument("--sabotage", choices=CHEATS)
     return parser

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from conference.demo import server_view
 from conference.demo.adversary import Hoard
 from conference.demo.processes import DemoError, Process, Report
@@ -22,6 +25,7 @@ from conference.media import tone_of
 from conference.roster import Standing
 from conference.session import SFRAME_SUITE_OF
 from sframe import EpochSecret
+from signaling.messages import decode_base64url
 
 START_S = 20.0
 SEE_S = 25.0
@@ -45,9 +49,12 @@ class DemoConfig:
 
 async def demo(config: DemoConfig) -> int:
     """Hold the meeting. The exit code: 0 if every promise held, 1 if not, 2 if it could not be held."""
-    folder = config.keep or Path(tempfile.mkdtemp(prefix="conclave-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
     screen = Screen()
+    try:
+        folder = _folder(config)
+    except DemoError as error:
+        screen.console.print(f"The demo cannot be held: {error}", style="bold red")
+        return 2
     run = Run(config, folder, screen)
     try:
         with screen:
@@ -64,6 +71,22 @@ async def demo(config: DemoConfig) -> int:
     return 0 if all(verdict.held for verdict in verdicts) else 1
 
 
+def _folder(config: DemoConfig) -> Path:
+    """An empty folder for what the demo writes. DemoError if what was asked for cannot be had."""
+    if config.media is not None and not config.media.is_file():
+        raise DemoError(f"There is no file {config.media}.")
+    if config.keep is None:
+        return Path(tempfile.mkdtemp(prefix="conclave-demo-"))
+    try:
+        config.keep.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_empty = not any(config.keep.iterdir())
+    except OSError as error:
+        raise DemoError(f"{config.keep} cannot be used: {error.strerror}.") from error
+    if not is_empty:
+        raise DemoError(f"{config.keep} is not empty; two demos in one folder would be one.")
+    return config.keep
+
+
 @dataclass
 class Run:
     """One demo: its processes, and the evidence that they give."""
@@ -75,6 +98,8 @@ class Run:
     processes: list[Process] = field(default_factory=list)
     people: dict[str, Process] = field(default_factory=dict)
     link: str = ""
+    _before: dict[tuple[str, str], Seen] = field(default_factory=dict)
+    """What was seen until a stage began, by (receiver, sender)."""
 
     async def hold(self) -> Evidence:
         """The meeting from its first participant to the search of the server."""
@@ -90,7 +115,7 @@ class Run:
 
     async def _start_server(self) -> None:
         self.screen.step("A server starts: signaling and SFU, one process")
-        files = ["--tap", str(self.tap), "--record-signaling", str(self.folder / "signaling.jsonl")]
+        files = ["--tap", str(self.tap), "--record-signaling", str(self.record)]
         files += ["--state", str(self.folder / "state.sqlite")]
         if self.config.sabotage == "ghost-member":
             self.server = await self._start("server", "conference.demo.server", *files)
@@ -141,18 +166,19 @@ class Run:
         last_switch = max(switches) if None not in switches else None  # type: ignore[type-var]
         await leaver.wait_for("it has left", lambda: "ended" in leaver.latest, SWITCH_S)
         at_leave = [each["packets_received"] for each in leaver.of_kind("status") if each["at"] <= left_at]
-        settled = await self._packets(leaver)
+        await leaver.wait_for("it is cut off", lambda: "cut" in leaver.latest, SWITCH_S)
         await self._watch(WATCH_S)
         evidence = self.evidence
         evidence.codes_after = await self._codes(rest)
         evidence.packets_to_leaver_before = max(at_leave, default=0)
-        evidence.packets_to_leaver_after = await self._packets(leaver) - settled
+        evidence.packets_to_leaver_after = await self._packets(leaver) - leaver.latest["cut"]["packets"]
         shut_from = (last_switch or left_at + SWITCH_S) + TRANSIT_S
         before = await self._judged(leaver, joined_at, left_at)
         between = await self._judged(leaver, left_at, shut_from)
         after = await self._judged(leaver, shut_from, time.time())
         evidence.leaver_before = Attempt(before["tried"], before["opened"])
         evidence.leaver_after = Attempt(after["tried"], after["opened"])
+        evidence.leaver_log = Attempt(after["log_tried"], after["log_followed"])
         evidence.packets_on_wire_after = after["tried"]
         evidence.leave_to_last_switch_s = None if last_switch is None else last_switch - left_at
         last_opened = max(each["last_opened"] or 0.0 for each in (before, between, after))
@@ -164,10 +190,16 @@ class Run:
 
     async def _one_joins(self) -> None:
         self.screen.step("Dominique joins, and tries every key on what was sent before")
+        # From here on the two who stayed are judged anew, by what they see under the new keys.
+        self._before = {pair: self._seen(*pair) for pair in ((A, B), (B, A))}
         await self._join(D)
         joiner = self.people[D]
         await self._soon("Dominique is in", [D], lambda person: person.latest["status"]["epoch"] is not None)
         entered_at = joiner.of_kind("epoch")[0]["at"] if joiner.of_kind("epoch") else time.time()
+        # What is sent to a group that has the joiner in it is not from before, however slow its Welcome is.
+        epoch = joiner.of_kind("epoch")[0]["epoch"] if joiner.of_kind("epoch") else 0
+        switches = [self._first_switch(name, epoch - 1) for name in (A, B)]
+        entered_at = min([entered_at, *(at for at in switches if at is not None)])
         await self._all_see_all([A, B, D])
         await self._watch(WATCH_S)
         self._note_seen([A, B, D])
@@ -181,21 +213,24 @@ class Run:
         self.evidence.rosters = {name: self._roster(name) for name in self.evidence.invited}
 
     async def _end(self) -> None:
-        self.screen.step("All go; everything that the server saw is searched")
+        self.screen.step("All go; everything that the server was told, forwarded and kept is searched")
         tones = {tone_of(self._id_of(name)) for name in self.people}
+        known = decode_base64url(self._id_of(A))
+        kept = b"".join(path.read_bytes() for path in self.folder.glob("state.sqlite*"))
         await self.stop_all()
-        signaling = [
-            self.folder / "signaling.jsonl",
-            *self.folder.glob("state.sqlite*"),
-            self.folder / "server.log",
-        ]
+        sources = {
+            "what it was told and said": self.record.read_bytes() + (self.folder / "server.log").read_bytes(),
+            "what it kept": kept,
+            "what it forwarded": self.tap.read_bytes(),
+        }
         self.evidence.server = await asyncio.to_thread(
             server_view.look,
+            sources,
             self.tap,
-            [path.read_bytes() for path in signaling if path.exists()],
-            self._hoard_of(A),
+            self._hoard_of(*self.people),
             [*self.people],
             self._all_secrets(),
+            known,
             tones,
         )
 
@@ -204,6 +239,10 @@ class Run:
     @property
     def tap(self) -> Path:
         return self.folder / "media.tap"
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "signaling.jsonl"
 
     async def _start(self, name: str, module: str, *arguments: str) -> Process:
         process = await Process.start(name, module, *arguments, folder=self.folder)
@@ -224,6 +263,7 @@ class Run:
 
     async def _join(self, name: str) -> None:
         options = ["--name", name, "--tap", str(self.tap), "--secrets", str(self._secrets_of(name))]
+        options += ["--record-signaling", str(self.record)]
         if self.config.media is not None:
             options += ["--media", str(self.config.media.resolve())]
         cheat = CHEATS.get(self.config.sabotage or "", Cheat())
@@ -322,14 +362,20 @@ class Run:
             seen.lateness_ms = video["lateness_ms"]
         if person is not None and (audio := person["audio"]):
             tone = audio["tone_hz"]
-            has_tone = tone is not None and abs(tone - tone_of(person["participant_id"])) < TONE_TOLERANCE_HZ
-            seen.is_heard = has_tone if self.evidence.has_tones else audio["decoded"] >= MIN_FRAMES
+            seen.sounds = audio["decoded"]
+            seen.has_tone = (
+                tone is not None and abs(tone - tone_of(person["participant_id"])) < TONE_TOLERANCE_HZ
+            )
+        before = self._before.get((receiver, sender), Seen())
+        seen.right_marks -= before.right_marks
+        seen.sounds -= before.sounds
+        seen.is_heard = seen.sounds >= MIN_FRAMES and (seen.has_tone or not self.evidence.has_tones)
         return seen
 
     def _note_seen(self, names: list[str]) -> None:
         for receiver in names:
             for sender in names:
-                if sender != receiver and (receiver, sender) not in self.evidence.seen:
+                if sender != receiver:
                     self.evidence.seen[receiver, sender] = self._seen(receiver, sender)
 
     def _first_switch(self, name: str, epoch: int) -> float | None:
@@ -349,15 +395,22 @@ class Run:
         return self.folder / f"{name}.secrets"
 
     def _all_secrets(self) -> Iterator[bytes]:
+        for path in (self.folder / "home" / "hosts").glob("*.pem"):
+            key = load_pem_private_key(path.read_bytes(), None)
+            assert isinstance(key, Ed25519PrivateKey)
+            yield key.private_bytes_raw()
         for name in self.people:
             for line in self._secrets_of(name).read_text().splitlines():
                 yield bytes.fromhex(line.split()[-1])
 
-    def _hoard_of(self, name: str) -> Hoard:
+    def _hoard_of(self, *names: str) -> Hoard:
         hoard = Hoard(SFRAME_SUITE_OF[MeetingLink.parse(self.link).suite])
-        for line in self._secrets_of(name).read_text().splitlines():
+        # Members of one epoch hold the same secret; nobody was in all of them up to the last.
+        kept: set[int] = set()
+        for line in (line for name in names for line in self._secrets_of(name).read_text().splitlines()):
             match line.split():
-                case ["epoch", epoch, leaf_count, own_leaf, base_key]:
+                case ["epoch", epoch, leaf_count, own_leaf, base_key] if int(epoch) not in kept:
+                    kept.add(int(epoch))
                     hoard.add(
                         EpochSecret(int(epoch), bytes.fromhex(base_key), int(leaf_count), int(own_leaf))
                     )

@@ -5,8 +5,7 @@ in the same frames opened with a member's keys, where there must be some; so the
 """
 
 import base64
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
@@ -24,39 +23,55 @@ from conference.sources import tone_frequency
 
 TONE_TOLERANCE_HZ = 5.0
 TONE_SAMPLES = 12_000  # a quarter of a second, at 48 kHz
-_BASE64URL = re.compile(rb"[A-Za-z0-9_-]{8,}")
+_URL_ALPHABET = bytes.maketrans(b"+/", b"-_")
 
 
 def look(
+    sources: dict[str, bytes],
     tap: Path,
-    others: Iterable[bytes],
     hoard: Hoard,
     names: Iterable[str],
     secrets: Iterable[bytes],
+    known: bytes,
     tones: set[float],
 ) -> ServerView:
-    """Search the tap, and `others` (whatever else the server saw), for names, secrets, pictures and tones.
+    """Search all `sources`, by name, for names and secrets, and the tap for pictures and tones.
 
-    `hoard` has the keys of who was there from first to last, `tones` the frequencies that were sent.
+    `known` is what has to be in every source, so that the search is known to find; `hoard` has the keys of
+    the whole meeting, `tones` the frequencies that were sent.
     """
-    view = ServerView()
-    haystacks = [tap.read_bytes(), *others]
-    haystacks += [decoded for haystack in haystacks[1:] for decoded in _decoded(haystack)]
-    view.octets = sum(map(len, haystacks))
-    everything = b"\0".join(haystacks)
-    view.names_found = [name for name in names if name.encode() in everything]
+    view = ServerView(octets=sum(map(len, sources.values())))
+    view.controls = {source: _is_in(octets, _forms(known)) for source, octets in sources.items()}
+    everything = b"\0".join(sources.values())
+    lower = everything.lower()
+    view.names_found = [
+        name
+        for name in names
+        if _is_in(lower, {name.encode().lower()}) or _is_in(everything, _forms(name.encode()))
+    ]
     wanted = sorted(set(secrets))
     view.secrets_searched = len(wanted)
-    view.secrets_found = sum(secret in everything or secret.hex().encode() in everything for secret in wanted)
+    view.secrets_found = sum(_is_in(everything, _forms(secret)) for secret in wanted)
     _look_at_media(view, _frames(tap), hoard, tones)
     return view
 
 
-def _decoded(haystack: bytes) -> Iterator[bytes]:
-    """What stands in it as base64url, as octets."""
-    for match in _BASE64URL.finditer(haystack):
-        text = match.group()
-        yield base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4)) if len(text) % 4 != 1 else b""
+def _is_in(haystack: bytes, needles: Iterable[bytes]) -> bool:
+    return any(needle in haystack for needle in needles)
+
+
+def _forms(octets: bytes) -> set[bytes]:
+    """How these octets may be written: as they are, in hexadecimal, in base64 of either alphabet.
+
+    What base64 makes of them depends on where in a longer text they begin; of each of the three ways the part
+    is taken that does not depend on what stands around.
+    """
+    forms = {octets, octets.hex().encode(), octets.hex().upper().encode(), octets.hex(":").encode()}
+    for offset in range(3):
+        whole = base64.b64encode(bytes(offset) + octets)
+        begin, end = (8 * offset + 5) // 6, 8 * (offset + len(octets)) // 6
+        forms |= {whole[begin:end], whole[begin:end].translate(_URL_ALPHABET)}
+    return forms
 
 
 def _frames(tap: Path) -> list[TapFrame]:

@@ -12,7 +12,7 @@ PEOPLE = ("Adelaide", "Benjamin", "Dominique")
 
 def good() -> Evidence:
     return Evidence(
-        seen={(a, b): Seen(30, 0, True, 5.0) for a in PEOPLE for b in PEOPLE if a != b},
+        seen={(a, b): Seen(30, 0, is_heard=True, lateness_ms=5.0) for a in PEOPLE for b in PEOPLE if a != b},
         codes_before=dict.fromkeys(PEOPLE, "AAAAA"),
         codes_after=dict.fromkeys(PEOPLE, "BBBBB"),
         codes_at_end=dict.fromkeys(PEOPLE, "CCCCC"),
@@ -22,6 +22,7 @@ def good() -> Evidence:
         leaver_after=Attempt(400, 0),
         leave_to_last_switch_s=0.02,
         leave_to_last_opened_s=0.01,
+        leaver_log=Attempt(2, 0),
         packets_to_leaver_before=300,
         packets_to_leaver_after=0,
         packets_on_wire_after=400,
@@ -33,6 +34,7 @@ def good() -> Evidence:
             secrets_searched=30,
             pictures_with_key=400,
             tones_with_key=100,
+            controls={"record": True, "tap": True},
         ),
     )
 
@@ -63,9 +65,9 @@ LEARNS = "The server learns no name and no key"
 
 PAIR = ("Adelaide", "Benjamin")
 FAULTS: list[tuple[str, str, Callable[[Evidence], object]]] = [
-    ("one pair sees nothing", SEE, lambda e: e.seen.update({PAIR: Seen(0, 0, True)})),
-    ("one pair hears nothing", SEE, lambda e: e.seen.update({PAIR: Seen(30, 0, False)})),
-    ("one picture of another sender", SENDER, lambda e: e.seen.update({PAIR: Seen(30, 1, True)})),
+    ("one pair sees nothing", SEE, lambda e: e.seen.update({PAIR: Seen(0, 0, is_heard=True)})),
+    ("one pair hears nothing", SEE, lambda e: e.seen.update({PAIR: Seen(30, 0, is_heard=False)})),
+    ("one picture of another sender", SENDER, lambda e: e.seen.update({PAIR: Seen(30, 1, is_heard=True)})),
     ("two codes at once", CODE, lambda e: e.codes_before.update(Benjamin="XXXXX")),
     ("the code stays when somebody leaves", CODE, lambda e: setattr(e, "codes_after", e.codes_before)),
     ("the code stays when somebody joins", CODE, lambda e: setattr(e, "codes_at_end", e.codes_after)),
@@ -73,7 +75,9 @@ FAULTS: list[tuple[str, str, Callable[[Evidence], object]]] = [
     ("one less in one group", GHOST, lambda e: e.rosters["Benjamin"].pop()),
     ("two of one name", GHOST, lambda e: e.rosters["Benjamin"].append("Benjamin")),
     ("nobody switches", FAST, lambda e: setattr(e, "leave_to_last_switch_s", None)),
-    ("a slow switch", FAST, lambda e: setattr(e, "leave_to_last_switch_s", 3.5)),
+    ("a slow switch", FAST, lambda e: setattr(e, "leave_to_last_switch_s", 1.6)),
+    ("the leaver follows one commit", LEFT, lambda e: setattr(e, "leaver_log", Attempt(2, 1))),
+    ("the leaver had no commit to follow", LEFT, lambda e: setattr(e, "leaver_log", Attempt(0, 0))),
     ("one frame opened after the switch", LEFT, lambda e: setattr(e, "leaver_after", Attempt(400, 1))),
     ("nothing was sent after the switch", LEFT, lambda e: setattr(e, "leaver_after", Attempt(0, 0))),
     ("the leaver's keys never opened anything", LEFT, lambda e: setattr(e, "leaver_before", Attempt(300, 0))),
@@ -93,6 +97,8 @@ FAULTS: list[tuple[str, str, Callable[[Evidence], object]]] = [
     ("the search finds no tone even with keys", BLIND, lambda e: setattr(e.server, "tones_with_key", 0)),
     ("a name", LEARNS, lambda e: e.server.names_found.append("Adelaide")),
     ("a key", LEARNS, lambda e: setattr(e.server, "secrets_found", 1)),
+    ("one source is empty", LEARNS, lambda e: e.server.controls.update(tap=False)),
+    ("no source was searched", LEARNS, lambda e: e.server.controls.clear()),
     ("no key was looked for", LEARNS, lambda e: setattr(e.server, "secrets_searched", 0)),
 ]
 
