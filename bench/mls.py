@@ -1,19 +1,23 @@
 """`python -m bench.mls`: how long `mls` takes, against the primitives that it must perform.
 
-Absolute times are those of the machine and the moment; the ratios are what to compare.
+Absolute times are those of the machine and the moment; the ratios are what to compare: of our time to the
+floor's, which one thread performs, and of other libraries' times to ours, where they are installed.
 """
 
 import argparse
 import json
 import sys
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.groups import NOW, Scene, make_scene
 from bench.operations import Measured, measure, operations
+from bench.others import LARGEST, OTHERS
 from mls import CIPHER_SUITES, Group, cipher_suite
 
 SIZES = (2, 10, 100, 1000)
+
+Others = Mapping[tuple[str, str, int], float]  # seconds by library, operation and size
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,19 +26,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     suite = cipher_suite(options.suite)
     rows: list[Measured] = []
     memory = None
+    others: dict[tuple[str, str, int], float] = {}
     for size in options.sizes:
         scene = make_scene(suite, size)
+        if not options.quick:
+            others |= _measure_others(scene, options.seconds)
         for operation in operations(scene):
             if options.only is None or operation.name in options.only:
                 rows.append(measure(operation, size, options.seconds))
                 if not options.json:
-                    print(_line(rows[-1]), flush=True)
+                    print(_line(rows[-1], others), flush=True)
         if size == 1000:
             memory = _memory(scene)
             if not options.json:
                 print(f"memory of one member's group of {size}: {memory / size:.0f} bytes per member")
     if options.json:
-        json.dump(_report(suite.name, rows, memory), sys.stdout, indent=1)
+        json.dump(_report(suite.name, rows, memory, others), sys.stdout, indent=1)
         print()
     return int(any(row.ratio > row.goal for row in rows))
 
@@ -44,16 +51,35 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--suite", type=int, default=1, choices=list(CIPHER_SUITES), help="cipher suite")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="members of the groups")
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each operation")
+    parser.add_argument("--seconds", type=float, default=0.6, help="for each operation")
+    parser.add_argument("--quick", action="store_true", help="leave other libraries out")
     parser.add_argument("--only", nargs="+", help="names of operations")
     return parser
 
 
-def _line(row: Measured) -> str:
+def _measure_others(scene: Scene, seconds: float) -> dict[tuple[str, str, int], float]:
+    """Times of other libraries, by library, operation and size; why there are none goes to stderr."""
+    found = {}
+    for other in OTHERS:
+        reason = f"more than {LARGEST} members" if scene.size > LARGEST else other.why_not(scene)
+        if reason is not None:
+            print(f"{other.name} is not measured at N={scene.size}: {reason}", file=sys.stderr)
+            continue
+        for name, seconds_taken in other.times(scene, seconds).items():
+            found[other.name, name, scene.size] = seconds_taken
+    return found
+
+
+def _line(row: Measured, others: Others) -> str:
+    beside = "".join(
+        f"   {other.name} {others[other.name, row.name, row.size] / row.ours_s:.1f}x"
+        for other in OTHERS
+        if (other.name, row.name, row.size) in others
+    )
     mark = "" if row.ratio <= row.goal else f"  misses {row.goal}"
     return (
         f"{row.name:22} N={row.size:<5} {row.ours_s * 1e3:9.3f} ms   floor {row.floor_s * 1e3:9.3f} ms"
-        f"   ratio {row.ratio:5.2f}{mark}"
+        f"   ratio {row.ratio:5.2f}{mark}{beside}"
     )
 
 
@@ -70,7 +96,7 @@ def _memory(scene: Scene) -> int:
         tracemalloc.stop()
 
 
-def _report(suite: str, rows: list[Measured], memory: int | None) -> dict[str, object]:
+def _report(suite: str, rows: list[Measured], memory: int | None, others: Others) -> dict[str, object]:
     return {
         "suite": suite,
         "memory_of_a_group_of_1000_bytes": memory,
@@ -83,6 +109,11 @@ def _report(suite: str, rows: list[Measured], memory: int | None) -> dict[str, o
                 "ratio": row.ratio,
                 "goal": row.goal,
                 "primitives": dict(row.primitives),
+                "others_s": {
+                    other: taken
+                    for (other, name, size), taken in others.items()
+                    if (name, size) == (row.name, row.size)
+                },
             }
             for row in rows
         ],
