@@ -35,7 +35,7 @@ $(READY): requirements.lock pyproject.toml
 # a network those tests are skipped.
 $(TS_MLS): tests/interop/package-lock.json
 	@if npm --version >/dev/null 2>&1 && npm ci --prefix tests/interop --ignore-scripts --prefer-offline \
-	  --fetch-retries=0 --no-audit --no-fund --loglevel=error; then touch $@; \
+	  --fetch-retries=0 --fetch-timeout=20000 --no-audit --no-fund --silent; then touch $@; \
 	else echo "ts-mls could not be brought by npm; tests against it are skipped"; fi
 
 lock:  ## pin the newest versions that pyproject.toml allows; needs uv

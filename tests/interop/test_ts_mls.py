@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
-from mls import CIPHER_SUITES, CipherSuite, cipher_suite
+from mls import CipherSuite, cipher_suite
 from tests.interop.peers import NodePeer, OurMember, Peer, TsMember
 from tests.interop.schedule import Schedule
 
-SUITES = [suite_id for suite_id in (1, 2, 3, 5, 7, 83) if suite_id in CIPHER_SUITES]
+SUITES = (1, 2, 3, 5, 7, 83)
+STEPS = {5: 12, 7: 18}  # the larger curves are slow in ts-mls
 
 
 def newcomers(node: NodePeer, suite: CipherSuite) -> list[Callable[[str], Peer]]:
@@ -27,11 +28,13 @@ def newcomers(node: NodePeer, suite: CipherSuite) -> list[Callable[[str], Peer]]
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("suite_id", SUITES)
 def test_members_agree_after_every_step(node: NodePeer, suite_id: int, seed: int) -> None:
-    Schedule(100 * suite_id + seed, newcomers(node, cipher_suite(suite_id))).run(25)
+    Schedule(100 * suite_id + seed, newcomers(node, cipher_suite(suite_id))).run(STEPS.get(suite_id, 25))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [3, 4])
 @pytest.mark.parametrize("suite_id", SUITES)
-def test_members_agree_through_hundreds_of_steps(node: NodePeer, suite_id: int, seed: int) -> None:
-    Schedule(100 * suite_id + seed, newcomers(node, cipher_suite(suite_id)), most=20).run(300)
+def test_members_agree_through_long_schedules(node: NodePeer, suite_id: int, seed: int) -> None:
+    Schedule(100 * suite_id + seed, newcomers(node, cipher_suite(suite_id)), most=12).run(
+        10 * STEPS.get(suite_id, 25)
+    )
