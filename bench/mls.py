@@ -10,6 +10,7 @@ import sys
 import tracemalloc
 from collections.abc import Mapping, Sequence
 
+from bench import dave
 from bench.groups import NOW, Scene, make_scene
 from bench.operations import Measured, measure, operations
 from bench.others import LARGEST, OTHERS
@@ -40,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             memory = _memory(scene)
             if not options.json:
                 print(f"memory of one member's group of {size}: {memory / size:.0f} bytes per member")
+    calls = {} if options.quick or options.only else _measure_dave(options)
     if options.json:
-        json.dump(_report(suite.name, rows, memory, others), sys.stdout, indent=1)
+        json.dump(_report(suite.name, rows, memory, others, calls), sys.stdout, indent=1)
         print()
     return int(any(row.ratio > row.goal for row in rows))
 
@@ -70,6 +72,19 @@ def _measure_others(scene: Scene, seconds: float) -> dict[tuple[str, str, int], 
     return found
 
 
+def _measure_dave(options: argparse.Namespace) -> dave.Times:
+    """davey's and dave.py's operations, beside ours."""
+    if (reason := dave.why_not()) is not None:
+        print(f"DAVE's clients are not measured: {reason}", file=sys.stderr)
+        return {}
+    times = dave.measure([size for size in options.sizes if size <= LARGEST], options.seconds)
+    for (operation, name, size), taken in times.items():
+        if not options.json and name != "ours":
+            ratio = taken / times[operation, "ours", size]
+            print(f"DAVE {operation:17} N={size:<5} {name:8} {ratio:.1f}x our time")
+    return times
+
+
 def _line(row: Measured, others: Others) -> str:
     beside = "".join(
         f"   {other.name} {others[other.name, row.name, row.size] / row.ours_s:.1f}x"
@@ -96,10 +111,16 @@ def _memory(scene: Scene) -> int:
         tracemalloc.stop()
 
 
-def _report(suite: str, rows: list[Measured], memory: int | None, others: Others) -> dict[str, object]:
+def _report(
+    suite: str, rows: list[Measured], memory: int | None, others: Others, calls: dave.Times
+) -> dict[str, object]:
     return {
         "suite": suite,
         "memory_of_a_group_of_1000_bytes": memory,
+        "dave": [
+            {"name": name, "library": library, "members": size, "seconds": seconds}
+            for (name, library, size), seconds in calls.items()
+        ],
         "operations": [
             {
                 "name": row.name,
