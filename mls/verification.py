@@ -16,8 +16,7 @@ _MOST_THREADS = 8
 
 def run_all(checks: Sequence[Check]) -> None:
     """Run all checks, and raise what the first that fails raises, in their order."""
-    threads = min(os.cpu_count() or 1, _MOST_THREADS)
-    if threads == 1 or len(checks) < WORTHWHILE:
+    if len(checks) < WORTHWHILE or (threads := min(os.cpu_count() or 1, _MOST_THREADS)) == 1:
         _run(checks)
         return
     size = -(-len(checks) // (4 * threads))
