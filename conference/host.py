@@ -112,7 +112,7 @@ class Host:
                 signaling = await Server.listen(
                     Config(config.address, config.port, config.state, config.signaling_record, config.limits),
                     Media(sfu),
-                    PAGE.read_text(),
+                    PAGE.read_text(encoding="utf-8"),
                 )
             opened.push_async_callback(signaling.close)
             servers.append(signaling)

@@ -56,6 +56,8 @@ __all__ = [
 ]
 
 REFRESH_S = 300.0
+PAST_EPOCHS_S = 10.0
+"""How long chat of an epoch that is over can still be read; then its keys are erased."""
 REFRESH_PER_MEMBER_S = 10.0
 MAX_SETBACKS = 5
 SETBACK_S = 60.0
@@ -113,6 +115,7 @@ class Session:
         self._leader = CommitLeader(keys)
         self._heartbeats = Heartbeats()
         self._refresh_at: float | None = None
+        self._forget_at: float | None = None
         self._outbox: list[ClientMessage] = []
         self._events: list[Event] = []
 
@@ -142,6 +145,9 @@ class Session:
         """Do what is due by `now`."""
         if self.epoch_keys is not None:
             self.epoch_keys.handle_timer(now)
+        if self.group is not None and self._forget_at is not None and now >= self._forget_at:
+            self._forget_at = None
+            self.group.forget_past_epochs(self._wall(now))
         if self.phase is not Phase.MEMBER:
             return
         if self._heartbeats.is_due(now):
@@ -154,7 +160,8 @@ class Session:
 
     def next_timer(self) -> float | None:
         """When `handle_timer` is due next."""
-        times = [self._heartbeats.next_at, self._refresh_at] if self.phase is Phase.MEMBER else []
+        member_times = [self._heartbeats.next_at, self._refresh_at, self._forget_at]
+        times = member_times if self.phase is Phase.MEMBER else []
         times.append(self.epoch_keys.next_timer() if self.epoch_keys else None)
         return min((time for time in times if time is not None), default=None)
 
@@ -390,6 +397,8 @@ class Session:
         people = people_of(group)
         epochs.adopt(self.epoch_secret(group), people, removes=removes, now=now)
         self.group, self.phase = group, Phase.MEMBER
+        self._forget_at = now + PAST_EPOCHS_S
+        group.forget_past_epochs(self._wall(now) - PAST_EPOCHS_S)
         self._leader.drop_commit()
         self.roster.set_group(group.epoch, people, now)
         others = [person.leaf for person in people if person.leaf != group.own_leaf]

@@ -69,14 +69,7 @@ def _named(value: object) -> str:
     """What a value is in JSON's words; never its content, which may be long or private."""
     if value is None:
         return "null"
-    words: dict[type, str] = {
-        bool: "a boolean",
-        int: "a number",
-        str: "a string",
-        list: "a list",
-        dict: "an object",
-    }
-    return words.get(type(value), type(value).__name__)
+    return _JSON_WORDS.get(type(value), type(value).__name__)
 
 
 @dataclass(frozen=True)

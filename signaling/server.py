@@ -200,6 +200,8 @@ class Server:
         if isinstance(self._page, Path) and (self._page / "assets").is_dir():
             routes.append(Mount("/assets", StaticFiles(directory=self._page / "assets")))
         app = Starlette(routes=routes)
+        if self._recorder is not None:
+            app.add_middleware(self._recorder.record_requests)
         app.state.server = self
         return app
 

@@ -9,6 +9,8 @@ SHARED = Path(os.environ.get("CONCLAVE_SHARED", Path(__file__).resolve().parents
 
 
 def _required(path: Path) -> Path:
+    if not path.exists() and os.environ.get("CI"):
+        pytest.fail(f"{path} is absent, and a continuous integration without it would prove little")
     if not path.exists():
         pytest.skip(f"{path} is absent; set CONCLAVE_SHARED to the folder that holds it")
     return path

@@ -13,6 +13,7 @@ duplicates are left out.
 import contextlib
 import io
 import logging
+import os
 import struct
 import time
 from collections.abc import Iterator
@@ -46,7 +47,8 @@ class Tap:
     """Writes a tap. Buffers up to 64 KiB; the SFU flushes it many times a second."""
 
     def __init__(self, path: Path | str) -> None:
-        self._file: BinaryIO = open(path, "wb", buffering=0)  # noqa: SIM115 - closed by close()
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._file: BinaryIO = os.fdopen(opened, "wb", buffering=0)
         self._buffer = bytearray(MAGIC)
         self.has_failed = False
         self.flush()

@@ -243,3 +243,15 @@ def test_churn(seed: int) -> None:
     meeting.run(20.0)
     alive = [name for name, each in meeting.devices.items() if each.session.phase is not Phase.LEFT]
     assert meeting.is_settled(*alive)
+
+
+def test_keys_of_past_chat_are_erased_by_the_clock(meeting: Meeting) -> None:
+    people = [meeting.join("Alice"), meeting.join("Bob")]
+    meeting.settle("Alice", "Bob")
+
+    def past_epochs() -> int:
+        return sum(len(each.session.group._past) for each in people if each.session.group)
+
+    assert past_epochs() > 0, "late chat can still be read"
+    meeting.run(11.0)
+    assert past_epochs() == 0
