@@ -442,7 +442,12 @@ class TestRunning:
         second = await meeting.admit(leader)
         await second.say(wire.Application(1, 1, b"sealed words"))
         await leader.get(wire.ApplicationFrom)
-        lines = [json.loads(line) for line in record.read_text().splitlines()]
+        everything = [json.loads(line) for line in record.read_text().splitlines()]
+        requests = [line["text"] for line in everything if line["way"] == "request"]
+        assert any(text.startswith(f"/ws/{meeting.meeting_id}?") for text in requests)
+        assert all("user-agent: " in text for text in requests)
+        assert record.stat().st_mode & 0o777 == 0o600
+        lines = [line for line in everything if line["way"] != "request"]
         said = [(line["way"], json.loads(line["text"])["type"]) for line in lines]
         assert ("in", "join") in said
         assert ("out", "joined") in said
