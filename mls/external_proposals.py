@@ -78,7 +78,7 @@ def outside_signature_key(message: FramedContent, extensions: tuple[Extension, .
             key = content.proposal.key_package.leaf_node.signature_key
         case _:
             key = b""
-    # §6.1: "the `content_type` of the message MUST be `proposal`"
+    # §6.1: "`content_type` of the message MUST be `proposal`"
     if not key or not isinstance(content, ProposalContent):
         raise InvalidMessage(f"a {type(message.sender).__name__} cannot send this")
     return key

@@ -351,7 +351,7 @@ class Group(GroupState):
         """
         if self._has_self_remove(MemberSender(self.own_leaf)):
             raise MisuseError("a SelfRemove was proposed in this epoch already")
-        # "these proposals MUST be sent in an MLS PublicMessage"
+        # The draft: "these proposals MUST be sent in an MLS PublicMessage"
         return self._propose(SelfRemove(), now, private=False)
 
     def _propose(self, proposal: Proposal, now: float, private: bool) -> bytes:
@@ -415,6 +415,8 @@ class Group(GroupState):
         `force_path`. `credential` and `signature_key` replace the committer's own, and need a path.
         `info_extensions` go into the GroupInfo of the Welcome. This group stays as it is, but for one
         handshake key that is used up.
+
+        §14: "The generation of Commit messages MUST NOT modify a client's state".
 
         Raises MisuseError, or ProtocolError if a KeyPackage cannot be added.
         """
@@ -734,7 +736,7 @@ def _joiner_key(content: Content) -> bytes:
 
     Raises InvalidMessage.
     """
-    # "External Commits MUST contain a `path` field"
+    # §12.4.3.2: "External Commits MUST contain a `path` field"
     if not isinstance(content, Commit) or content.path is None:
         raise InvalidMessage("somebody joins by something else than a Commit with a path")
     return content.path.leaf_node.signature_key

@@ -103,7 +103,7 @@ class RatchetTree:
         return cls(suite, nodes)
 
     def encode(self) -> bytes:
-        """The `ratchet_tree` extension's body: "the sender MUST NOT include blank nodes after the last"."""
+        """The `ratchet_tree` extension's body: "MUST NOT include blank nodes after the last" (§12.4.3.3)."""
         end = len(self._nodes)
         while end and self._nodes[end - 1] is None:
             end -= 1
@@ -389,9 +389,9 @@ class RatchetTree:
 
     def _has_link(self, node: ParentNode, child: int, sibling: int) -> bool:
         """Whether a node under `child` has a valid parent hash with respect to `node` (§7.9.2)."""
-        # "D is in the resolution of C, and the intersection of P's `unmerged_leaves` with the subtree under
-        # C is equal to the resolution of C with D removed": so D is the one node in it that is not unmerged
-        # under P.
+        # §7.9.2: "D is in the resolution of C, and the intersection of P's `unmerged_leaves` with the subtree
+        # under C is equal to the resolution of C with D removed": so D is the one node in it that is not
+        # unmerged under P.
         unmerged = {2 * leaf for leaf in node.unmerged_leaves if tree_math.is_below(leaf, child)}
         resolution = self.resolution(child)
         linked = [at for at in resolution if at not in unmerged]

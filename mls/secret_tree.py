@@ -168,7 +168,10 @@ class ReceivingRatchet:
         return FoundKey(ratchet.advance(), self, ratchet, tuple(passed))
 
     def consume(self, found: "FoundKey") -> None:
-        """Erase a key that was used, and keys that fall out of the window (§9.2)."""
+        """Erase a key that was used, and keys that fall out of the window.
+
+        §9.2: "As soon as a group member consumes a value, they MUST immediately delete" it.
+        """
         if found.ratchet is None or found.ratchet.generation <= self._ratchet.generation:
             self._skipped.pop(found.message_key.generation, None)
             return
@@ -238,9 +241,9 @@ class SecretTree:
     def saved(self) -> SavedSecretTree:
         """The tree as it stands."""
         assert self._own_leaf is not None
-        own = [ratchet.saved(self._own_leaf, label) for label, ratchet in self._sending.items()]
-        others = [ratchet.saved(leaf, label) for (leaf, label), ratchet in self._receiving.items()]
-        nodes = tuple(SavedNode(node, secret) for node, secret in self._secrets.items())
+        own = [self._sending[label].saved(self._own_leaf, label) for label in sorted(self._sending)]
+        others = [self._receiving[place].saved(*place) for place in sorted(self._receiving)]
+        nodes = tuple(SavedNode(node, self._secrets[node]) for node in sorted(self._secrets))
         return SavedSecretTree(nodes, (*own, *others))
 
     @classmethod

@@ -189,7 +189,10 @@ def check_derived_keys(tree: RatchetTree, path: PathSecrets) -> None:
 
 
 def surviving_keys(tree: RatchetTree, keys: PathKeys) -> dict[int, HPKEPrivateKey]:
-    """Those of a member's keys that are still in the tree; the others MUST be deleted (§7.5)."""
+    """Those of a member's keys that are still in the tree.
+
+    §7.5: "After processing the update, each recipient MUST delete outdated key material".
+    """
     kept = {}
     for position, key in keys.items():
         node = tree[position] if position < tree_math.node_width(tree.leaf_count) else None

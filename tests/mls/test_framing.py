@@ -311,3 +311,13 @@ def test_who_has_seen_a_proposal_commits_it_first(circle: Callable) -> None:
             group[member].encrypt(b"data")
     group.commit("b", psks={b"id": b"secret"})
     group.everybody_hears()
+
+
+def test_reuse_guards_are_fresh(circle: Callable) -> None:
+    """§6.3.1: "the sender of a message MUST generate a fresh random four-byte "reuse guard" value"."""
+    group = circle("ab")
+    secret = group["a"]._epoch.secrets.sender_data_secret
+    messages = [decode_message(group["a"].encrypt(b"data")) for _ in range(20)]
+    opened = [message.open_sender_data(group.suite, secret) for message in messages]
+    assert [data.generation for data in opened] == list(range(20))
+    assert len({data.reuse_guard for data in opened}) == 20

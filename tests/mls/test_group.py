@@ -35,6 +35,13 @@ def test_a_group_of_one(suite: mls.CipherSuite, now: float) -> None:
     assert repr(group) == "<Group 6964 epoch 0 leaf 0>"
 
 
+def test_no_two_groups_are_the_same(suite: mls.CipherSuite, now: float) -> None:
+    """§11: the epoch secret is "A fresh random value of size `KDF.Nh`"."""
+    key = SignaturePrivateKey.generate(suite)
+    groups = [Group.create(suite, b"id", BasicCredential(b"Alice"), key, now=now) for _ in range(10)]
+    assert len({group.epoch_authenticator for group in groups}) == 10
+
+
 def test_committing_changes_nothing_but_a_handshake_key(circle: Callable) -> None:
     """§14: "The generation of Commit messages MUST NOT modify a client's state"."""
     group = circle("abc")
