@@ -1,8 +1,8 @@
 """Operations in the profile of DAVE, for davey (OpenMLS) and dave.py (mlspp) do no others: suite 2, and an
 external sender who proposes all that a Commit covers.
 
-It runs the clients that tests/interop has for them. Ours brings a path with each Commit, which the profile does
-not ask for: adding one member to a fresh tree of a hundred is mostly that path.
+It runs the clients that tests/interop has for them. Ours brings a path with each Commit, which the profile
+does not ask for: adding one member to a fresh tree of a hundred is mostly that path.
 """
 
 import importlib.util

@@ -16,6 +16,7 @@ bytes it came from, and to be signed, hashed and sent on without being encoded a
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from struct import pack, unpack_from
 from typing import (
     Annotated,
@@ -290,6 +291,21 @@ class Signed(Kept):
 
 
 S = TypeVar("S", bound=Struct)
+
+
+def shared(variant: type[S], vectors: int) -> Codec[S]:
+    """A struct of so many vectors that is the same in most places: equal bytes give one value."""
+    longest = 1024  # bytes; what a peer makes longer is not remembered
+    decode_short = lru_cache(maxsize=64)(variant.decode)
+
+    def read(data: bytes, at: int) -> tuple[S, int]:
+        start = at
+        for _ in range(vectors):
+            _, at = _read_span(data, at)
+        raw = data[start:at]
+        return (decode_short if len(raw) <= longest else variant.decode)(raw), at
+
+    return Codec(read, variant.encode)
 
 
 def decode(kind: Kind[T], data: bytes) -> T:

@@ -14,6 +14,7 @@ from mls.codec import (
     Uint64,
     encode_opaque,
     select,
+    shared,
     struct,
 )
 from mls.credentials import CREDENTIAL, CREDENTIAL_TYPES, Credential, check_credential_key
@@ -105,7 +106,7 @@ class LeafNode(Signed):
     encryption_key: Opaque
     signature_key: Opaque
     credential: Annotated[Credential, CREDENTIAL]
-    capabilities: Capabilities
+    capabilities: Annotated[Capabilities, shared(Capabilities, vectors=5)]
     leaf_node_source: Annotated[LeafNodeSource, _SOURCE]
     extensions: Extensions
     signature: Opaque

@@ -25,11 +25,13 @@ from mls.codec import (
     optional,
     read_length,
     select,
+    shared,
     struct,
     uint,
     vector,
 )
 from mls.errors import DecodeError, MisuseError
+from mls.leaf_node import Capabilities
 
 
 class Colour(IntEnum):
@@ -200,3 +202,19 @@ def test_whatever_encodes_decodes_to_the_same_value(
 @given(st.binary(max_size=20000))
 def test_opaque(data: bytes) -> None:
     assert decode(OPAQUE, encode_opaque(data)) == data
+
+
+def test_shared_structs() -> None:
+    """Equal capabilities are one value, if they are short; a fault in them is found each time."""
+    kind = shared(Capabilities, vectors=5)
+    ours = Capabilities((1,), (1, 2), (), (), (1,))
+    read, end = kind.read(b"?" + ours.encode() + b"!", 1)
+    assert (read, end) == (ours, 1 + len(ours.encode()))
+    assert kind.read(ours.encode(), 0)[0] is read
+    long = Capabilities((1,), tuple(range(2000)), (), (), (1,))
+    assert kind.read(long.encode(), 0)[0] == long
+    assert kind.read(long.encode(), 0)[0] is not kind.read(long.encode(), 0)[0]
+    for broken in (ours.encode()[:-1], b"\1\1" + ours.encode()[3:], b""):
+        for _ in range(2):
+            with pytest.raises(DecodeError):
+                kind.read(broken, 0)
