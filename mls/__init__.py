@@ -71,10 +71,11 @@ from mls.framing import ExternalSenderIndex, NewMemberProposal
 from mls.grease import Grease
 from mls.group import Group, PendingCommit
 from mls.key_package import KeyPackage, KeyPackageBundle
-from mls.leaf_node import Capabilities, LeafNode
+from mls.leaf_node import Capabilities, LeafNode, own_capabilities
 from mls.limits import Limits
 from mls.proposal_list import CommittedProposal
 from mls.proposals import (
+    SELF_REMOVE,
     Add,
     ExternalInit,
     GroupContextExtensions,
@@ -89,6 +90,7 @@ from mls.psk import ExternalPSKID, PreSharedKeyID, ResumptionPSKID
 
 __all__ = [
     "CIPHER_SUITES",
+    "SELF_REMOVE",
     "Add",
     "ApplicationMessage",
     "Authenticate",
@@ -165,6 +167,7 @@ __all__ = [
     "asking",
     "cipher_suite",
     "external_senders_extension",
+    "own_capabilities",
     "propose_from_outside",
     "register_cipher_suite",
 ]

@@ -438,6 +438,13 @@ def test_a_new_signature_key_in_a_path(circle: Callable, credential: object) -> 
     group.commit("a")
 
 
+def test_a_new_signature_key_beside_a_newcomer(circle: Callable) -> None:
+    """§12.4.3.1: the GroupInfo is verified by the key in the signer's new leaf."""
+    group = circle("ab")
+    group.add("a", "c", signature_key=SignaturePrivateKey.generate(group.suite))
+    group.everybody_hears()
+
+
 def test_a_signature_key_that_is_in_use_is_not_taken(circle: Callable) -> None:
     group = circle("ab")
     with pytest.raises(InvalidLeafNode, match="same signature key"):

@@ -156,6 +156,22 @@ def test_everything_else_that_a_group_may_hold(circle: Callable) -> None:
     assert reloaded(group["a"]).reinit == ReInit(b"next", 1, 1, ())
 
 
+def test_a_crash_between_building_and_adopting(circle: Callable) -> None:
+    """Whatever becomes of a Commit, one of two saved states goes on: that before, or that after it."""
+    group = circle("abc")
+    pending = group["a"].commit(remove=[2], now=group.now)
+    before, after = bytes(group["a"]), bytes(pending.group)
+    lost = group["b"].commit(now=group.now)
+    recovered = Group.load(before).process(lost.message, now=group.now).group
+    assert recovered.epoch_authenticator == lost.group.epoch_authenticator
+    event = group["b"].process(pending.message, now=group.now)
+    adopted = Group.load(after)
+    assert adopted.epoch_authenticator == event.group.epoch_authenticator
+    assert adopted.process(event.group.encrypt(b"data"), now=group.now).data == b"data"
+    again = Group.load(before).commit(now=group.now)
+    assert group["b"].process(again.message, now=group.now).group.epoch == 2
+
+
 # --- what is gone -------------------------------------------------------------------------------------------
 
 
