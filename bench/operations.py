@@ -117,7 +117,7 @@ def measure(operation: Operation, size: int, budget_s: float) -> Measured:
     ours: list[float] = []
     bare: list[float] = []
     end = time.perf_counter() + budget_s
-    while len(ours) < 3 or (time.perf_counter() < end and len(ours) < 500):
+    while len(ours) < 4 or (time.perf_counter() < end and len(ours) < 500):
         ours.append(_timed(operation.prepare()))
         bare.append(_timed(floor.replay))
     return Measured(operation.name, size, min(ours), min(bare), floor.counts)
