@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from mls.commit import Commit, ProposalByValue, UpdatePath
 from mls.epoch import Epoch, Inputs, Membership, OwnLeaf, OwnUpdate, advance, provisional_context
-from mls.errors import BadTag, InvalidCommit, InvalidLeafNode, UnknownProposal
-from mls.framing import AuthenticatedContent, Sender
+from mls.errors import BadTag, InvalidCommit, InvalidLeafNode, InvalidMessage, UnknownProposal
+from mls.framing import AuthenticatedContent, Content, Sender
 from mls.key_schedule import receive_external_init
 from mls.leaf_node import CommitSource, LifetimeRule, check_leaf
 from mls.proposal_list import Applied, CommittedProposal, ProposalList, apply_proposals
@@ -137,3 +137,14 @@ def _with_own_update(tree: RatchetTree, own: OwnLeaf, updates: Mapping[bytes, Ow
         return own
     keys = {**own.keys, 2 * own.index: update.encryption_key}
     return replace(own, signature_key=update.signature_key, keys=keys)
+
+
+def joiner_signature_key(content: Content) -> bytes:
+    """§12.4.3.2: the signature "MUST verify using the public key for the credential in the `leaf_node`".
+
+    Raises InvalidMessage.
+    """
+    # §12.4.3.2: "External Commits MUST contain a `path` field"
+    if not isinstance(content, Commit) or content.path is None:
+        raise InvalidMessage("somebody joins by something else than a Commit with a path")
+    return content.path.leaf_node.signature_key

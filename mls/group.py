@@ -12,10 +12,10 @@ from types import MappingProxyType
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey, cipher_suite
 from mls.commit import Commit
 from mls.commit_creation import CommitOptions, create_commit
-from mls.commit_processing import Knowledge, process_commit
+from mls.commit_processing import Knowledge, joiner_signature_key, process_commit
 from mls.creation import create_group
 from mls.credentials import Credential
-from mls.epoch import EpochMessages, OwnUpdate
+from mls.epoch import EpochMessages
 from mls.errors import (
     InvalidMessage,
     InvalidProposals,
@@ -39,30 +39,23 @@ from mls.external_proposals import outside_signature_key
 from mls.framing import (
     ApplicationData,
     AuthenticatedContent,
-    Content,
     ContentType,
     ExternalSenderIndex,
-    FramedContent,
     MemberSender,
     NewMemberCommit,
     NewMemberProposal,
     PrivateMessage,
     ProposalContent,
     PublicMessage,
-    Sender,
     WireFormat,
-    protect_private,
-    protect_public,
-    sign_content,
 )
 from mls.grease import Grease
-from mls.group_state import GroupState, known_psks
+from mls.group_state import known_psks
 from mls.joining import join_by_welcome, successor_psks
 from mls.key_package import LIFETIME_S, KeyPackage, KeyPackageBundle, lifetime_from
 from mls.leaf_node import (
     Capabilities,
     KeyPackageSource,
-    LifetimeRule,
     NewIdentity,
     UpdateSource,
     own_capabilities,
@@ -74,7 +67,6 @@ from mls.proposal_list import (
     PROPOSED_USAGES,
     CommittedProposal,
     ProposalList,
-    ProposalRules,
     apply_proposals,
     select_proposals,
 )
@@ -86,12 +78,11 @@ from mls.proposals import (
     ReInit,
     Remove,
     SelfRemove,
-    Update,
 )
+from mls.proposing import ProposingGroup, decoded_key_package
 from mls.psk import KnownPSKs, PreSharedKeyID, ResumptionPSKUsage, external_psk_id, resumption_psk_id
 from mls.references import proposal_ref
 from mls.saving import restore, save
-from mls.secret_tree import APPLICATION, HANDSHAKE
 from mls.successors import (
     Matches,
     check_can_branch,
@@ -113,7 +104,7 @@ class PendingCommit:
     group: "Group"
 
 
-class Group(GroupState):
+class Group(ProposingGroup):
     """A group in one epoch, from `create`, `join`, `join_external`, `load`, or from the epoch before."""
 
     __slots__ = ()
@@ -286,101 +277,13 @@ class Group(GroupState):
 
         Whoever has its signature key already is taken to be removed in the same Commit.
         """
-        key_package = _key_package(key_package)
+        key_package = decoded_key_package(key_package)
         self._rules(self._limits.sending(now)).check(Add(key_package), MemberSender(self.own_leaf))
         tree = self._epoch.tree.copy()
         for index, leaf in self._epoch.tree.leaves():
             if leaf.signature_key == key_package.leaf_node.signature_key:
                 tree.remove(index)
         tree.check_member(tree.add(key_package.leaf_node))
-
-    # --- proposals (§12.1) ----------------------------------------------------------------------------------
-
-    def propose_add(self, key_package: KeyPackage | bytes, *, now: float, private: bool = True) -> bytes:
-        """Propose that a client be added. Raises ProtocolError if it cannot be."""
-        return self._propose(Add(_key_package(key_package)), now, private)
-
-    def propose_update(
-        self,
-        *,
-        now: float,
-        private: bool = True,
-        credential: Credential | None = None,
-        signature_key: SignaturePrivateKey | None = None,
-    ) -> bytes:
-        """Propose a fresh encryption key for the own leaf, and another credential or signature key."""
-        key, suite = self.cipher_suite.hpke.kem.generate(), self.cipher_suite
-        signer = signature_key or self._own.signature_key
-        identity = NewIdentity(credential, signature_key)
-        leaf = identity.put_into(self._own_leaf_node()).replaced(key.public_bytes, UpdateSource())
-        leaf = leaf.signed(suite, signer, self.group_id, self.own_leaf)
-        message = self._propose(Update(leaf), now, private)
-        self._updates[key.public_bytes] = OwnUpdate(key, signer)
-        return message
-
-    def propose_remove(self, leaf: int, *, now: float, private: bool = True) -> bytes:
-        """Propose that the member at a leaf be removed. Raises MisuseError if there is none."""
-        self._check_is_member(leaf)
-        return self._propose(Remove(leaf), now, private)
-
-    def propose_psk(self, psk_id: bytes, *, now: float, private: bool = True) -> bytes:
-        """Propose that an external PSK be injected."""
-        return self._propose(PreSharedKey(external_psk_id(self.cipher_suite, psk_id)), now, private)
-
-    def propose_resumption(self, group_id: bytes, epoch: int, *, now: float, private: bool = True) -> bytes:
-        """Propose that the resumption PSK of an epoch, of this group or another, be injected (§8.6)."""
-        usage = ResumptionPSKUsage.APPLICATION
-        psk_id = resumption_psk_id(self.cipher_suite, usage, group_id, epoch)
-        return self._propose(PreSharedKey(psk_id), now, private)
-
-    def propose_extensions(
-        self, extensions: Sequence[Extension], *, now: float, private: bool = True
-    ) -> bytes:
-        """Propose other extensions for the GroupContext, in place of all that are there."""
-        return self._propose(GroupContextExtensions(tuple(extensions)), now, private)
-
-    def propose_reinit(self, reinit: ReInit, *, now: float, private: bool = True) -> bytes:
-        """Propose to end the group in favour of one with these parameters (§12.1.5)."""
-        return self._propose(reinit, now, private)
-
-    def propose_self_remove(self, *, now: float) -> bytes:
-        """Propose to be removed by whoever commits next, from outside too (draft-ietf-mls-extensions).
-
-        Raises MisuseError the second time in an epoch, ProtocolError if this member's leaf does not list
-        the type.
-        """
-        if self._has_self_remove(MemberSender(self.own_leaf)):
-            raise MisuseError("a SelfRemove was proposed in this epoch already")
-        # The draft: "these proposals MUST be sent in an MLS PublicMessage"
-        return self._propose(SelfRemove(), now, private=False)
-
-    def _propose(self, proposal: Proposal, now: float, private: bool) -> bytes:
-        self._check_alive()
-        sender = MemberSender(self.own_leaf)
-        self._rules(self._limits.sending(now)).check(proposal, sender)
-        self._check_room()
-        signed = self._sign(ProposalContent(proposal), b"", private=private)
-        message = self._protect(signed)
-        self._hold(proposal, sender, signed)
-        return message
-
-    def _hold(self, proposal: Proposal, sender: Sender, message: AuthenticatedContent) -> None:
-        """Keep a proposal for the Commit that may refer to it."""
-        reference = proposal_ref(self.cipher_suite, message.encode())
-        self._held[reference] = CommittedProposal(proposal, sender, reference)
-
-    def _has_self_remove(self, sender: Sender) -> bool:
-        held = self._held.values()
-        return any(isinstance(item.proposal, SelfRemove) and item.sender == sender for item in held)
-
-    def _check_room(self) -> None:
-        if len(self._held) >= self._limits.proposals:
-            raise InvalidProposals(
-                f"{len(self._held)} proposals are held in this epoch, and more are not taken"
-            )
-
-    def _rules(self, lifetimes: LifetimeRule) -> ProposalRules:
-        return ProposalRules(self._epoch, self.extensions, lifetimes)
 
     # --- committing (§12.4.1) -------------------------------------------------------------------------------
 
@@ -426,7 +329,7 @@ class Group(GroupState):
         if extensions is not None:
             proposals.append(GroupContextExtensions(tuple(extensions)))
         proposals += map(Remove, remove)
-        proposals += (Add(_key_package(key_package)) for key_package in add)
+        proposals += (Add(decoded_key_package(key_package)) for key_package in add)
         proposals += map(PreSharedKey, _psk_ids(self.cipher_suite, psk, resume))
         proposals += [] if reinit is None else [reinit]
         identity = None
@@ -499,7 +402,7 @@ class Group(GroupState):
 
         Raises MisuseError, or ProtocolError if a KeyPackage cannot be added.
         """
-        packages = list(map(_key_package, key_packages))
+        packages = list(map(decoded_key_package, key_packages))
         check_can_reinitialize(self, list(map(_presented, packages)), matches)
         reinit = self._reinit
         assert reinit is not None
@@ -536,7 +439,7 @@ class Group(GroupState):
 
         Raises MisuseError, or ProtocolError if a KeyPackage cannot be added.
         """
-        packages = list(map(_key_package, key_packages))
+        packages = list(map(decoded_key_package, key_packages))
         check_can_branch(self, list(map(_presented, packages)), matches)
         own = self._own_leaf_node()
         created = Group.create(
@@ -576,24 +479,6 @@ class Group(GroupState):
         pending = self._commit(chosen, known_psks({}, None, [former]), options, now)
         pending.group._joined_psk_ids = (psk_id,)
         return pending
-
-    # --- sending --------------------------------------------------------------------------------------------
-
-    def _sign(self, content: Content, authenticated_data: bytes, *, private: bool) -> AuthenticatedContent:
-        sender = MemberSender(self.own_leaf)
-        framed = FramedContent(self.group_id, self.epoch, sender, authenticated_data, content)
-        wire_format = WireFormat.PRIVATE_MESSAGE if private else WireFormat.PUBLIC_MESSAGE
-        context = self._epoch.context.encode()
-        return sign_content(self.cipher_suite, self._own.signature_key, wire_format, framed, context)
-
-    def _protect(self, message: AuthenticatedContent, padding: int = 0) -> bytes:
-        suite, secrets = self.cipher_suite, self._epoch.secrets
-        if message.wire_format == WireFormat.PUBLIC_MESSAGE:
-            context = self._epoch.context.encode()
-            return encode_message(protect_public(suite, message, secrets.membership_key, context))
-        label = APPLICATION if message.content.content_type == ContentType.APPLICATION else HANDSHAKE
-        key = self._messages.secret_tree.sending(label).next()
-        return encode_message(protect_private(suite, message, secrets.sender_data_secret, key, padding))
 
     # --- receiving ------------------------------------------------------------------------------------------
 
@@ -648,7 +533,7 @@ class Group(GroupState):
                 message.verify_membership(suite, self._epoch.secrets.membership_key, context)
                 signature_key = self._messages.sender(leaf_index).signature_key
             case NewMemberCommit():
-                signature_key = _joiner_key(message.content.content)
+                signature_key = joiner_signature_key(message.content.content)
             case ExternalSenderIndex() | NewMemberProposal():
                 signature_key = outside_signature_key(message.content, self.extensions)
         content.verify(suite, signature_key, context)
@@ -721,25 +606,9 @@ class Group(GroupState):
         self._past = tuple(past for past in self._past if past.ended_at >= ended_before)
 
 
-def _key_package(key_package: KeyPackage | bytes) -> KeyPackage:
-    """A KeyPackage as it is given; the rules for an Add verify it."""
-    return key_package if isinstance(key_package, KeyPackage) else KeyPackage.parse(key_package)
-
-
 def _presented(key_package: KeyPackage) -> Member:
     """Whom a KeyPackage presents; at no leaf yet."""
     return Member.of(-1, key_package.leaf_node)
-
-
-def _joiner_key(content: Content) -> bytes:
-    """§12.4.3.2: the signature "MUST verify using the public key for the credential in the `leaf_node`".
-
-    Raises InvalidMessage.
-    """
-    # §12.4.3.2: "External Commits MUST contain a `path` field"
-    if not isinstance(content, Commit) or content.path is None:
-        raise InvalidMessage("somebody joins by something else than a Commit with a path")
-    return content.path.leaf_node.signature_key
 
 
 def _psk_ids(
