@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mls import (
+    CIPHER_SUITES,
     Add,
     BasicCredential,
     Extension,
@@ -71,7 +72,7 @@ def adopt(group: object, name: str, pending: PendingCommit, **options: object) -
 # --- external Commits ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suite_id", range(1, 8))
+@pytest.mark.parametrize("suite_id", sorted(CIPHER_SUITES))
 def test_joining_from_outside(circle: Callable, suite_id: int) -> None:
     group = circle("abc", suite=cipher_suite(suite_id))
     event = adopt(group, "d", come(group, "d"))

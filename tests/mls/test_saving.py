@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mls import (
+    CIPHER_SUITES,
     DecodeError,
     Extension,
     Group,
@@ -53,7 +54,7 @@ def seen(group: Group) -> tuple[object, ...]:
     )
 
 
-@pytest.mark.parametrize("suite_id", range(1, 8))
+@pytest.mark.parametrize("suite_id", sorted(CIPHER_SUITES))
 def test_what_is_loaded_is_what_was_saved(circle: Callable, suite_id: int) -> None:
     group = circle("abcd", suite=cipher_suite(suite_id))
     group.add("b", "e", psk=[(b"link", b"secret")])
