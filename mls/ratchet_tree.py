@@ -112,6 +112,11 @@ class RatchetTree:
     # --- looking --------------------------------------------------------------------------------------------
 
     @property
+    def suite(self) -> CipherSuite:
+        """The cipher suite of its keys and hashes."""
+        return self._suite
+
+    @property
     def leaf_count(self) -> int:
         """The number of leaves, blank ones included: a power of two."""
         return len(self._nodes) // 2 + 1

@@ -120,11 +120,12 @@ class ReceivedPath:
 
 
 def merge_path(tree: RatchetTree, sender: int, update_path: UpdatePath) -> ReceivedPath:
-    """Set the path's public keys into `tree` itself. Raises InvalidCommit."""
+    """Set the path's public keys into `tree` itself. Raises InvalidCommit or BadKey."""
     filtered = tuple(tree.filtered_direct_path(sender))
     if len(update_path.nodes) != len(filtered):
         raise InvalidCommit(f"the path has {len(update_path.nodes)} nodes instead of {len(filtered)}")
     _check_keys_are_new(tree, update_path)
+    _check_keys_are_usable(tree, update_path)
     public_keys = [node.encryption_key for node in update_path.nodes]
     parent_hash = _set_parents(tree, sender, filtered, public_keys)
     # §7.9.2: "clients MUST recompute the expected value of `parent_hash` for the committer's new leaf and
@@ -135,9 +136,19 @@ def merge_path(tree: RatchetTree, sender: int, update_path: UpdatePath) -> Recei
     return ReceivedPath(sender, update_path, filtered)
 
 
+def _keys_of(update_path: UpdatePath) -> list[bytes]:
+    return [update_path.leaf_node.encryption_key, *(node.encryption_key for node in update_path.nodes)]
+
+
+def _check_keys_are_usable(tree: RatchetTree, update_path: UpdatePath) -> None:
+    """Nobody could make a path any more beside a key that nothing can be encrypted to (RFC 9180 §7.1.4)."""
+    for key in _keys_of(update_path):
+        tree.suite.hpke.kem.check_public_key(key)
+
+
 def _check_keys_are_new(tree: RatchetTree, update_path: UpdatePath) -> None:
     """§12.4.2: "none of the public keys in the UpdatePath appear in any node of the new ratchet tree"."""
-    keys = [update_path.leaf_node.encryption_key, *(node.encryption_key for node in update_path.nodes)]
+    keys = _keys_of(update_path)
     if len(set(keys)) != len(keys) or any(map(tree.has_encryption_key, keys)):
         raise InvalidCommit("the path brings an encryption key that is in the tree already")
 

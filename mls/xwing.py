@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from mls.errors import BadKey
-from mls.hpke import HPKEPrivateKey
+from mls.hpke import X25519, HPKEPrivateKey
 
 KEM_ID = 0x647A
 SEED_SIZE = 32  # a private key is this seed
@@ -75,6 +75,14 @@ class XWing:
             raise BadKey(f"no public key of X-Wing: {error}") from None
         sent = ephemeral.public_key().public_bytes_raw()
         return _combine(by_lattice, by_curve, sent, point), ciphertext + sent
+
+    def check_public_key(self, public_key: bytes) -> None:
+        """Raises BadKey if `encapsulate` would."""
+        try:
+            MLKEM768PublicKey.from_public_bytes(public_key[:_LATTICE_KEY_SIZE])
+            X25519.check(public_key[_LATTICE_KEY_SIZE:])
+        except ValueError as error:
+            raise BadKey(f"no public key of X-Wing: {error}") from None
 
     def decapsulate(self, encapsulated: bytes, private_key: HPKEPrivateKey) -> bytes:
         """Decapsulate; raises BadKey for what cannot be an encapsulation."""

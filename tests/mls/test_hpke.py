@@ -6,9 +6,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, Suite
 
-from mls import CIPHER_SUITES, CipherSuite
+from mls import CIPHER_SUITES, CipherSuite, cipher_suite
 from mls.errors import BadKey, DecryptionFailed
-from mls.hpke import AES_128_GCM, CHACHA20_POLY1305, HKDF_SHA256, HPKE
+from mls.hpke import AES_128_GCM, CHACHA20_POLY1305, HKDF_SHA256, HPKE, X448, X25519, Montgomery
 from mls.xwing import MLKEM768_X25519, XWING, XWing
 
 EVERY_SUITE = pytest.mark.parametrize("suite", CIPHER_SUITES.values(), ids=lambda suite: suite.name)
@@ -118,3 +118,33 @@ def test_the_suite_is_bound() -> None:
     one, other = (HPKE(XWING, HKDF_SHA256, aead).bound(b"") for aead in (AES_128_GCM, CHACHA20_POLY1305))
     with pytest.raises(DecryptionFailed):
         other.open(key, *one.seal(key.public_bytes, b"plaintext"))
+
+
+@pytest.mark.parametrize("suite", sorted(CIPHER_SUITES))
+def test_a_key_that_can_be_encrypted_to_passes_and_one_that_cannot_does_not(suite: int) -> None:
+    kem = cipher_suite(suite).hpke.kem
+    good = kem.generate().public_bytes
+    kem.check_public_key(good)
+    for bad in (b"", good[:-1], good + b"\0", bytes(len(good))):
+        with pytest.raises(BadKey):
+            kem.encapsulate(bad)
+        with pytest.raises(BadKey):
+            kem.check_public_key(bad)
+
+
+@pytest.mark.parametrize("curve", [X25519, X448], ids=["X25519", "X448"])
+def test_points_of_low_order_are_known_in_all_their_spellings(curve: Montgomery) -> None:
+    """What is listed gives the zero point, and is refused also with p added and with the unused bit set."""
+    private, size = curve.generate(), curve.secret_size
+    spellings = set()
+    for point in curve._low_order:
+        for number in (point, point + curve._prime):
+            if number < 1 << curve._prime.bit_length():
+                spellings |= {number, number | (1 << 255)} if size == 32 else {number}
+    assert len(spellings) > len(curve._low_order)
+    for number in spellings:
+        encoded = number.to_bytes(size, "little")
+        with pytest.raises(ValueError, match="shared key"):
+            curve.exchange(private, encoded)
+        with pytest.raises(ValueError, match="low order"):
+            curve.check(encoded)
