@@ -36,6 +36,7 @@ print(json.dumps({"kind": "modules", "modules": sorted(sys.modules)}), flush=Tru
 sys.exit(code)
 """
 NAMES = ("Adelaide Quist", "Benjamin Orrefors")
+CLOSE_S = 0.5
 SAID = "nobody else is to read this sentence"
 
 
@@ -191,17 +192,17 @@ async def nonsense(server: ServerProcess, link: MeetingLink) -> None:
         '{"type":',
     ]
     texts += ["".join(chr(chance.randrange(32, 0x2FFF)) for _ in range(50)) for _ in range(20)]
-    async with connect(websocket_url(link)) as socket:
+    async with connect(websocket_url(link), close_timeout=CLOSE_S, max_queue=None) as socket:
         await _is_cut(socket, [*texts])
 
 
 async def binary(server: ServerProcess, link: MeetingLink) -> None:
-    async with connect(websocket_url(link)) as socket:
+    async with connect(websocket_url(link), close_timeout=CLOSE_S, max_queue=None) as socket:
         await _is_cut(socket, [os.urandom(1000)])
 
 
 async def huge(server: ServerProcess, link: MeetingLink) -> None:
-    async with connect(websocket_url(link), max_size=None) as socket:
+    async with connect(websocket_url(link), max_size=None, close_timeout=CLOSE_S, max_queue=None) as socket:
         with contextlib.suppress(ConnectionClosed):
             await socket.send("x" * (MAX_CLIENT_TEXT + 1))
         await socket.wait_closed()
@@ -209,7 +210,7 @@ async def huge(server: ServerProcess, link: MeetingLink) -> None:
 
 
 async def nested(server: ServerProcess, link: MeetingLink) -> None:
-    async with connect(websocket_url(link)) as socket:
+    async with connect(websocket_url(link), close_timeout=CLOSE_S, max_queue=None) as socket:
         await socket.send("[" * 100_000)
         assert json.loads(await socket.recv())["type"] == "error"
 
@@ -221,7 +222,7 @@ async def slow_loris(server: ServerProcess, link: MeetingLink) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"GET /ws/" + link.meeting_id.encode() + b" HTTP/1.1\r\nHost: x\r\nUpgr")
         writers.append(writer)
-    mute = [await connect(websocket_url(link)) for _ in range(20)]
+    mute = [await connect(websocket_url(link), close_timeout=CLOSE_S, max_queue=None) for _ in range(20)]
     late = await asyncio.to_thread(create_meeting, link.server, home=server.log.parent / "home")
     assert late.meeting_id != link.meeting_id  # there is room for others
     for each in mute:
@@ -232,7 +233,7 @@ async def slow_loris(server: ServerProcess, link: MeetingLink) -> None:
 
 async def impostor(server: ServerProcess, link: MeetingLink) -> None:
     """Enters as anybody with the public part of the link can, and sends what is well formed and wrong."""
-    async with connect(websocket_url(link)) as socket:
+    async with connect(websocket_url(link), close_timeout=CLOSE_S, max_queue=None) as socket:
         await socket.send('{"type":"join","protocol":1}')
         joined = json.loads(await socket.recv())
         generation, epoch = joined["generation"], joined["next_epoch"]
@@ -265,7 +266,7 @@ async def impostor(server: ServerProcess, link: MeetingLink) -> None:
 
 async def flood(server: ServerProcess, link: MeetingLink) -> None:
     """Well formed, and far too much of it."""
-    async with connect(websocket_url(link)) as socket:
+    async with connect(websocket_url(link), close_timeout=CLOSE_S, max_queue=None) as socket:
         await socket.send('{"type":"join","protocol":1}')
         joined = json.loads(await socket.recv())
         ack = json.dumps({"type": "ack", "generation": joined["generation"], "epoch": 0})
@@ -275,7 +276,7 @@ async def flood(server: ServerProcess, link: MeetingLink) -> None:
         await socket.wait_closed()
         assert socket.close_code == 1008
     with contextlib.suppress(WebSocketException, OSError):
-        async with connect(websocket_url(link)) as socket:
+        async with connect(websocket_url(link), close_timeout=CLOSE_S, max_queue=None) as socket:
             resume = {"type": "resume", "protocol": 1, "participant_id": joined["participant_id"]}
             resume |= {"resume_token": joined["resume_token"], "generation": 0, "next_epoch": 0}
             await socket.send(json.dumps(resume))
