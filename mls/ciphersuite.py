@@ -322,7 +322,7 @@ def _labelled(label: bytes, content: bytes) -> bytes:
 @lru_cache(maxsize=256)
 def _kdf_label(label: bytes, length: int) -> bytes:
     """KDFLabel (§8) without its context."""
-    if length > 0xFFFF:
+    if not 0 <= length <= 0xFFFF:
         raise MisuseError(f"{length} bytes cannot be derived at once")
     return length.to_bytes(2, "big") + _label(label)
 

@@ -4,7 +4,7 @@ import os
 
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey
 from mls.epoch import Membership, OwnLeaf, make_epoch
-from mls.extensions import Extension
+from mls.extensions import Extension, check_distinct, check_known_bodies
 from mls.hpke import HPKEPrivateKey
 from mls.key_schedule import GroupContext, KeySchedule
 from mls.leaf_node import MLS10, LeafNode, check_leaf
@@ -19,7 +19,9 @@ def create_group(
     encryption_key: HPKEPrivateKey,
     signature_key: SignaturePrivateKey,
 ) -> Membership:
-    """A group of one member, in epoch 0. Raises ProtocolError if the leaf is not valid in it."""
+    """A group of one member, in epoch 0. Raises ProtocolError if leaf or extensions are not valid in it."""
+    check_distinct(extensions)
+    check_known_bodies(extensions)
     check_leaf(leaf, extensions)
     tree = RatchetTree(suite, [leaf])
     context = GroupContext(MLS10, suite.suite_id, group_id, 0, tree.tree_hash(), b"", extensions)

@@ -6,6 +6,7 @@ Whether to believe it is the application's question, asked through `check` (§5.
 from typing import Annotated
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mls.codec import UINT16, Opaque, Struct, select, struct, vector
@@ -51,7 +52,8 @@ def check_credential_key(credential: Credential, signature_key: bytes) -> None:
     try:
         key = x509.load_der_x509_certificate(credential.certificates[0].cert_data).public_key()
         encoded = point_bytes(key) if isinstance(key, ec.EllipticCurvePublicKey) else key.public_bytes_raw()  # type: ignore[union-attr]
-    except (ValueError, AttributeError) as error:  # no certificate, or a key of no suite's scheme
+    except (ValueError, AttributeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+        # no certificate, or one for a key of no suite's scheme
         raise InvalidCredential(f"the end-entity certificate cannot be read: {error}") from None
     if encoded != signature_key:
         raise InvalidCredential("the end-entity certificate is for another key than the leaf's signature key")

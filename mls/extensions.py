@@ -1,6 +1,6 @@
 """Extensions, those of RFC 9420 and all others (§13.4; bodies from §5.3.3, §11.1, §12.1.8.1, §12.4.3)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from mls.codec import (
     vector,
 )
 from mls.credentials import CREDENTIAL, Credential
-from mls.errors import DecodeError
+from mls.errors import DecodeError, MisuseError
 
 APPLICATION_ID = 0x0001
 RATCHET_TREE = 0x0002
@@ -41,19 +41,31 @@ class Extension(Struct):
     extension_data: Opaque
 
 
+def _is_distinct(extensions: Sequence[Extension]) -> bool:
+    return len({extension.extension_type for extension in extensions}) == len(extensions)
+
+
+def check_distinct(extensions: Sequence[Extension]) -> None:
+    """That no two that this client sends are of one type. Raises MisuseError."""
+    if not _is_distinct(extensions):
+        raise MisuseError("a list of extensions has two of one type")
+
+
 def _extension_list() -> Codec[tuple[Extension, ...]]:
     """§13.4: a list of extensions "MUST NOT have more than one extension of any given type"."""
     plain = vector(Extension)
 
     def read(data: bytes, at: int) -> tuple[tuple[Extension, ...], int]:
         extensions, at = plain.read(data, at)
-        if len(extensions) > 1 and len({extension.extension_type for extension in extensions}) != len(
-            extensions
-        ):
+        if len(extensions) > 1 and not _is_distinct(extensions):
             raise DecodeError("a list of extensions has two of one type")
         return extensions, at
 
-    return Codec(read, plain.write)
+    def write(extensions: tuple[Extension, ...]) -> bytes:
+        check_distinct(extensions)
+        return plain.write(extensions)
+
+    return Codec(read, write)
 
 
 EXTENSIONS = _extension_list()

@@ -315,7 +315,12 @@ def protect_private(
     key: MessageKey,
     padding: int = 0,
 ) -> PrivateMessage:
-    """A member's PrivateMessage, under an unused key, with `padding` bytes of padding (§6.3)."""
+    """A member's PrivateMessage, under an unused key, with `padding` bytes of padding (§6.3).
+
+    Raises MisuseError for a negative padding.
+    """
+    if padding < 0:
+        raise MisuseError(f"a padding of {padding} bytes")
     framed = authenticated.content
     assert isinstance(framed.sender, MemberSender)
     content_type = framed.content_type

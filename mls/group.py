@@ -131,7 +131,7 @@ class Group(ProposingGroup):
 
         With `grease` the member's leaf lists and carries values that nobody knows (§13.5).
 
-        Raises ProtocolError if the member's own leaf cannot be in such a group.
+        Raises MisuseError or ProtocolError if extensions or capabilities are no good, or not for each other.
         """
         encryption_key = suite.hpke.kem.generate()
         leaf = unsigned_leaf(

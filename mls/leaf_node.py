@@ -18,7 +18,7 @@ from mls.codec import (
     struct,
 )
 from mls.credentials import CREDENTIAL, CREDENTIAL_TYPES, Credential, check_credential_key
-from mls.errors import InvalidLeafNode
+from mls.errors import InvalidLeafNode, MisuseError
 from mls.extensions import (
     DEFAULT_EXTENSION_TYPES,
     Extension,
@@ -177,7 +177,14 @@ def unsigned_leaf(
     application_id: bytes | None,
     capabilities: Capabilities,
 ) -> LeafNode:
-    """A leaf to be signed."""
+    """A leaf to be signed. Raises MisuseError if its capabilities list what is not to be listed."""
+    # §7.2: "default" types "MUST NOT be listed"
+    listed = (
+        *(DEFAULT_EXTENSION_TYPES & {*capabilities.extensions}),
+        *(DEFAULT_PROPOSAL_TYPES & {*capabilities.proposals}),
+    )
+    if listed:
+        raise MisuseError(f"capabilities list the types {listed}, which everybody supports")
     extensions: tuple[Extension, ...] = ()
     if application_id is not None:
         extensions = (application_id_extension(application_id),)

@@ -1,7 +1,8 @@
 """What a member keeps and tolerates: bounds on what peers can make it do (RFC 9420 §7.2, §9.2, §15.3)."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
+from mls.errors import MisuseError
 from mls.leaf_node import LifetimeRule
 
 
@@ -15,6 +16,11 @@ class Limits:
     proposals: int = 256  # proposals that are held in an epoch
     lifetime_s: float = 90 * 86400.0  # the longest lifetime of a KeyPackage
     check_expiry: bool = True  # refuse leaves that are received outside of their lifetime
+
+    def __post_init__(self) -> None:
+        """Raises MisuseError for what is no bound."""
+        if not all(0 <= count < 1 << 32 for count in astuple(self)[:4]) or not self.lifetime_s >= 0:
+            raise MisuseError(f"bounds are not negative, and those that count are below 2^32: {self}")
 
     def sending(self, now: float) -> LifetimeRule:
         """§7.3: for what it sends, "the client MUST verify that the current time is within the range"."""

@@ -26,6 +26,7 @@ from mls.proposals import (
 )
 from mls.psk import PreSharedKeyID, ResumptionPSKID, ResumptionPSKUsage
 from mls.ratchet_tree import RatchetTree
+from mls.treekem import check_usable_keys
 from mls.verification import run_all
 
 P = TypeVar("P", Add, Update, Remove, PreSharedKey, ReInit, ExternalInit, GroupContextExtensions, SelfRemove)
@@ -152,6 +153,9 @@ class ProposalRules:
                 f"the KeyPackage is for cipher suite {key_package.cipher_suite}, "
                 f"and the group uses {self.epoch.context.cipher_suite}"
             )
+        # §10: "The value for `init_key` MUST be a public key", and the leaf "MUST be valid for the cipher
+        # suite": held as a proposal, one that is not would let nobody commit any more.
+        check_usable_keys(self.epoch.suite, (key_package.init_key, key_package.leaf_node.encryption_key))
         check_supports_group(key_package.leaf_node.capabilities, self.extensions)
         self.lifetimes.check(key_package.leaf_node)
 
@@ -164,6 +168,7 @@ class ProposalRules:
             raise InvalidLeafNode("the leaf of an Update was made for something else")
         if leaf.encryption_key == before.encryption_key:
             raise InvalidLeafNode("an Update keeps the encryption key that it should replace")
+        check_usable_keys(self.epoch.suite, (leaf.encryption_key,))
         check_leaf(leaf, self.extensions)
         leaf.verify(self.epoch.suite, self.epoch.context.group_id, sender.leaf_index)
 

@@ -1,7 +1,7 @@
 """TreeKEM: how a committer gives everybody but the removed a fresh secret (RFC 9420 §7.4 to §7.6)."""
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mls import tree_math
@@ -125,7 +125,7 @@ def merge_path(tree: RatchetTree, sender: int, update_path: UpdatePath) -> Recei
     if len(update_path.nodes) != len(filtered):
         raise InvalidCommit(f"the path has {len(update_path.nodes)} nodes instead of {len(filtered)}")
     _check_keys_are_new(tree, update_path)
-    _check_keys_are_usable(tree, update_path)
+    check_usable_keys(tree.suite, _keys_of(update_path))
     public_keys = [node.encryption_key for node in update_path.nodes]
     parent_hash = _set_parents(tree, sender, filtered, public_keys)
     # §7.9.2: "clients MUST recompute the expected value of `parent_hash` for the committer's new leaf and
@@ -140,10 +140,13 @@ def _keys_of(update_path: UpdatePath) -> list[bytes]:
     return [update_path.leaf_node.encryption_key, *(node.encryption_key for node in update_path.nodes)]
 
 
-def _check_keys_are_usable(tree: RatchetTree, update_path: UpdatePath) -> None:
-    """Nobody could make a path any more beside a key that nothing can be encrypted to (RFC 9180 §7.1.4)."""
-    for key in _keys_of(update_path):
-        tree.suite.hpke.kem.check_public_key(key)
+def check_usable_keys(suite: CipherSuite, public_keys: Iterable[bytes]) -> None:
+    """Nobody could make a path any more beside a key that nothing can be encrypted to (RFC 9180 §7.1.4).
+
+    Raises BadKey.
+    """
+    for key in public_keys:
+        suite.hpke.kem.check_public_key(key)
 
 
 def _check_keys_are_new(tree: RatchetTree, update_path: UpdatePath) -> None:

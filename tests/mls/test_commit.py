@@ -304,6 +304,26 @@ def test_proposals(
         refused(group[member], message, error, match, psks={b"id": b"secret"})
 
 
+@pytest.mark.parametrize("suite_id", [1, 2, 83])
+@pytest.mark.parametrize("key", [b"", b"no key", bytes(32)])
+def test_keys_that_nothing_can_be_encrypted_to(
+    circle: Callable, insider: Callable, refused: Callable, suite_id: int, key: bytes
+) -> None:
+    """§10: they "MUST be valid for the cipher suite"; held, they would let nobody commit any more."""
+    group = circle("ab", suite=cipher_suite(suite_id))
+    package = group.bundle("c").key_package
+    leaf = replace(package.leaf_node, encryption_key=key).signed(group.suite, group.keys["c"])
+    for changed in (replace(package, init_key=key), replace(package, leaf_node=leaf)):
+        signature = group.suite.sign_with_label(group.keys["c"], b"KeyPackageTBS", changed.to_be_signed)
+        added = changed.with_signature(signature)
+        refused(group["b"], insider(group["a"]).propose(Add(added)), BadKey)
+        with pytest.raises(BadKey):
+            group["b"].check_key_package(added, now=group.now)
+    own = group["a"]._own_leaf_node().replaced(key, UpdateSource())
+    own = own.signed(group.suite, group.keys["a"], group["a"].group_id, group.leaf("a"))
+    refused(group["b"], insider(group["a"]).propose(Update(own)), BadKey)
+
+
 def resumption(usage: ResumptionPSKUsage) -> PreSharedKey:
     return PreSharedKey(ResumptionPSKID(usage, b"a group", 99, NONCE))
 

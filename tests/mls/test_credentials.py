@@ -54,6 +54,24 @@ def test_certificates_that_cannot_be_read(suite: CipherSuite) -> None:
             check_credential_key(X509Credential(chain), key)
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@pytest.mark.parametrize("suite_id", [1, 2])
+def test_certificates_that_are_damaged(suite_id: int) -> None:
+    """Whatever byte is another: `cryptography` has several kinds of exception for that."""
+    suite = cipher_suite(suite_id)
+    key = SignaturePrivateKey.generate(suite)
+    encoded = certificate(key.key, None if suite_id == 1 else hashes.SHA256()).cert_data
+    refused = set()
+    for at, byte in enumerate(encoded):
+        for other in {0, 1, 0x7F, 0xFF, byte ^ 1, byte ^ 0x80} - {byte}:
+            damaged = X509Credential((Certificate(encoded[:at] + bytes([other]) + encoded[at + 1 :]),))
+            try:
+                check_credential_key(damaged, key.public_bytes)
+            except InvalidCredential as error:
+                refused.add(str(error))
+    assert any("version" in reason for reason in refused)
+
+
 def test_a_basic_credential_is_a_bare_assertion() -> None:
     check_credential_key(BasicCredential(b"anybody"), b"any key")
 

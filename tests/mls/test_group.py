@@ -122,6 +122,40 @@ def test_exports(circle: Callable) -> None:
         group["a"].export("one", b"", 10**6)
 
 
+def test_arguments_that_are_no_good(circle: Callable) -> None:
+    """What peers would refuse does not leave this client, and Python's own exceptions do not either."""
+    group, twice = circle("ab"), [mls.Extension(1, b"\0")] * 2
+    alice, added = group["a"], group.bundle("c").key_package
+
+    def create(**options: object) -> Group:
+        return Group.create(
+            group.suite, b"g", BasicCredential(b"z"), group.key("z"), now=group.now, **options
+        )
+
+    for wrong in (
+        lambda: alice.encrypt(b"data", padding=-1),
+        lambda: alice.commit(padding=-1, now=group.now),
+        lambda: alice.export("media", b"", -1),
+        lambda: alice.commit(extensions=twice, now=group.now),
+        lambda: alice.propose_extensions(twice, now=group.now),
+        lambda: alice.group_info(extensions=twice),
+        lambda: alice.group_info(extensions=[mls.Extension(2, b"a ratchet tree")]),
+        lambda: alice.commit(add=[added], info_extensions=twice, now=group.now),
+        lambda: group.bundle("z", extensions=twice),
+        lambda: create(extensions=twice),
+        lambda: create(capabilities=mls.own_capabilities((0x0005,))),
+        lambda: group.bundle("z", capabilities=mls.own_capabilities((0x0001, 0xF001))),
+        lambda: mls.Limits(past_epochs=-1),
+        lambda: mls.Limits(out_of_order=-1),
+        lambda: mls.Limits(forward=1 << 32),
+        lambda: mls.Limits(lifetime_s=float("nan")),
+    ):
+        with pytest.raises(MisuseError):
+            wrong()
+    with pytest.raises(mls.DecodeError):
+        create(extensions=[mls.Extension(0x0005, b"no external senders")])
+
+
 def test_leaf_counts(circle: Callable) -> None:
     group = circle("abcde")
     assert group["a"].leaf_count == 8
