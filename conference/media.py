@@ -8,8 +8,9 @@ import asyncio
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +25,11 @@ from conference.receive_path import Misnamed, ReceivePath
 from conference.recording import Recorder, RecordingWriter
 from conference.roster import Person
 from conference.session import EpochChanged, Phase, Session
-from conference.sources import MediaFile, TestPicture, Timeline, Tone
+from conference.sources import MediaFile, OwnStream, TestPicture, Timeline, Tone
 from conference.status import StreamStatus
 from conference.subscribing import Subscribing
 from conference.tasks import first_of
-from conference.tile import Tile
+from conference.tile import Decoded, Tile
 from sframe import MisuseError as NothingToSealWith
 from sframe import Opened, UnknownKey
 from signaling import messages as wire
@@ -50,10 +51,17 @@ class MediaOptions:
     file: Path | None = None
     """A recording to send; None for a test picture and a tone."""
     is_silent: bool = False
-    """Send nothing."""
+    """Send neither of these."""
+    tracks: Mapping[int, MediaStreamTrack] = field(default_factory=dict)
+    """By context: what to send beside these, or instead of one of them."""
     record: Path | None = None
     """A folder for what is decrypted."""
     decode: bool = True
+    """Decode whatever comes; if not, only what is watched."""
+
+
+Watch = Callable[[Person, int, Decoded], None]
+"""Whose picture or sound, of which context."""
 
 
 def tag_of(participant_id: str) -> int:
@@ -105,6 +113,11 @@ class Media:
         self._clock = clock
         self._sealer = sealer or SessionSealer(session)
         self._warn = warn
+        self._watch_decoded: list[Watch] = []
+        self._made: dict[int, OwnStream] = {}
+        """What we send by default; made for `_made_for`, whose mark and tone it carries."""
+        self._made_for: str | None = None
+        self._given = {context: OwnStream(track) for context, track in options.tracks.items()}
         self._people: dict[str, Person] = {}
         self._gone: list[Tile] = []
         self._health = DecryptHealth(self.path)
@@ -217,6 +230,8 @@ class Media:
             # A transport that waits for its peer is not to keep the recordings from being finished.
             async with asyncio.timeout(CLOSE_S):
                 await self._publishing.close()
+                for stream in self.own_streams.values():
+                    stream.stop()
                 await self._subscribing.close()
                 await asyncio.gather(*(tile.close() for tile in (*self.path.tiles.values(), *self._gone)))
         except TimeoutError:
@@ -228,23 +243,46 @@ class Media:
 
     # --- sending ---
 
+    @property
+    def own_streams(self) -> dict[int, OwnStream]:
+        """What we send, by context."""
+        return self._made | self._given
+
+    def send(self, tracks: Mapping[int, MediaStreamTrack | None]) -> None:
+        """Send these from now on, each as its context; None ends what is sent as that."""
+        for context, track in tracks.items():
+            ended = self._given.pop(context, None)
+            if ended is not None and ended.track is not track:
+                ended.stop()
+            if track is not None:
+                self._given[context] = OwnStream(track)
+        if self._session.phase is Phase.MEMBER:
+            self._publish()
+
     def _publish(self) -> None:
-        if not self._options.is_silent:
-            self._publishing.begin()
+        self._publishing.begin()
 
     def _server_forgot_us(self) -> None:
         """It offers to serve us anew, as after a restart: then it has lost our publish connection too."""
         self._publish()
 
-    def _open_sources(self) -> tuple[MediaStreamTrack, MediaStreamTrack]:
+    def _open_sources(self) -> dict[int, MediaStreamTrack]:
         participant_id = self._session.participant_id
         assert participant_id is not None
+        if self._made_for != participant_id and not self._options.is_silent:
+            for stream in self._made.values():
+                stream.stop()
+            self._made, self._made_for = self._make_sources(participant_id), participant_id
+        return {context: stream.lend() for context, stream in sorted(self.own_streams.items())}
+
+    def _make_sources(self, participant_id: str) -> dict[int, OwnStream]:
         tag = tag_of(participant_id)
         if self._options.file is not None:
             file = MediaFile(self._options.file, tag=tag)
-            return file.audio, file.video
+            return {AUDIO: OwnStream(file.audio), CAMERA: OwnStream(file.video)}
         timeline = Timeline()
-        return Tone(tone_of(participant_id), timeline=timeline), TestPicture(tag=tag, timeline=timeline)
+        tone = Tone(tone_of(participant_id), timeline=timeline)
+        return {AUDIO: OwnStream(tone), CAMERA: OwnStream(TestPicture(tag=tag, timeline=timeline))}
 
     def _connection(self) -> E2eePeerConnection:
         return E2eePeerConnection(sealer=self._sealer, sink=self, clock=self._clock)
@@ -269,9 +307,24 @@ class Media:
             owner,
             kid_context,
             ask_key_frame=self._subscribing.request_key_frame,
-            decode=self._options.decode,
+            decode=self._options.decode or bool(self._watch_decoded),
+            on_decoded=partial(self._decoded, person, kid_context),
             recording=self._recording(person) if kid_context in (AUDIO, CAMERA) else None,
         )
+
+    def watch(self, watch: Watch) -> None:
+        """Have all pictures and sounds from now on, decoded; called on the event loop."""
+        self._watch_decoded.append(watch)
+        for tile in self.path.tiles.values():
+            tile.start_decoding()
+
+    def unwatch(self, watch: Watch) -> None:
+        """No longer."""
+        self._watch_decoded.remove(watch)
+
+    def _decoded(self, person: Person, kid_context: int, frame: Decoded) -> None:
+        for watch in self._watch_decoded:
+            watch(person, kid_context, frame)
 
     def _recording(self, person: Person) -> RecordingWriter | None:
         """The file that a sender's picture and sound go to."""

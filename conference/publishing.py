@@ -5,14 +5,13 @@ order of the offers, so those to an offer that was given up are counted off.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiortc import MediaStreamTrack, RTCSessionDescription
 
 from conference.aiortc_seam import E2eePeerConnection
 from conference.errors import ServerError
-from conference.frames import AUDIO, CAMERA
 from conference.tasks import first_of
 from signaling.messages import Publish, Stream
 
@@ -21,7 +20,8 @@ ATTEMPTS_APART_S: Final = 1.0
 ATTEMPTS_APART_MOST_S: Final = 30.0
 BROKEN: Final = ("failed", "closed")
 
-Tracks = tuple[MediaStreamTrack, MediaStreamTrack]
+Tracks = Mapping[int, MediaStreamTrack]
+"""By context."""
 
 
 class Publishing:
@@ -35,7 +35,7 @@ class Publishing:
         warn: Callable[[str], None],
         may_publish: Callable[[], bool],
     ) -> None:
-        """`open_sources` gives sound and picture, anew for each connection.
+        """`open_sources` gives what is to be sent, anew for each connection; if nothing, none is made.
 
         Attempts end while not `may_publish`; call `begin` when it is so again.
         """
@@ -47,7 +47,7 @@ class Publishing:
         self._is_established = False
         self._wanted = asyncio.Event()
         self._connection: E2eePeerConnection | None = None
-        self._tracks: tuple[MediaStreamTrack, ...] = ()
+        self._tracks: Tracks = {}
         self._answer: asyncio.Future[str] | None = None
         self._answers_to_skip = 0
 
@@ -83,8 +83,8 @@ class Publishing:
     async def close(self) -> None:
         """Stop sending."""
         connection, self._connection = self._connection, None
-        tracks, self._tracks = self._tracks, ()
-        for track in tracks:
+        tracks, self._tracks = self._tracks, {}
+        for track in tracks.values():
             track.stop()
         if connection is not None:
             await connection.close()
@@ -98,11 +98,13 @@ class Publishing:
     async def _negotiate(self) -> bool:
         await self.close()
         self._is_established = False
+        self._tracks = self._open_sources()
+        if not self._tracks:
+            return True
         connection = self._connection = self._connect()
         connection.on("connectionstatechange", lambda: self._check(connection))
-        self._tracks = sound, picture = self._open_sources()
-        connection.publish(sound, AUDIO)
-        connection.publish(picture, CAMERA)
+        for kid_context, track in self._tracks.items():
+            connection.publish(track, kid_context)
         await connection.setLocalDescription(await connection.createOffer())
         streams = tuple(Stream(mid, context) for mid, context in connection.streams().items())
         sdp = await self._ask(Publish(connection.localDescription.sdp, streams))

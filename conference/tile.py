@@ -155,9 +155,8 @@ class Tile:
         self.recording = recording
         self._ask_key_frame = ask_key_frame
         self._executor = executor
+        self._wall_clock = wall_clock
         self._decoder: _VideoDecoder | _AudioDecoder | None = None
-        if decode:
-            self._decoder = _VideoDecoder(wall_clock) if self.kind == "video" else _AudioDecoder()
         self._queue: deque[MediaFrame] = deque()
         self._work: asyncio.Task[None] | None = None
         self._needs_key_frame = self.kind == "video"
@@ -165,6 +164,15 @@ class Tile:
         self._mid = ""
         self._now = float("-inf")
         self._is_closed = False
+        if decode:
+            self.start_decoding()
+
+    def start_decoding(self) -> None:
+        """From the next key frame on, for one that only counted so far."""
+        if self._decoder is None:
+            self._needs_key_frame = self.kind == "video"
+            self._decoder = _VideoDecoder(self._wall_clock) if self.kind == "video" else _AudioDecoder()
+            self.request_key_frame()
 
     def receive(self, frame: MediaFrame) -> None:
         """Take the next opened frame. Never raises."""

@@ -1,12 +1,25 @@
-"""What a participant sends when it is not a camera: test pictures, tones, recordings.
+"""What a participant sends: test pictures, tones, recordings, what a program puts in.
 
-Each source is an aiortc track of raw frames. Pictures carry a readable mark (`conference.mark`), so that a
-receiver can tell whose frame it sees, which one, and how late.
+Each source is an aiortc track of raw frames. Pictures that are made or read carry a readable mark
+(`conference.mark`), so that a receiver can tell whose frame it sees, which one, and how late.
 """
 
 from conference.sources.media_file import MediaFile, SourceError
+from conference.sources.own_stream import OwnStream
 from conference.sources.pace import Timeline
+from conference.sources.pushed import PushedAudio, PushedVideo
 from conference.sources.test_picture import TestPicture
 from conference.sources.tone import Silence, Tone, tone_frequency
 
-__all__ = ["MediaFile", "Silence", "SourceError", "TestPicture", "Timeline", "Tone", "tone_frequency"]
+__all__ = [
+    "MediaFile",
+    "OwnStream",
+    "PushedAudio",
+    "PushedVideo",
+    "Silence",
+    "SourceError",
+    "TestPicture",
+    "Timeline",
+    "Tone",
+    "tone_frequency",
+]
