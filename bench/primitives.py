@@ -45,8 +45,10 @@ class Floor:
         """Perform all calls, as bare as they are."""
         for call in self.calls:
             # a Commit that removes us, say, verifies what does not verify: it costs the same
-            with contextlib.suppress(InvalidSignature):
+            try:  # noqa: SIM105  (suppressing has a cost of its own, which would be the floor's)
                 call()
+            except InvalidSignature:
+                pass
 
     def wrapper(self, kind: str, method: Any, bare: Callable[..., tuple[object, Call]]) -> Any:
         """A method that records itself, and nothing of what it calls in turn."""

@@ -237,7 +237,8 @@ class CipherSuite:
 
     def derive_secret(self, secret: bytes, label: bytes) -> bytes:
         """DeriveSecret (§8)."""
-        return self.expand_with_label(secret, label, b"", self.kdf.size)
+        kdf = self.kdf
+        return kdf.expand(secret, _kdf_label(label, kdf.size) + b"\0", kdf.size)
 
     # §5.1.2
 

@@ -13,8 +13,8 @@ Decoding is strict, so each value has one encoding only. That is what allows a `
 bytes it came from, and to be signed, hashed and sent on without being encoded again.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from struct import pack, unpack_from
@@ -247,6 +247,10 @@ class Struct:
         check_end(data, end)
         return value
 
+    def changed(self, **fields: Any) -> Self:
+        """This struct with other values in some fields; replaced by `@struct`."""
+        raise NotImplementedError
+
     def encode(self) -> bytes:
         """The encoding, computed once."""
         try:
@@ -277,7 +281,7 @@ class Signed(Kept):
 
     def with_signature(self, signature: bytes) -> Self:
         """This struct with another signature; what is above it need not be encoded again."""
-        made: Self = replace(self, signature=signature)  # type: ignore[type-var]  # `@struct` makes it one
+        made = self.changed(signature=signature)
         object.__setattr__(made, "_raw", self.to_be_signed + encode_opaque(signature))
         return made
 
@@ -325,6 +329,9 @@ def check_end(data: bytes, end: int) -> None:
 def struct(cls: type[S]) -> type[S]:
     """Make a declared Struct a frozen dataclass with slots, a reader and a writer."""
     made = dataclass(frozen=True, slots=True)(cls)
+    names = list(made.__dataclass_fields__)  # type: ignore[attr-defined]
+    made.__init__ = _initializer(made, names)  # type: ignore[method-assign]
+    made.changed = _changer(made, names)  # type: ignore[method-assign, assignment]
     if (
         "read" in cls.__dict__
     ):  # it reads and writes itself, because of what the RFC selects by another struct
@@ -341,6 +348,22 @@ def _kind_of(annotation: Any) -> Kind[Any]:
         return kind
     assert issubclass(annotation, Struct), annotation
     return cast(Kind[Any], annotation)
+
+
+def _initializer(cls: type[S], names: Sequence[str]) -> Callable[..., None]:
+    """`__init__` by the descriptors of the slots: that of a frozen dataclass takes twice as long."""
+    lines = [f"    set_{name}(self, {name})" for name in names] or ["    pass"]
+    scope = {f"set_{name}": cls.__dict__[name].__set__ for name in names}
+    made: Callable[..., None] = _compile(f"__init__({', '.join(['self', *names])})", lines, scope)
+    return made
+
+
+def _changer(cls: type[S], names: Sequence[str]) -> Callable[..., S]:
+    values = [f"self.{name} if {name} is kept else {name}" for name in names]
+    signature = f"changed({', '.join(['self', *(f'{name}=kept' for name in names)])})"
+    lines = [f"    return cls({', '.join(values)})"]
+    made: Callable[..., S] = _compile(signature, lines, {"cls": cls, "kept": object()})
+    return made
 
 
 def _reader(cls: type[S], kinds: Mapping[str, Kind[Any]]) -> Callable[[bytes, int], tuple[S, int]]:

@@ -106,6 +106,7 @@ _CONTENT_KINDS: dict[ContentType, type[Content]] = {
     ContentType.PROPOSAL: ProposalContent,
     ContentType.COMMIT: Commit,
 }
+_CONTENT_TYPES = {kind: content_type for content_type, kind in _CONTENT_KINDS.items()}
 
 
 @struct
@@ -121,7 +122,7 @@ class FramedContent(Kept):
     @property
     def content_type(self) -> ContentType:
         """The type of the content."""
-        return next(number for number, kind in _CONTENT_KINDS.items() if isinstance(self.content, kind))
+        return _CONTENT_TYPES[type(self.content)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from mls.epoch import Epoch
 from mls.errors import InvalidKeyPackage, InvalidLeafNode, InvalidProposals, ProtocolError
@@ -47,32 +47,38 @@ class CommittedProposal:
 class ProposalList:
     """The proposals that a Commit covers, in its order."""
 
-    __slots__ = ("items",)
+    __slots__ = ("_by_kind", "items")
 
     def __init__(self, items: Sequence[CommittedProposal]) -> None:
         self.items = tuple(items)
+        self._by_kind: dict[type[Proposal], list[CommittedProposal]] = {}
+        for item in self.items:
+            self._by_kind.setdefault(type(item.proposal), []).append(item)
+
+    def _items(self, kind: type[Proposal]) -> Sequence[CommittedProposal]:
+        return self._by_kind.get(kind, ())
 
     def of(self, kind: type[P]) -> list[P]:
         """Those of one type."""
-        return [item.proposal for item in self.items if isinstance(item.proposal, kind)]
+        return cast(list[P], [item.proposal for item in self._items(kind)])
 
     def updates(self) -> Iterator[tuple[int, LeafNode]]:
         """Leaves that update themselves, by index."""
-        for item in self.items:
+        for item in self._items(Update):
             if isinstance(item.proposal, Update) and isinstance(item.sender, MemberSender):
                 yield item.sender.leaf_index, item.proposal.leaf_node
 
     @property
     def removed(self) -> tuple[int, ...]:
         """Indices of the leaves that are removed: first those that remove themselves."""
-        leaving = (item.sender for item in self.items if isinstance(item.proposal, SelfRemove))
+        leaving = [item.sender for item in self._items(SelfRemove)]
         indices = [sender.leaf_index for sender in leaving if isinstance(sender, MemberSender)]
         return (*indices, *(remove.removed for remove in self.of(Remove)))
 
     @property
     def psks(self) -> tuple[PreSharedKeyID, ...]:
         """Ids of the PSKs that are injected, in order."""
-        return tuple(proposal.psk for proposal in self.of(PreSharedKey))
+        return tuple([proposal.psk for proposal in self.of(PreSharedKey)])
 
     def requires_path(self) -> bool:
         """§12.4: whether nothing is proposed, or anything that requires a path."""

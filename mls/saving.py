@@ -298,7 +298,6 @@ def _restore_secret_tree(
     _require(all(each.node < width for each in saved.nodes), "a node is beyond the tree")
     covered = [*labels, *_leaves_below(each.node for each in saved.nodes)]
     _require(sorted(covered) == list(range(leaf_count)), "a leaf has no secret, or two")
-    _require(own_leaf in labels, "the own ratchets are not there")
     secrets = (*(each.secret for each in saved.nodes), *(each.secret for each in saved.ratchets))
     _require(all(len(each) == suite.hash_size for each in secrets), "a secret has another size")
     for ratchet in saved.ratchets:

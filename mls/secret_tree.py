@@ -1,6 +1,6 @@
 """The secret tree: a key for each message of each sender, erased once used (RFC 9420 §9).
 
-Secrets are derived when a sender is first heard, and only the frontier is kept: a node's secret goes when its
+Secrets are derived when a sender first speaks, and only the frontier is kept: a node's secret goes when its
 children's are known. Receiving looks a key up, and `consume`s it when the message has been accepted, so
 that a message that fails changes nothing.
 """
@@ -235,13 +235,13 @@ class SecretTree:
         self._forward = forward
         self._secrets = {tree_math.root(leaf_count): encryption_secret}
         self._receiving: dict[tuple[int, bytes], ReceivingRatchet] = {}
-        ratchets = {} if own_leaf is None else self._ratchets(own_leaf)
-        self._sending = {label: SendingRatchet(ratchet) for label, ratchet in ratchets.items()}
+        self._sending: dict[bytes, SendingRatchet] = {}
 
     def saved(self) -> SavedSecretTree:
         """The tree as it stands."""
-        assert self._own_leaf is not None
-        own = [self._sending[label].saved(self._own_leaf, label) for label in sorted(self._sending)]
+        own_leaf = self._own_leaf
+        assert own_leaf is not None
+        own = [self._sending[label].saved(own_leaf, label) for label in sorted(self._sending)]
         others = [self._receiving[place].saved(*place) for place in sorted(self._receiving)]
         nodes = tuple(SavedNode(node, self._secrets[node]) for node in sorted(self._secrets))
         return SavedSecretTree(nodes, (*own, *others))
@@ -258,8 +258,7 @@ class SecretTree:
         forward: int,
     ) -> "SecretTree":
         """The tree that was saved."""
-        tree = cls(suite, b"", leaf_count, None, window=window, forward=forward)
-        tree._own_leaf = own_leaf
+        tree = cls(suite, b"", leaf_count, own_leaf, window=window, forward=forward)
         tree._secrets = {each.node: each.secret for each in saved.nodes}
         for each in saved.ratchets:
             ratchet = HashRatchet.restored(suite, each)
@@ -273,6 +272,10 @@ class SecretTree:
 
     def sending(self, label: bytes) -> SendingRatchet:
         """The own ratchet for HANDSHAKE or APPLICATION."""
+        assert self._own_leaf is not None
+        if not self._sending:
+            ratchets = self._ratchets(self._own_leaf)
+            self._sending = {each: SendingRatchet(ratchet) for each, ratchet in ratchets.items()}
         return self._sending[label]
 
     def receiving(self, leaf: int, label: bytes) -> ReceivingRatchet:

@@ -58,7 +58,7 @@ def observable(group: Group) -> tuple[object, ...]:
             for place, r in ratchets.items()
             if r._ratchet.generation
         },
-        group._messages.secret_tree._sending[b"handshake"]._ratchet.generation,
+        group._messages.secret_tree.sending(b"handshake")._ratchet.generation,
     )
 
 

@@ -297,6 +297,7 @@ def _edit(items: tuple[Struct, ...], index: int, **changes: object) -> tuple[Str
 def test_parts_that_do_not_belong_together(circle: Callable, changes: Callable, match: str) -> None:
     group = circle("abc")
     group.commit("a")
+    group["b"].encrypt(b"so that it has ratchets")
     saved = _Group.decode(bytes(group["b"])[len(MAGIC) : -32])
     with pytest.raises(DecodeError, match=match):
         Group.load(tampered(group["b"], **changes(saved)))

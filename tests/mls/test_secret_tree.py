@@ -50,6 +50,8 @@ def test_order_of_first_hearing_does_not_matter(suite: CipherSuite) -> None:
 def test_secrets_above_a_heard_sender_are_gone(suite: CipherSuite) -> None:
     """§9.2: "all node secrets in the secret tree on the path from the root to the leaf" are consumed."""
     tree = SecretTree(suite, SECRET, 8, 5)
+    assert list(tree._secrets) == [7]
+    tree.sending(APPLICATION)
     assert 7 not in tree._secrets
     assert sorted(tree._secrets) == [3, 8, 13]
     tree.receiving(0, APPLICATION)
