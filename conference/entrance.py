@@ -12,7 +12,7 @@ from conference.policies import Policies
 from conference.policy import Policy
 from conference.rules import people_of
 from signaling import messages as wire
-from signaling.messages import decode_base64url
+from signaling.kinds import decode_base64url
 
 KEY_PACKAGE_LIFETIME_S = 24 * 3600
 MAX_EPOCH = 2**32

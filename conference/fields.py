@@ -4,7 +4,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from signaling.errors import ErrorCode, MessageError
-from signaling.messages import Json
+from signaling.kinds import Json
 
 
 @dataclass(frozen=True)

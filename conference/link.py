@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from conference.errors import LinkError, MemberError
 from signaling.errors import MessageError
-from signaling.messages import decode_base64url, encode_base64url
+from signaling.kinds import decode_base64url, encode_base64url
 
 VERSION = 1
 X25519_SUITE, X_WING_SUITE = 1, 83

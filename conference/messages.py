@@ -17,7 +17,8 @@ from conference.errors import EnvelopeError, MisuseError
 from conference.fields import Flag, Prose
 from conference.policy import MAX_SIGNED
 from signaling.errors import MessageError
-from signaling.messages import AtMost, Counter, Integer, Octets, Struct, wire_type
+from signaling.kinds import AtMost, Integer, Octets, Struct
+from signaling.messages import Counter, wire_type
 
 VERSION = 1
 BUCKET = 256

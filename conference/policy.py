@@ -20,7 +20,8 @@ from conference.errors import MisuseError, PolicyError
 from conference.fields import Flag
 from conference.link import host_hash
 from signaling.errors import MessageError
-from signaling.messages import AtMost, Id, Integer, Octets, Struct
+from signaling.kinds import AtMost, Integer, Octets, Struct
+from signaling.messages import Id
 
 KEY_SIZE, SIGNATURE_SIZE = 32, 64
 HEAD_SIZE = KEY_SIZE + SIGNATURE_SIZE

@@ -12,7 +12,7 @@ import mls
 from conference.errors import MisuseError, PolicyError
 from conference.policy import Policy
 from conference.roster import Person
-from signaling.messages import encode_base64url
+from signaling.kinds import encode_base64url
 
 MAX_NAME = 64
 PARTICIPANT_ID_SIZE = 16

@@ -7,21 +7,30 @@ unpadded base64url, an identifier is the 22 characters of such an encoding of 16
 Imports the standard library and this package's errors only, for both sides of the wire use it.
 """
 
-import base64
-import binascii
-import dataclasses
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import NoneType, UnionType
-from typing import Annotated, NoReturn, Protocol, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, NoReturn, get_args
 
 from signaling.errors import ErrorCode, MessageError, MisuseError
+from signaling.kinds import (
+    MAX_INTEGER,
+    AtMost,
+    Identifier,
+    Integer,
+    Json,
+    Octets,
+    Struct,
+    Text,
+    at,
+    named,
+    refuse,
+    string,
+)
 
 PROTOCOL = 1
-MAX_INTEGER = 2**53 - 1  # what a JavaScript number holds exactly
 MAX_DEPTH = 3  # an object in a list in the message
 MAX_TOKENS = 16384  # strings and brackets in one text; bounds what the parser allocates
 
@@ -30,292 +39,6 @@ MAX_JOINS = 128  # knocks in one `work`; more of them take several
 MAX_BLANKS = 1024  # what a text may have beyond the longest compact encoding of its type
 
 KIB, MIB = 1024, 1024 * 1024
-
-Json: TypeAlias = bool | int | str | list["Json"] | dict[str, "Json"] | None
-
-
-# --- The kinds of field -------------------------------------------------------------------------------------
-
-
-class Kind(Protocol):
-    """How one field stands in JSON. `longest` is the size in characters of its longest encoding."""
-
-    @property
-    def longest(self) -> int: ...
-    def encode(self, value: object) -> Json: ...
-    def decode(self, value: Json) -> object: ...
-
-
-def _refuse(code: ErrorCode, explanation: str) -> NoReturn:
-    raise MessageError(code, explanation)
-
-
-def _string(value: object) -> str:
-    if not isinstance(value, str):
-        _refuse(ErrorCode.WRONG_TYPE, f"expected a string, got {_named(value)}")
-    return value
-
-
-_JSON_WORDS: dict[type, str] = {
-    bool: "a boolean",
-    int: "a number",
-    str: "a string",
-    list: "a list",
-    dict: "an object",
-}
-
-
-def _named(value: object) -> str:
-    """What a value is in JSON's words; never its content, which may be long or private."""
-    if value is None:
-        return "null"
-    return _JSON_WORDS.get(type(value), type(value).__name__)
-
-
-@dataclass(frozen=True)
-class Integer:
-    """A whole number, 0 to `maximum`. `true` is none, and neither is 1.0."""
-
-    maximum: int = MAX_INTEGER
-
-    @property
-    def longest(self) -> int:
-        return len(str(self.maximum))
-
-    def encode(self, value: object) -> Json:
-        if type(value) is not int:
-            _refuse(ErrorCode.WRONG_TYPE, f"expected a whole number, got {_named(value)}")
-        if not 0 <= value <= self.maximum:
-            _refuse(ErrorCode.OUT_OF_RANGE, f"expected a number from 0 to {self.maximum}")
-        return value
-
-    def decode(self, value: Json) -> object:
-        return self.encode(value)
-
-
-@dataclass(frozen=True)
-class Octets:
-    """`minimum` to `maximum` bytes, as canonical unpadded base64url (RFC 4648 §5)."""
-
-    minimum: int
-    maximum: int
-
-    @property
-    def longest(self) -> int:
-        return 2 + _base64url_length(self.maximum)
-
-    def encode(self, value: object) -> Json:
-        if not isinstance(value, bytes):
-            _refuse(ErrorCode.WRONG_TYPE, f"expected bytes, got {_named(value)}")
-        if not self.minimum <= len(value) <= self.maximum:
-            _refuse(
-                ErrorCode.WRONG_LENGTH, f"expected {self.minimum} to {self.maximum} bytes, got {len(value)}"
-            )
-        return encode_base64url(value)
-
-    def decode(self, value: Json) -> object:
-        text = _string(value)
-        if not _base64url_length(self.minimum) <= len(text) <= _base64url_length(self.maximum):
-            _refuse(ErrorCode.WRONG_LENGTH, f"expected {self.minimum} to {self.maximum} bytes as base64url")
-        return decode_base64url(text)
-
-
-@dataclass(frozen=True)
-class Identifier:
-    """16 bytes as base64url; a `str` in Python, for it is only ever compared and looked up."""
-
-    longest: int = 24
-
-    def encode(self, value: object) -> Json:
-        text = _string(value)
-        if len(text) != 22:
-            _refuse(ErrorCode.WRONG_LENGTH, f"an identifier has 22 characters, got {len(text)}")
-        decode_base64url(text)
-        return text
-
-    def decode(self, value: Json) -> object:
-        return self.encode(value)
-
-
-@dataclass(frozen=True)
-class Text:
-    """`minimum` to `maximum` characters of printable ASCII, line ends, tabs, or what `pattern` says."""
-
-    maximum: int
-    minimum: int = 0
-    pattern: str = r"[\t\r\n\x20-\x7e]*"
-
-    @property
-    def longest(self) -> int:
-        return 2 + 6 * self.maximum  # each character may be written \u00xx
-
-    def encode(self, value: object) -> Json:
-        text = _string(value)
-        if not self.minimum <= len(text) <= self.maximum:
-            _refuse(
-                ErrorCode.WRONG_LENGTH,
-                f"expected {self.minimum} to {self.maximum} characters, got {len(text)}",
-            )
-        if not re.fullmatch(self.pattern, text):
-            _refuse(ErrorCode.UNKNOWN_VALUE, "the string has a character that does not belong there")
-        return text
-
-    def decode(self, value: Json) -> object:
-        return self.encode(value)
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """One of the words of an enumeration."""
-
-    words: type[StrEnum]
-
-    @property
-    def longest(self) -> int:
-        return 2 + max(len(word) for word in self.words)
-
-    def encode(self, value: object) -> Json:
-        return str(self.decode(_string(value)))
-
-    def decode(self, value: Json) -> StrEnum:
-        try:
-            return self.words(_string(value))
-        except ValueError:
-            _refuse(ErrorCode.UNKNOWN_VALUE, f"expected one of {', '.join(self.words)}")
-
-
-@dataclass(frozen=True)
-class Nullable:
-    """What `kind` says, or null."""
-
-    kind: Kind
-
-    @property
-    def longest(self) -> int:
-        return max(4, self.kind.longest)
-
-    def encode(self, value: object) -> Json:
-        return None if value is None else self.kind.encode(value)
-
-    def decode(self, value: Json) -> object:
-        return None if value is None else self.kind.decode(value)
-
-
-@dataclass(frozen=True)
-class ListOf:
-    """At most `maximum` of `kind`; a tuple in Python."""
-
-    kind: Kind
-    maximum: int
-
-    @property
-    def longest(self) -> int:
-        return 2 + self.maximum * (1 + self.kind.longest)
-
-    def encode(self, value: object) -> Json:
-        if not isinstance(value, tuple):
-            _refuse(ErrorCode.WRONG_TYPE, f"expected a tuple, got {_named(value)}")
-        self._check_length(len(value))
-        return [self.kind.encode(item) for item in value]
-
-    def decode(self, value: Json) -> object:
-        if not isinstance(value, list):
-            _refuse(ErrorCode.WRONG_TYPE, f"expected a list, got {_named(value)}")
-        self._check_length(len(value))
-        return tuple(self.kind.decode(item) for item in value)
-
-    def _check_length(self, length: int) -> None:
-        if length > self.maximum:
-            _refuse(ErrorCode.WRONG_LENGTH, f"expected at most {self.maximum} items, got {length}")
-
-
-class Struct:
-    """An object with exactly the fields of a dataclass, whatever their order."""
-
-    def __init__(self, structure: type, constant: Mapping[str, str] | None = None) -> None:
-        self.structure = structure
-        self.constant = dict(constant or {})
-        self.kinds = {
-            name: _kind_of(hint) for name, hint in get_type_hints(structure, include_extras=True).items()
-        }
-        self.longest = 2 + sum(len(name) + 4 + kind.longest for name, kind in self.kinds.items())
-        self.longest += sum(len(name) + len(word) + 6 for name, word in self.constant.items())
-
-    def encode(self, value: object) -> Json:
-        if type(value) is not self.structure:
-            _refuse(ErrorCode.WRONG_TYPE, f"expected {self.structure.__name__}, got {_named(value)}")
-        fields = {name: _at(name, kind.encode, getattr(value, name)) for name, kind in self.kinds.items()}
-        return {**self.constant, **fields}
-
-    def decode(self, value: Json) -> object:
-        if not isinstance(value, dict):
-            _refuse(ErrorCode.WRONG_TYPE, f"expected an object, got {_named(value)}")
-        given, expected = value.keys() - self.constant.keys(), self.kinds.keys()
-        if missing := expected - given:
-            _refuse(ErrorCode.MISSING_FIELD, f"there is no {', '.join(sorted(missing))}")
-        if extra := given - expected:
-            _refuse(ErrorCode.EXTRA_FIELD, f"{len(extra)} field(s) too many")
-        return self.structure(
-            **{name: _at(name, kind.decode, value[name]) for name, kind in self.kinds.items()}
-        )
-
-
-class _Convert(Protocol):
-    def __call__(self, value: Json, /) -> object: ...
-
-
-def _at(name: str, convert: "_Convert", value: Json) -> Json:
-    """Convert a field; an error is prefixed with where it stands."""
-    try:
-        return convert(value)  # type: ignore[return-value]
-    except MessageError as error:
-        raise MessageError(error.code, f"{name}: {error}") from None
-
-
-@dataclass(frozen=True)
-class AtMost:
-    """Annotation of a tuple: how many items it may have."""
-
-    maximum: int
-
-
-def _kind_of(hint: object) -> Kind:
-    """The kind that an annotation names; an annotation that names none is our own bug."""
-    if get_origin(hint) is Annotated:
-        inner, note = get_args(hint)
-        if isinstance(note, AtMost):
-            item, _ = get_args(inner)
-            return ListOf(_kind_of(item), note.maximum)
-        return note  # type: ignore[no-any-return]
-    if get_origin(hint) in (Union, UnionType):
-        (inner,) = (part for part in get_args(hint) if part is not NoneType)
-        return Nullable(_kind_of(inner))
-    assert isinstance(hint, type), f"{hint} says no limits"
-    if issubclass(hint, StrEnum):
-        return OneOf(hint)
-    assert dataclasses.is_dataclass(hint), f"{hint} says no limits"
-    return Struct(hint)
-
-
-def _base64url_length(octets: int) -> int:
-    return (octets * 8 + 5) // 6
-
-
-def encode_base64url(octets: bytes) -> str:
-    """Canonical base64url without padding (RFC 4648 §5)."""
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
-
-
-def decode_base64url(text: str) -> bytes:
-    """The bytes of which `text` is the one canonical encoding; raises MessageError for any other text."""
-    try:
-        octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (ValueError, binascii.Error):
-        octets = b""
-    # The library skips what it does not know and ignores trailing bits: only what encodes back is canonical.
-    if encode_base64url(octets) != text:
-        _refuse(ErrorCode.NOT_BASE64URL, "expected canonical unpadded base64url")
-    return octets
 
 
 # --- Fields that several messages have ----------------------------------------------------------------------
@@ -757,17 +480,17 @@ def decode_server(text: str) -> ServerMessage:
 
 def _decode(text: str, structs: Mapping[str, Struct], longest: int) -> object:
     if len(text) > longest:
-        _refuse(ErrorCode.TOO_LARGE, f"no message has more than {longest} characters")
+        refuse(ErrorCode.TOO_LARGE, f"no message has more than {longest} characters")
     value = _parse(text)
     if not isinstance(value, dict):
-        _refuse(ErrorCode.WRONG_TYPE, f"a message is an object, not {_named(value)}")
+        refuse(ErrorCode.WRONG_TYPE, f"a message is an object, not {named(value)}")
     if "type" not in value:
-        _refuse(ErrorCode.MISSING_FIELD, "there is no type")
-    struct = structs.get(_at("type", _string, value["type"]))  # type: ignore[arg-type]
+        refuse(ErrorCode.MISSING_FIELD, "there is no type")
+    struct = structs.get(at("type", string, value["type"]))  # type: ignore[arg-type]
     if struct is None:
-        _refuse(ErrorCode.UNKNOWN_TYPE, f"the type is none of {', '.join(structs)}")
+        refuse(ErrorCode.UNKNOWN_TYPE, f"the type is none of {', '.join(structs)}")
     if len(text) > struct.longest + MAX_BLANKS:
-        _refuse(ErrorCode.TOO_LARGE, f"{value['type']} has at most {struct.longest} characters")
+        refuse(ErrorCode.TOO_LARGE, f"{value['type']} has at most {struct.longest} characters")
     return struct.decode(value)
 
 
@@ -790,30 +513,30 @@ def _check_structure(text: str) -> None:
         bracket = text[token.start()]
         depth += (bracket in "[{") - (bracket in "]}")
         if depth > MAX_DEPTH:
-            _refuse(ErrorCode.TOO_DEEP, f"no message nests more than {MAX_DEPTH} deep")
+            refuse(ErrorCode.TOO_DEEP, f"no message nests more than {MAX_DEPTH} deep")
         if count > MAX_TOKENS:
-            _refuse(ErrorCode.TOO_LARGE, f"no message has more than {MAX_TOKENS} strings and brackets")
+            refuse(ErrorCode.TOO_LARGE, f"no message has more than {MAX_TOKENS} strings and brackets")
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        _refuse(ErrorCode.DUPLICATE_FIELD, "a field stands twice")
+        refuse(ErrorCode.DUPLICATE_FIELD, "a field stands twice")
     return fields
 
 
 def _whole(digits: str) -> int:
     if len(digits) > len(str(MAX_INTEGER)) or digits.startswith("-"):
-        _refuse(ErrorCode.OUT_OF_RANGE, f"a number is from 0 to {MAX_INTEGER}")
+        refuse(ErrorCode.OUT_OF_RANGE, f"a number is from 0 to {MAX_INTEGER}")
     return int(digits)
 
 
 def _fraction(digits: str) -> NoReturn:
-    _refuse(ErrorCode.WRONG_TYPE, "a number has no fraction and no exponent")
+    refuse(ErrorCode.WRONG_TYPE, "a number has no fraction and no exponent")
 
 
 def _constant(name: str) -> NoReturn:
-    _refuse(ErrorCode.NOT_JSON, f"expected JSON, which has no {name}")
+    refuse(ErrorCode.NOT_JSON, f"expected JSON, which has no {name}")
 
 
 _PARSER = json.JSONDecoder(

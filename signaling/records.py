@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from signaling.errors import MessageError, MisuseError
-from signaling.messages import Counter, GroupId, Octets, SealedKnock, Struct
+from signaling.kinds import Octets, Struct
+from signaling.messages import Counter, GroupId, SealedKnock
 from signaling.participant import Standing
 
 

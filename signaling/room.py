@@ -28,6 +28,7 @@ from signaling.effects import (
 )
 from signaling.errors import ErrorCode, MessageError, ProtocolError
 from signaling.journal import Journal, restore
+from signaling.kinds import encode_base64url
 from signaling.limits import Limits
 from signaling.messages import (
     PROTOCOL,
@@ -55,7 +56,6 @@ from signaling.messages import (
     Subscribed,
     Welcomed,
     decode_client,
-    encode_base64url,
     wire_type,
 )
 from signaling.participant import Participant, Participants, Standing

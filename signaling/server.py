@@ -26,10 +26,11 @@ from signaling.admission import TokenBucket
 from signaling.connection import Connection
 from signaling.deadlines import Deadlines
 from signaling.effects import GOING_AWAY
+from signaling.kinds import encode_base64url
 from signaling.limits import Limits
 from signaling.media import MediaPlane
 from signaling.meeting import INTERNAL_ERROR, TRY_AGAIN_LATER, Meeting
-from signaling.messages import MAX_CLIENT_TEXT, Slots, Subscribe, encode_base64url
+from signaling.messages import MAX_CLIENT_TEXT, Slots, Subscribe
 from signaling.record import Recorder
 from signaling.store import MemoryStore, SQLiteStore, Store
 

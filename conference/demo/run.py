@@ -25,7 +25,7 @@ from conference.media import tone_of
 from conference.roster import Standing
 from conference.session import SFRAME_SUITE_OF
 from sframe import EpochSecret
-from signaling.messages import decode_base64url
+from signaling.kinds import decode_base64url
 
 START_S = 20.0
 SEE_S = 25.0

@@ -18,8 +18,8 @@ from conference.media import MediaOptions, SessionSealer, tone_of
 from conference.participant import Participant, Told
 from conference.session import Phase, Session
 from conference.status import PersonStatus
+from signaling.kinds import encode_base64url
 from signaling.limits import Limits
-from signaling.messages import encode_base64url
 
 WITHIN_S = 15.0
 T = TypeVar("T")

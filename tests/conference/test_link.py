@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from conference.errors import LinkError, MemberError
 from conference.link import MAX_LINK, LinkKeys, MeetingLink, host_hash
-from signaling.messages import encode_base64url
+from signaling.kinds import encode_base64url
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/conference/link.json").read_text())
 LINKS, KNOCKS = VECTORS["links"], VECTORS["knocks"]

@@ -25,7 +25,8 @@ from conference.messages import (
     encode,
 )
 from conference.policy import MAX_SIGNED
-from signaling.messages import Application, decode_base64url
+from signaling.kinds import decode_base64url
+from signaling.messages import Application
 from signaling.messages import MisuseError as SignalingMisuseError
 from signaling.messages import encode as encode_signaling
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from conference.errors import MisuseError, PolicyError
 from conference.link import host_hash
 from conference.policy import MAX_BARRED, MAX_SIGNED, Policy, verify_policy
-from signaling.messages import encode_base64url
+from signaling.kinds import encode_base64url
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/conference/policy.json").read_text())
 POLICIES, LAWFUL = VECTORS["policies"], VECTORS["lawful"]

@@ -15,16 +15,9 @@ from conference.policy import Policy
 from conference.session import ChatReceived, Ended, Event, Phase, Session, Warned
 from signaling import messages as wire
 from signaling.effects import HangUp, Send
+from signaling.kinds import decode_base64url, encode_base64url
 from signaling.limits import Limits
-from signaling.messages import (
-    ClientMessage,
-    ServerMessage,
-    decode_base64url,
-    decode_client,
-    decode_server,
-    encode,
-    encode_base64url,
-)
+from signaling.messages import ClientMessage, ServerMessage, decode_client, decode_server, encode
 from signaling.room import Room
 
 WALL = 1_800_000_000.0

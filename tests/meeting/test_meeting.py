@@ -10,7 +10,8 @@ from conference.session import EpochChanged, Phase, SendingPaused
 from conference.verification import security_code
 from sframe import ProtocolError, UnknownKey
 from signaling.errors import MessageError
-from signaling.messages import Leave, decode_base64url, encode_base64url
+from signaling.kinds import decode_base64url, encode_base64url
+from signaling.messages import Leave
 
 from .conftest import Meeting
 

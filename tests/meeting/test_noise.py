@@ -17,7 +17,8 @@ from conference.rules import people_of
 from conference.session import Ended, Phase, Session
 from signaling import messages as wire
 from signaling.errors import ErrorCode, MessageError, MisuseError
-from signaling.messages import MAX_INTEGER, ServerMessage
+from signaling.kinds import MAX_INTEGER
+from signaling.messages import ServerMessage
 
 from .conftest import WALL, Device, Meeting, anybody
 

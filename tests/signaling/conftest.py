@@ -9,6 +9,7 @@ import pytest
 
 from signaling import messages as wire
 from signaling.effects import HangUp, Send
+from signaling.kinds import encode_base64url
 from signaling.limits import Limits
 from signaling.messages import decode_server, encode
 from signaling.room import Room
@@ -206,4 +207,4 @@ def signaling_vectors() -> Path:
 @pytest.fixture
 def ids() -> Iterator[str]:
     """Distinct valid identifiers."""
-    return (wire.encode_base64url(number.to_bytes(16, "big")) for number in itertools.count(1))
+    return (encode_base64url(number.to_bytes(16, "big")) for number in itertools.count(1))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from signaling import messages as wire
 from signaling.errors import ErrorCode, MessageError, MisuseError
+from signaling.kinds import MAX_INTEGER, decode_base64url, encode_base64url
 from signaling.messages import CLIENT_STRUCTS, SERVER_STRUCTS, decode_client, decode_server, encode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +102,7 @@ def test_each_field_is_needed_and_typed(path):
 
 def test_the_longest_message_of_each_type_is_within_its_own_limit():
     commit = wire.Commit(
-        *[wire.MAX_INTEGER] * 3,
+        *[MAX_INTEGER] * 3,
         bytes(2 * wire.MIB),
         bytes(4 * wire.MIB),
         bytes(64 * wire.KIB),
@@ -202,8 +203,8 @@ def test_a_cut_or_flipped_text_is_a_message_or_a_message_error(data):
 @seeded
 @given(st.binary(max_size=70))
 def test_base64url_has_one_text_per_octets(octets):
-    text = wire.encode_base64url(octets)
-    assert wire.decode_base64url(text) == octets
+    text = encode_base64url(octets)
+    assert decode_base64url(text) == octets
     assert "=" not in text
 
 
@@ -211,10 +212,10 @@ def test_base64url_has_one_text_per_octets(octets):
 @given(st.text(alphabet="AQgw-_+/=\n é", max_size=12))
 def test_what_decodes_as_base64url_encodes_back(text):
     try:
-        octets = wire.decode_base64url(text)
+        octets = decode_base64url(text)
     except MessageError:
         return
-    assert wire.encode_base64url(octets) == text
+    assert encode_base64url(octets) == text
 
 
 def test_hostile_texts_cost_little():

@@ -8,6 +8,7 @@ import pytest
 
 from signaling import messages as wire
 from signaling.effects import AnswerMedia, PublishMedia
+from signaling.kinds import encode_base64url
 from signaling.limits import Limits
 from signaling.messages import CLIENT_STRUCTS, decode_client, encode
 from signaling.participant import Standing
@@ -144,7 +145,7 @@ def test_ids_and_tokens_are_as_random_as_their_source(make_hall):
 def test_the_token_is_not_kept(hall):
     client = hall.join()
     assert client.resume_token not in hall.store.dump()
-    assert wire.encode_base64url(client.resume_token).encode() not in hall.store.dump()
+    assert encode_base64url(client.resume_token).encode() not in hall.store.dump()
     assert repr(client.resume_token) not in repr(list(hall.room.participants))
 
 
