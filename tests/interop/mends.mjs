@@ -1,61 +1,13 @@
-// Faults of ts-mls 1.6.4, mended as it is loaded: node --import ./mends.mjs peer.mjs
-// test_faults_of_ts_mls.py shows each of them in the library as it is published. Whoever bundles ts-mls needs
-// these mends too.
+// Loads ts-mls with its faults mended: node --import ./mends.mjs peer.mjs
 import { register } from "node:module"
 import { isMainThread } from "node:worker_threads"
-
-const mends = [
-  {
-    // §12.4.3.1: "Every non-blank intermediate node between the leaf node and the parent node" lists an
-    // unmerged leaf. ts-mls asks it of the nodes above the parent too, and that the whole lists be equal:
-    // so it cannot join most groups of more than four whose members have committed.
-    file: "/ts-mls/dist/src/clientState.js",
-    published: "if (!arraysEqual(dpNode.parent.unmergedLeaves, n.parent.unmergedLeaves))",
-    mended: "if (parentIdx === i) break; if (!dpNode.parent.unmergedLeaves.includes(unmergedLeaf))",
-  },
-  {
-    // A removed member whose leaf the same Commit gives to somebody else takes itself for a member still,
-    // and then fails to find its key.
-    file: "/ts-mls/dist/src/clientState.js",
-    published: "mutatedTree[leafToNodeIndex(toLeafIndex(state.privatePath.leafIndex))] === undefined",
-    mended: "grouped.remove.some((p) => p.proposal.remove.removed === state.privatePath.leafIndex)",
-  },
-  {
-    // §12.4.1: the commit secret is derived "from the last path secret value [...] derived for the UpdatePath".
-    // ts-mls derives once more where the root is blank, so that a group whose first half of leaves is empty
-    // falls apart.
-    file: "/ts-mls/dist/src/pathSecrets.js",
-    published: 'const nextSecret = await deriveSecret(pathSecrets[currentIndex], "path", kdf)',
-    mended:
-      "const nextSecret = tree[nextIndex] === undefined ? pathSecrets[currentIndex] : " +
-      'await deriveSecret(pathSecrets[currentIndex], "path", kdf)',
-  },
-  {
-    // §12.4.3.2: the body of an `external_pub` extension is a struct of one vector. ts-mls leaves the length out.
-    file: "/ts-mls/dist/src/createCommit.js",
-    imports: 'import { decodeVarLenData, varLenDataEncoder } from "./codec/variableLength.js"',
-    published: "exportSecret(externalPub.extensionData, cs)",
-    mended: "exportSecret(decodeVarLenData(externalPub.extensionData, 0)[0], cs)",
-  },
-  {
-    file: "/ts-mls/dist/src/createCommit.js",
-    published: "extensionData: externalPub }",
-    mended: "extensionData: encode(varLenDataEncoder)(externalPub) }",
-    times: 2,
-  },
-]
+import { mend } from "../../web/ts_mls_mends.mjs"
 
 export async function load(url, context, nextLoad) {
   const loaded = await nextLoad(url, context)
-  const wanted = mends.filter(({ file }) => url.endsWith(file))
-  if (wanted.length === 0) return loaded
-  let source = String(loaded.source)
-  for (const { published, mended, imports = "", times = 1 } of wanted) {
-    const parts = source.split(published)
-    if (parts.length !== times + 1) throw new Error(`not found ${times} times in ${url}: ${published}`)
-    source = imports + "\n" + parts.join(mended)
-  }
-  return { ...loaded, source }
+  if (!url.includes("/ts-mls/dist/")) return loaded
+  const source = mend(url, String(loaded.source))
+  return source === null ? loaded : { ...loaded, source }
 }
 
 if (isMainThread) register(import.meta.url)

@@ -1,0 +1,39 @@
+/**
+ * Every error that a participant's code raises of its own; the tree is that of conference/errors.py.
+ *
+ *     ConferenceError
+ *       MisuseError     you called us wrongly: a bug of the caller's
+ *       LinkError       the meeting link, or what was typed for one, cannot be used
+ *       ServerError     the server could not be reached, refused us, or broke the protocol
+ *       MemberError     a member sent what the meeting's rules do not allow
+ *         PolicyError     the commit or document breaks the meeting's policy
+ *         EnvelopeError   an end-to-end message is malformed
+ */
+
+export class ConferenceError extends Error {
+  override readonly name: string = "ConferenceError"
+}
+
+export class MisuseError extends ConferenceError {
+  override readonly name: string = "MisuseError"
+}
+
+export class LinkError extends ConferenceError {
+  override readonly name: string = "LinkError"
+}
+
+export class ServerError extends ConferenceError {
+  override readonly name: string = "ServerError"
+}
+
+export class MemberError extends ConferenceError {
+  override readonly name: string = "MemberError"
+}
+
+export class PolicyError extends MemberError {
+  override readonly name: string = "PolicyError"
+}
+
+export class EnvelopeError extends MemberError {
+  override readonly name: string = "EnvelopeError"
+}

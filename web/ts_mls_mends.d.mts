@@ -1,0 +1,2 @@
+export const mendedFiles: readonly string[]
+export function mend(file: string, source: string): string | null
