@@ -77,6 +77,17 @@ def measure(sizes: Sequence[int], seconds: float) -> Times:
     return least
 
 
+def connected(kind: Any) -> tuple[Any, Any]:
+    """Two clients of a kind in one call."""
+    server = VoiceServer.create()
+    first, second = (kind(user_id, CHANNEL, server.sender) for user_id in (1, 2))
+    first.key_package()
+    offer = first.offer([server.propose(0, second.key_package())], [1, 2])
+    first.accept(offer, is_own=True)
+    second.join(offer.welcome, [1, 2])
+    return first, second
+
+
 def _without_needless_paths(clients: Any) -> Any:
     """Our client, made to commit Adds as the others do."""
 

@@ -14,6 +14,7 @@ from sframe.ciphersuite import (
     cipher_suite,
 )
 from sframe.context import SFrameContext
+from sframe.counts import Counts
 from sframe.epochs import EpochSecret, KIDLayout
 from sframe.errors import (
     BadTag,
@@ -25,6 +26,7 @@ from sframe.errors import (
     NoSuchSender,
     OwnFrame,
     ProtocolError,
+    Reason,
     Replayed,
     SFrameError,
     UnknownCipherSuite,
@@ -44,6 +46,7 @@ __all__ = [
     "BadTag",
     "CipherSuite",
     "CounterExhausted",
+    "Counts",
     "EpochNotNewer",
     "EpochSecret",
     "KIDLayout",
@@ -54,6 +57,7 @@ __all__ = [
     "Opened",
     "OwnFrame",
     "ProtocolError",
+    "Reason",
     "ReceivingEpochs",
     "ReceivingKey",
     "Replayed",

@@ -13,10 +13,19 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 
 class Aead(Protocol):
-    """What a cipher suite makes of a key; `decrypt` raises cryptography's InvalidTag."""
+    """What a cipher suite makes of a key; decryption raises cryptography's InvalidTag.
+
+    `buf` has exactly the length of what is written into it.
+    """
 
     def encrypt(self, nonce: bytes, data: bytes | memoryview, associated_data: bytes, /) -> bytes: ...
     def decrypt(self, nonce: bytes, data: bytes | memoryview, associated_data: bytes, /) -> bytes: ...
+    def encrypt_into(
+        self, nonce: bytes, data: bytes | memoryview, associated_data: bytes, buf: memoryview, /
+    ) -> int: ...
+    def decrypt_into(
+        self, nonce: bytes, data: bytes | memoryview, associated_data: bytes, buf: memoryview, /
+    ) -> int: ...
 
 
 class AesCtrHmac:
@@ -41,6 +50,18 @@ class AesCtrHmac:
         if not hmac.compare_digest(tag, self._compute_tag(nonce, associated_data, inner)):
             raise InvalidTag
         return self._apply_key_stream(nonce, inner)
+
+    def encrypt_into(
+        self, nonce: bytes, data: bytes | memoryview, associated_data: bytes, buf: memoryview, /
+    ) -> int:
+        buf[:] = self.encrypt(nonce, data, associated_data)
+        return len(buf)
+
+    def decrypt_into(
+        self, nonce: bytes, data: bytes | memoryview, associated_data: bytes, buf: memoryview, /
+    ) -> int:
+        buf[:] = self.decrypt(nonce, data, associated_data)
+        return len(buf)
 
     def _apply_key_stream(self, nonce: bytes, data: bytes | memoryview) -> bytes:
         """AES-CTR from `nonce || 0^32` on; encryption and decryption are the same."""

@@ -49,7 +49,7 @@ class SFrameContext:
         key = self._receiving.get(kid)
         if key is None:
             raise UnknownKey(kid, may_come=True)
-        return key.decrypt(ctr, ciphertext[:end] + metadata, ciphertext[end:])
+        return key.decrypt(ctr, ciphertext[:end] + metadata, ciphertext, 0, end)
 
     def _check_unused(self, kid: int) -> None:
         if kid in self._sending or kid in self._receiving:

@@ -40,6 +40,10 @@ class EpochSecret:
         """How this epoch's KIDs are laid out."""
         return KIDLayout.for_leaves(self.leaf_count)
 
+    def has_sender(self, leaf: int) -> bool:
+        """Whether somebody can send from this leaf."""
+        return leaf < self.leaf_count and leaf not in self.blank_leaves
+
     def check(self, suite: CipherSuite) -> None:
         """Raises MisuseError if these values cannot be one epoch's."""
         if not 0 <= self.epoch <= MAX_EPOCH:

@@ -20,6 +20,9 @@ The reasons are for the program and its statistics. None of them may reach the s
 
 # ruff: noqa: N818 (an error here is named by what happened)
 
+from enum import StrEnum
+from typing import ClassVar
+
 
 class SFrameError(Exception):
     """Root of everything that this package raises."""
@@ -45,12 +48,27 @@ class EpochNotNewer(MisuseError):
     """An epoch may be taken up once, after all that went before it: otherwise its counters would restart."""
 
 
+class Reason(StrEnum):
+    """Why a frame does not open: what is counted, one for each ProtocolError."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_KEY = "unknown key"
+    NO_SUCH_SENDER = "no such sender"
+    OWN_FRAME = "own frame"
+    REPLAYED = "replayed"
+    BAD_TAG = "bad tag"
+
+
 class ProtocolError(SFrameError):
-    """A frame cannot be opened. It is discarded and has left no trace."""
+    """A frame cannot be opened. It is discarded and has left no trace but in the counts."""
+
+    reason: ClassVar[Reason]
 
 
 class Malformed(ProtocolError):
     """The bytes are not an SFrame ciphertext: truncated, oversized, or the header is not minimal."""
+
+    reason = Reason.MALFORMED
 
 
 class UnknownKey(ProtocolError):
@@ -59,6 +77,8 @@ class UnknownKey(ProtocolError):
     `may_come` is true if the KID can belong to a key that has not been provisioned yet, so that keeping the
     frame for a moment makes sense. It is false for a key that was erased.
     """
+
+    reason = Reason.UNKNOWN_KEY
 
     def __init__(self, kid: int, *, may_come: bool) -> None:
         state = "is not here yet" if may_come else "was erased or never was"
@@ -70,14 +90,22 @@ class UnknownKey(ProtocolError):
 class NoSuchSender(ProtocolError):
     """The KID names a leaf or a context that does not exist in its epoch."""
 
+    reason = Reason.NO_SUCH_SENDER
+
 
 class OwnFrame(ProtocolError):
     """The KID is one of our own: somebody reflects our frames to us."""
+
+    reason = Reason.OWN_FRAME
 
 
 class Replayed(ProtocolError):
     """This counter was accepted before, or lies behind the window. Networks do this without any attack."""
 
+    reason = Reason.REPLAYED
+
 
 class BadTag(ProtocolError):
     """The authentication tag does not fit."""
+
+    reason = Reason.BAD_TAG

@@ -15,10 +15,30 @@ MAX_VALUE = 2**64 - 1
 INLINE_LIMIT = 8  # values below stand in the config byte
 EXTENDED = 8  # the flag X or Y, above its three-bit field
 
-# By field with its flag: the least value that may follow it. Anything less would fit into fewer bytes.
-_LEAST = (*(0,) * EXTENDED, INLINE_LIMIT, *(1 << (8 * length) for length in range(1, 8)))
-
 _from_big_endian = int.from_bytes  # its default order
+
+
+def _field_form(field: int) -> tuple[int, int, int]:
+    """Of a field with its flag: the bytes that follow, the value that it carries itself, the least value."""
+    if field < EXTENDED:
+        return 0, field, 0
+    length = field - EXTENDED + 1
+    return length, 0, INLINE_LIMIT if length == 1 else 1 << 8 * (length - 1)
+
+
+def _form(config: int) -> tuple[int, int, int, int, int, int, int]:
+    """What a config byte says.
+
+    The header's length; KID's shift and CTR's mask in the number that follows; what KID and CTR have in the
+    byte itself; and the least that they may be, for less would fit into fewer bytes.
+    """
+    kid_length, kid, least_kid = _field_form(config >> 4)
+    ctr_length, ctr, least_ctr = _field_form(config & 15)
+    mask = (1 << 8 * ctr_length) - 1
+    return 1 + kid_length + ctr_length, 8 * ctr_length, mask, kid, ctr, least_kid, least_ctr
+
+
+_FORMS = tuple(_form(config) for config in range(256))
 
 
 def encode_field(value: int) -> tuple[int, bytes]:
@@ -44,26 +64,15 @@ def decode_header(frame: bytes, start: int = 0) -> tuple[int, int, int]:
     Raises Malformed. "the value MUST be encoded with the minimum number of bytes required": any longer
     encoding is refused.
     """
-    if len(frame) <= start:
-        raise Malformed(f"expected an SFrame header at offset {start}, got only {len(frame)} bytes")
-    config = frame[start]
-    end = start + 1
-    kid = config >> 4
-    if kid >= EXTENDED:
-        begin = end
-        end += kid - EXTENDED + 1
-        value = _from_big_endian(frame[begin:end])
-        if value < _LEAST[kid]:
-            raise Malformed("the header is truncated, or its KID could be written in fewer bytes")
-        kid = value
-    ctr = config & 15
-    if ctr >= EXTENDED:
-        begin = end
-        end += ctr - EXTENDED + 1
-        value = _from_big_endian(frame[begin:end])
-        if value < _LEAST[ctr]:
-            raise Malformed("the header is truncated, or its CTR could be written in fewer bytes")
-        ctr = value
-    if end > len(frame):
-        raise Malformed(f"the header should end at offset {end}, got {len(frame)} bytes")
+    try:
+        length, shift, mask, kid, ctr, least_kid, least_ctr = _FORMS[frame[start]]
+    except IndexError:
+        message = f"expected an SFrame header at offset {start}, got only {len(frame)} bytes"
+        raise Malformed(message) from None
+    end = start + length
+    number = _from_big_endian(frame[start + 1 : end])
+    kid += number >> shift
+    ctr += number & mask
+    if kid < least_kid or ctr < least_ctr or end > len(frame):
+        raise Malformed("the header is truncated, or its KID or CTR could be written in fewer bytes")
     return kid, ctr, end

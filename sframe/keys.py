@@ -10,6 +10,7 @@ today ask for it; they travel before the SFrame ciphertext and are its metadata,
 
 import hmac
 from collections.abc import Iterator
+from io import BytesIO
 from itertools import count
 from typing import NamedTuple, NoReturn, SupportsIndex
 
@@ -18,12 +19,13 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from sframe.ciphersuite import CipherSuite
+from sframe.counts import Counts
 from sframe.errors import BadTag, CounterExhausted, Malformed, MisuseError, Replayed, UnknownKey
-from sframe.header import EXTENDED, INLINE_LIMIT, MAX_VALUE, decode_header, encode_field, encode_header
+from sframe.header import INLINE_LIMIT, MAX_VALUE, decode_header, encode_header
 from sframe.replay import ReplayWindow
 
 MAX_FRAME_BYTES = 1 << 24  # far above any encoded frame; a bound on what one frame can make us do
-LARGE_FRAME_BYTES = 8192  # from about here on, copying a slice takes longer than making a view of it
+LARGE_FRAME_BYTES = 16384  # from about here on, copying takes longer than preparing buffers to write into
 
 _HASHES: dict[str, HashAlgorithm] = {"sha256": SHA256(), "sha512": SHA512()}
 
@@ -64,7 +66,7 @@ class Uncopied:
 class _Key(Uncopied):
     """What both directions share. Holds the AEAD rather than the key, and never prints either."""
 
-    __slots__ = ("_aead", "_salt", "kid", "suite")
+    __slots__ = ("_aead", "_salt", "_tag_length", "kid", "suite")
 
     def __init__(self, suite: CipherSuite, kid: int, base_key: bytes) -> None:
         if not 0 <= kid <= MAX_VALUE:
@@ -75,6 +77,7 @@ class _Key(Uncopied):
         self.kid = kid
         sframe_key, sframe_salt = derive_key_salt(suite, kid, base_key)
         self._aead = suite.aead(sframe_key)
+        self._tag_length = suite.nt
         self._salt = int.from_bytes(sframe_salt, "big")  # as a number, for the XOR with CTR
 
     def __repr__(self) -> str:
@@ -89,83 +92,136 @@ class SendingKey(_Key):
     May be called from several threads at once.
     """
 
-    __slots__ = ("_counter", "_extended", "_inline")
+    __slots__ = ("_counter", "_form")
 
     def __init__(self, suite: CipherSuite, kid: int, base_key: bytes) -> None:
         super().__init__(suite, kid, base_key)
-        # One call into C, so that two threads never draw the same number. It counts on past the limit
-        # below, so that an exhausted key stays exhausted.
+        # One call into C, so that two threads never draw the same number. It counts on past 2^64, so that
+        # an exhausted key stays exhausted.
         self._counter: Iterator[int] = count()
-        kid_bits, kid_bytes = encode_field(kid)
-        self._inline = tuple(encode_header(kid, ctr) for ctr in range(INLINE_LIMIT))
-        self._extended = tuple(  # by the length of CTR in bytes, all of the header that stands before it
-            bytes((kid_bits << 4 | EXTENDED | (length - 1) & 7,)) + kid_bytes for length in range(9)
-        )
+        # For counters from the first number up to the second, headers are the third and the counter, in as
+        # many bytes as the fourth says. Replaced at once, so that threads read what belongs together.
+        self._form = (0, 0, 0, 0)
 
     def seal(self, plaintext: bytes, metadata: bytes = b"") -> bytes:
         """`encrypt` of §4.4.3: the SFrame header and the AEAD's output. Raises MisuseError."""
-        header, nonce = self._next(len(plaintext))
-        return header + self._aead.encrypt(nonce, plaintext, header + metadata)
+        length = len(plaintext)
+        if length > MAX_FRAME_BYTES:
+            raise _too_large(length)
+        ctr = next(self._counter)
+        first, end, head, header_length = self._form
+        header = (head + ctr).to_bytes(header_length) if first <= ctr < end else self._header(ctr)
+        nonce = (self._salt ^ ctr).to_bytes(12)
+        if length < LARGE_FRAME_BYTES:
+            return header + self._aead.encrypt(nonce, plaintext, header + metadata)
+        return self._seal_large(header, nonce, plaintext, header + metadata)
 
     def seal_frame(self, frame: bytes, clear: int) -> bytes:
         """The first `clear` bytes as they are, then the SFrame ciphertext of the others.
 
         Raises MisuseError if the frame has fewer bytes than are to stay in the clear.
         """
-        if not 0 <= clear <= len(frame):
-            raise MisuseError(f"{clear} bytes cannot stay in the clear of a frame of {len(frame)}")
-        header, nonce = self._next(len(frame))
         if not clear:
-            return header + self._aead.encrypt(nonce, frame, header)
-        prefix = frame[:clear]
-        rest = frame[clear:] if len(frame) < LARGE_FRAME_BYTES else memoryview(frame)[clear:]
-        return prefix + header + self._aead.encrypt(nonce, rest, header + prefix)
-
-    def _next(self, length: int) -> tuple[bytes, bytes]:
-        """The header and the nonce of the next frame; each is given out once."""
+            return self.seal(frame)
+        length = len(frame)
+        if not 0 < clear <= length:
+            raise MisuseError(f"{clear} bytes cannot stay in the clear of a frame of {length}")
         if length > MAX_FRAME_BYTES:
-            raise MisuseError(f"a frame has at most {MAX_FRAME_BYTES} bytes, got {length}")
+            raise _too_large(length)
         ctr = next(self._counter)
-        nonce = (self._salt ^ ctr).to_bytes(12, "big")
-        if ctr < INLINE_LIMIT:
-            return self._inline[ctr], nonce
+        first, end, head, header_length = self._form
+        header = (head + ctr).to_bytes(header_length) if first <= ctr < end else self._header(ctr)
+        nonce = (self._salt ^ ctr).to_bytes(12)
+        prefix = frame[:clear]
+        if length < LARGE_FRAME_BYTES:
+            return prefix + header + self._aead.encrypt(nonce, frame[clear:], header + prefix)
+        return self._seal_large(prefix + header, nonce, memoryview(frame)[clear:], header + prefix)
+
+    def _seal_large(self, head: bytes, nonce: bytes, plaintext: bytes | memoryview, aad: bytes) -> bytes:
+        """`head` and the AEAD's output, which is written into its place instead of being copied there."""
+        start = len(head)
+        sealed = BytesIO(head.ljust(start + len(plaintext) + self._tag_length, b"\0"))
+        self._aead.encrypt_into(nonce, plaintext, aad, sealed.getbuffer()[start:])
+        return sealed.getvalue()
+
+    def _header(self, ctr: int) -> bytes:
+        """The header of a counter that stands in the config byte, or is the first of its length."""
         if ctr > MAX_VALUE:
             raise CounterExhausted(f"the key of KID {self.kid:#x} has sealed its last frame")
-        ctr_length = (ctr.bit_length() + 7) >> 3
-        return self._extended[ctr_length] + ctr.to_bytes(ctr_length, "big"), nonce
+        header = encode_header(self.kid, ctr)
+        if ctr >= INLINE_LIMIT:
+            bits = 8 * ((ctr.bit_length() + 7) // 8)
+            first = INLINE_LIMIT if bits == 8 else 1 << bits - 8
+            self._form = (first, 1 << bits, int.from_bytes(header) - ctr, len(header))
+        return header
+
+
+def _too_large(length: int) -> MisuseError:
+    return MisuseError(f"a frame has at most {MAX_FRAME_BYTES} bytes, got {length}")
 
 
 class ReceivingKey(_Key):
-    """Opens frames of one KID, each counter once. Not for several threads at once."""
+    """Opens frames of one KID, each counter once. Not for several threads at once.
 
-    __slots__ = ("_window",)
+    Frames are counted in `counts`, which keys may share.
+    """
 
-    def __init__(self, suite: CipherSuite, kid: int, base_key: bytes) -> None:
+    __slots__ = ("_window", "counts")
+
+    def __init__(self, suite: CipherSuite, kid: int, base_key: bytes, counts: Counts | None = None) -> None:
         super().__init__(suite, kid, base_key)
         self._window = ReplayWindow()
+        self.counts = Counts() if counts is None else counts
 
     def open(self, ciphertext: bytes, metadata: bytes = b"") -> bytes:
         """`decrypt` of §4.4.4 for an SFrame ciphertext of this KID: the plaintext.
 
         Raises Malformed, UnknownKey (another KID), Replayed or BadTag; the key is then as it was.
         """
-        kid, ctr, end = decode_header(ciphertext)
-        if kid != self.kid:
-            raise UnknownKey(kid, may_come=True)
-        return self.decrypt(ctr, ciphertext[:end] + metadata, ciphertext[end:])
-
-    def decrypt(self, ctr: int, aad: bytes, ciphertext: bytes | memoryview) -> bytes:
-        """The plaintext of a frame whose header has been read; `aad` is that header and the metadata.
-
-        Raises Malformed, Replayed or BadTag; the key is then as it was.
-        """
-        if not 0 <= len(ciphertext) - self.suite.nt <= MAX_FRAME_BYTES:
-            raise Malformed(f"a ciphertext of {len(ciphertext)} bytes holds no frame, or too large a one")
-        if not self._window.is_fresh(ctr):
-            raise Replayed(f"counter {ctr} of KID {self.kid:#x} was accepted before, or is too old")
         try:
-            plaintext = self._aead.decrypt((self._salt ^ ctr).to_bytes(12, "big"), ciphertext, aad)
+            kid, ctr, end = decode_header(ciphertext)
+        except Malformed as error:
+            self.counts.note(error)
+            raise
+        if kid != self.kid:
+            raise self.counts.note(UnknownKey(kid, may_come=True))
+        return self.decrypt(ctr, ciphertext[:end] + metadata, ciphertext, 0, end)
+
+    def decrypt(self, ctr: int, aad: bytes, frame: bytes, clear: int, end: int) -> bytes:
+        """Opens a frame whose header has been read and ends at `end`; `aad` is that header and the metadata.
+
+        Returns the frame's first `clear` bytes and the plaintext. Raises Malformed, Replayed or BadTag; the
+        key is then as it was.
+        """
+        length = len(frame) - end - self._tag_length
+        window = self._window
+        if ctr < window.following and not window.is_fresh(ctr):
+            raise self.counts.note(
+                Replayed(f"counter {ctr} of KID {self.kid:#x} was accepted before, or is too old")
+            )
+        nonce = (self._salt ^ ctr).to_bytes(12)
+        try:
+            if not 0 <= length < LARGE_FRAME_BYTES:
+                opened = self._decrypt_large(nonce, aad, frame, clear, end)
+            elif clear:
+                opened = frame[:clear] + self._aead.decrypt(nonce, frame[end:], aad)
+            else:
+                opened = self._aead.decrypt(nonce, frame[end:], aad)
         except InvalidTag:
-            raise BadTag(f"the tag of frame {ctr} of KID {self.kid:#x} does not fit") from None
-        self._window.accept(ctr)
-        return plaintext
+            error = BadTag(f"the tag of frame {ctr} of KID {self.kid:#x} does not fit")
+            raise self.counts.note(error) from None
+        window.accept(ctr)
+        self.counts.opened += 1
+        return opened
+
+    def _decrypt_large(self, nonce: bytes, aad: bytes, frame: bytes, clear: int, end: int) -> bytes:
+        """`decrypt`, without copying what is large. Raises Malformed or InvalidTag."""
+        length = len(frame) - end - self._tag_length
+        if not 0 <= length <= MAX_FRAME_BYTES:
+            raise self.counts.note(Malformed(f"a frame of {len(frame)} bytes is truncated, or too large"))
+        sealed = memoryview(frame)[end:]
+        if not clear:
+            return self._aead.decrypt(nonce, sealed, aad)
+        opened = BytesIO(frame[:clear].ljust(clear + length, b"\0"))
+        self._aead.decrypt_into(nonce, sealed, aad, opened.getbuffer()[clear:])
+        return opened.getvalue()

@@ -14,15 +14,18 @@ being accepted; it is the erasure of the epoch that makes past frames safe from 
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import inf
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sframe.ciphersuite import CipherSuite
+from sframe.counts import Counts
 from sframe.epochs import CONTEXTS, EPOCH_MASK, EpochSecret, KIDLayout
-from sframe.errors import EpochNotNewer, MisuseError, NoSuchSender, OwnFrame, UnknownKey
+from sframe.errors import EpochNotNewer, Malformed, MisuseError, NoSuchSender, OwnFrame, UnknownKey
 from sframe.header import decode_header
-from sframe.keys import LARGE_FRAME_BYTES, ReceivingKey
+from sframe.keys import ReceivingKey
 
 MOVED_ON_S = 0.5
 KEPT_S = 5.0  # never less than 2 s: a sender may be that late with a commit
@@ -39,11 +42,15 @@ class Opened(NamedTuple):
     ctr: int
 
 
+_new_tuple = tuple.__new__  # half the time of calling a NamedTuple
+
+
 @dataclass(slots=True, eq=False)
 class _Stream:
     """One KID: its key, and what the KID says."""
 
     key: ReceivingKey
+    epoch: int
     sender_index: int
     kid_context: int
     was_heard: bool = False
@@ -54,7 +61,6 @@ class _Epoch:
     secret: EpochSecret
     layout: KIDLayout
     drop_at: float = inf
-    streams: dict[int, _Stream] = field(default_factory=dict)  # by KID
 
 
 @dataclass(slots=True, frozen=True)
@@ -67,11 +73,17 @@ class _Move:
 
 
 class ReceivingEpochs:
-    """The keys that we open with: the epochs of one group. Not for several threads at once."""
+    """The keys that we open with: the epochs of one group. Not for several threads at once.
+
+    Frames are counted: `counts()` for all, `senders` by leaf.
+    """
 
     def __init__(self, suite: CipherSuite) -> None:
         self.suite = suite
         self._epochs: dict[int, _Epoch] = {}  # by low-order E bits; oldest first
+        self._streams: dict[int, _Stream] = {}  # by KID; no two epochs that are held share one
+        self._senders: dict[int, Counts] = {}  # by leaf
+        self._others = Counts()  # of frames that are nobody's, and of senders that are gone
         self._newest = -1
         # Both waits are constants, so that what is queued first is due first.
         self._moves: deque[_Move] = deque()
@@ -84,6 +96,18 @@ class ReceivingEpochs:
     def epochs(self) -> tuple[int, ...]:
         """The epochs whose keys are held, oldest first."""
         return tuple(epoch.secret.epoch for epoch in self._epochs.values())
+
+    @property
+    def senders(self) -> Mapping[int, Counts]:
+        """What became of each leaf's frames, as their headers name it, while an epoch with that leaf is held.
+
+        A commit may give a leaf to somebody else at once; the counts then go on.
+        """
+        return MappingProxyType(self._senders)
+
+    def counts(self) -> Counts:
+        """What became of all frames."""
+        return Counts.total((self._others, *self._senders.values()))
 
     def next_timer(self) -> float | None:
         """When `handle_timer` should be called next, or None."""
@@ -102,7 +126,7 @@ class ReceivingEpochs:
         if predecessor is not None:
             predecessor.drop_at = now + KEPT_S
         # "receivers MUST remove an old epoch when a new epoch with the same low-order E bits is introduced"
-        self._epochs.pop(secret.epoch & EPOCH_MASK, None)
+        self._drop(secret.epoch & EPOCH_MASK)
         if len(self._epochs) == MAX_EPOCHS:
             self._drop_oldest()
         self._epochs[secret.epoch & EPOCH_MASK] = _Epoch(secret, secret.layout)
@@ -112,6 +136,7 @@ class ReceivingEpochs:
     def erase(self) -> None:
         """Erases every key."""
         self._epochs.clear()
+        self._streams.clear()
         self._moves.clear()
         self._moved_to.clear()
         self._next_drop = inf
@@ -132,26 +157,23 @@ class ReceivingEpochs:
         Raises a ProtocolError (Malformed, UnknownKey, NoSuchSender, OwnFrame, Replayed or BadTag); the frame
         has then changed nothing. MisuseError for a negative `clear`.
         """
-        if clear < 0:
-            raise MisuseError(f"a number of clear bytes is not negative, got {clear}")
         if now >= self._next_drop:
             self.handle_timer(now)
-        kid, ctr, end = decode_header(frame, clear)
-        epoch = self._epochs.get(kid & EPOCH_MASK)
-        if epoch is None:
-            raise UnknownKey(kid, may_come=self._may_come(kid))
-        stream = epoch.streams.get(kid)
+        if clear < 0:
+            raise MisuseError(f"a number of clear bytes is not negative, got {clear}")
+        try:
+            kid, ctr, end = decode_header(frame, clear)
+        except Malformed as error:
+            self._others.note(error)
+            raise
+        stream = self._streams.get(kid)
         if stream is None:
-            stream = self._derive(epoch, kid)
-        rest = frame[end:] if len(frame) < LARGE_FRAME_BYTES else memoryview(frame)[end:]
-        if clear:
-            prefix = frame[:clear]
-            plaintext = prefix + stream.key.decrypt(ctr, frame[clear:end] + prefix, rest)
-        else:
-            plaintext = stream.key.decrypt(ctr, frame[:end], rest)
+            stream = self._derive(kid)
+        aad = frame[clear:end] + frame[:clear] if clear else frame[:end]
+        opened = stream.key.decrypt(ctr, aad, frame, clear, end)
         if not stream.was_heard:
-            self._note_first_frame(epoch, stream, now)
-        return Opened(plaintext, epoch.secret.epoch, stream.sender_index, stream.kid_context, ctr)
+            self._note_first_frame(stream, now)
+        return _new_tuple(Opened, (opened, stream.epoch, stream.sender_index, stream.kid_context, ctr))
 
     def _may_come(self, kid: int) -> bool:
         """Whether the epoch bits of a KID that is not held lie ahead of the newest epoch rather than behind.
@@ -162,28 +184,41 @@ class ReceivingEpochs:
             return True
         return 0 < (kid - self._newest) & EPOCH_MASK <= EPOCH_MASK // 2
 
-    def _derive(self, epoch: _Epoch, kid: int) -> _Stream:
-        """The stream of a KID that was not heard before in this epoch."""
+    def _derive(self, kid: int) -> _Stream:
+        """The stream of a KID that was not heard before in its epoch."""
+        epoch = self._epochs.get(kid & EPOCH_MASK)
+        if epoch is None:
+            raise self._others.note(UnknownKey(kid, may_come=self._may_come(kid)))
         secret = epoch.secret
         context, sender_index, _ = epoch.layout.parts(kid)
-        if context >= CONTEXTS or sender_index >= secret.leaf_count or sender_index in secret.blank_leaves:
-            raise NoSuchSender(
-                f"epoch {secret.epoch} has no sender {sender_index} with context {context} (KID {kid:#x})"
+        if context >= CONTEXTS or not secret.has_sender(sender_index):
+            raise self._others.note(
+                NoSuchSender(
+                    f"epoch {secret.epoch} has no sender {sender_index} with context {context} (KID {kid:#x})"
+                )
             )
         if sender_index == secret.own_leaf:
-            raise OwnFrame(f"KID {kid:#x} is ours in epoch {secret.epoch}")
+            raise self._others.note(OwnFrame(f"KID {kid:#x} is ours in epoch {secret.epoch}"))
+        counts = self._senders.setdefault(sender_index, Counts())
         if secret.epoch < self._moved_to.get(sender_index, 0):
-            raise UnknownKey(kid, may_come=False)
-        stream = _Stream(ReceivingKey(self.suite, kid, secret.base_key), sender_index, context)
-        epoch.streams[kid] = stream
+            raise counts.note(UnknownKey(kid, may_come=False))
+        key = ReceivingKey(self.suite, kid, secret.base_key, counts)
+        stream = _Stream(key, secret.epoch, sender_index, context)
+        self._streams[kid] = stream
         return stream
 
-    def _note_first_frame(self, epoch: _Epoch, stream: _Stream, now: float) -> None:
+    def _forget_senders(self) -> None:
+        """Adds up the counts of those who are in no epoch any more whose keys are held."""
+        held = [epoch.secret for epoch in reversed(self._epochs.values())]
+        gone = [leaf for leaf in self._senders if not any(secret.has_sender(leaf) for secret in held)]
+        self._others = Counts.total((self._others, *map(self._senders.pop, gone)))
+
+    def _note_first_frame(self, stream: _Stream, now: float) -> None:
         """Starts the clock for the sender's keys of earlier epochs, if there are any."""
         stream.was_heard = True
-        if epoch is self._oldest():
+        if stream.epoch == self._oldest().secret.epoch:
             return
-        self._moves.append(_Move(now + MOVED_ON_S, stream.sender_index, epoch.secret.epoch))
+        self._moves.append(_Move(now + MOVED_ON_S, stream.sender_index, stream.epoch))
         self._schedule()
 
     def _drop_earlier_keys(self, move: _Move) -> None:
@@ -195,15 +230,22 @@ class ReceivingEpochs:
             # An index that the smaller tree of an earlier epoch did not have would spill into the context.
             if epoch.secret.epoch < move.epoch and sender_index < epoch.secret.leaf_count:
                 for context in range(CONTEXTS):
-                    epoch.streams.pop(epoch.layout.kid(context, sender_index, epoch.secret.epoch), None)
+                    self._streams.pop(epoch.layout.kid(context, sender_index, epoch.secret.epoch), None)
 
     def _oldest(self) -> _Epoch:
         return next(iter(self._epochs.values()))
 
     def _drop_oldest(self) -> None:
-        self._epochs.pop(self._oldest().secret.epoch & EPOCH_MASK)
+        self._drop(self._oldest().secret.epoch & EPOCH_MASK)
         if len(self._epochs) <= 1:
             self._moved_to.clear()  # nothing earlier is left that it could keep from being derived
+
+    def _drop(self, epoch_bits: int) -> None:
+        """Erases the keys of the epoch with these low-order bits, if it is held."""
+        if self._epochs.pop(epoch_bits, None) is not None:
+            for kid in [kid for kid in self._streams if kid & EPOCH_MASK == epoch_bits]:
+                del self._streams[kid]
+            self._forget_senders()
 
     def _schedule(self) -> None:
         of_moves = self._moves[0].drop_at if self._moves else inf

@@ -1,6 +1,7 @@
 """The receiving side: whose key a KID names, and the clock that erases keys."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from sframe import (
     AES_128_GCM_SHA256_128,
     BadTag,
+    Counts,
     EpochNotNewer,
     EpochSecret,
     KIDLayout,
@@ -18,6 +20,7 @@ from sframe import (
     NoSuchSender,
     OwnFrame,
     ProtocolError,
+    Reason,
     ReceivingEpochs,
     Replayed,
     SendingEpochs,
@@ -152,7 +155,7 @@ def test_nobody_makes_us_derive_without_end(kids: list[int]) -> None:
     for kid in [*kids, *(kid << 8 | 7 for kid in range(200))]:
         with pytest.raises(ProtocolError):
             receiving.open(sealed_under(kid, 99), 0, 0.0)
-    derived = sum(len(epoch.streams) for epoch in receiving._epochs.values())
+    derived = len(receiving._streams)
     assert derived <= 2 * 4 * (5 - 1)
 
 
@@ -343,3 +346,47 @@ def test_nothing_secret_is_printed() -> None:
     assert repr(receiving) == "ReceivingEpochs(AES_128_GCM_SHA256_128, epochs=(7,))"
     (epoch,) = receiving._epochs.values()
     assert repr(base_key(7)) not in repr(epoch)
+
+
+# --- counts -------------------------------------------------------------------------------------------------
+
+
+def test_frames_are_counted_by_reason_and_by_sender() -> None:
+    receiving, first, second = a_receiver(7), a_sender(7, 1), a_sender(7, 2)
+    sealed = first.seal(0, b"frame", 0)
+    receiving.open(sealed, 0, 0.0)
+    receiving.open(first.seal(3, b"frame", 1), 1, 0.0)
+    bad = [
+        (sealed, Replayed),
+        (second.seal(0, b"frame", 0)[:-1] + b"\0", BadTag),
+        (second.seal(0, b"frame", 0)[:4], Malformed),
+        (b"", Malformed),
+        (a_sender(8, 1).seal(0, b"frame", 0), UnknownKey),
+        (a_sender(7, OWN_LEAF).seal(0, b"frame", 0), OwnFrame),
+        (a_sender(7, 6, leaf_count=8).seal(0, b"frame", 0), NoSuchSender),
+    ]
+    for frame, error in bad:
+        with pytest.raises(error):
+            receiving.open(frame, 0, 0.0)
+    assert receiving.senders == {
+        1: Counts(2, Counter({Reason.REPLAYED: 1})),
+        2: Counts(0, Counter({Reason.BAD_TAG: 1, Reason.MALFORMED: 1})),
+    }
+    every_reason_once = Counter(dict.fromkeys(Reason, 1))
+    assert receiving.counts() == Counts(2, every_reason_once + Counter({Reason.MALFORMED: 1}))
+
+
+def test_each_failure_has_a_reason_of_its_own() -> None:
+    assert {error.reason for error in ProtocolError.__subclasses__()} == set(Reason)
+    assert len(ProtocolError.__subclasses__()) == len(Reason)
+
+
+def test_counts_of_a_leaf_end_with_the_epochs_that_have_it() -> None:
+    receiving, sender = a_receiver(1), a_sender(1, 3)
+    receiving.open(sender.seal(0, b"frame", 0), 0, 0.0)
+    receiving.add(secret(2, blank=[3]), 1.0)
+    receiving.open(sender.seal(0, b"frame", 0), 0, 1.0)
+    assert receiving.senders[3].opened == 2, "late frames still count as its own"
+    receiving.handle_timer(1.0 + KEPT_S)
+    assert not receiving.senders
+    assert receiving.counts() == Counts(2)
