@@ -77,7 +77,10 @@ def _of_proposal(proposed: ProposalReceived) -> Iterator[Introduced]:
 
 
 def _of_commit(commit: CommitReceived) -> Iterator[Introduced]:
-    """A former self that an external Commit removes is succeeded by who comes in."""
+    """A former self that an external Commit removes is succeeded by who comes in.
+
+    §12.2: it "MUST present a set of identifiers that is acceptable to the application".
+    """
     former = None
     if commit.is_external:
         by_itself = {item.sender for item in commit.proposals if isinstance(item.sender, MemberSender)}

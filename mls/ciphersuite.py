@@ -336,8 +336,9 @@ _P256 = ECDSA(ec.SECP256R1(), hashes.SHA256())
 _P384 = ECDSA(ec.SECP384R1(), hashes.SHA384())
 _P521 = ECDSA(ec.SECP521R1(), hashes.SHA512())
 
-# Suites 1 to 7 are registered. 83 is X-Wing as ts-mls 1.6 has it. TBD1 and TBD2 of
-# draft-ietf-mls-pq-ciphersuites wait for their ids; until then they have ids for private use.
+# Suites 1 to 7 are registered; §17.1, of the first: "MLS clients MUST implement this cipher suite." 83 is
+# X-Wing as ts-mls 1.6 has it. TBD1 and TBD2 of draft-ietf-mls-pq-ciphersuites wait for their ids; until then
+# they have ids for private use.
 _TABLE: tuple[tuple[int, str, KEM, KDF, AEAD, SignatureScheme], ...] = (
     (1, "X25519_AES128GCM_SHA256_Ed25519", DHKEM_X25519, HKDF_SHA256, AES_128_GCM, _ED25519),
     (2, "P256_AES128GCM_SHA256_P256", DHKEM_P256, HKDF_SHA256, AES_128_GCM, _P256),

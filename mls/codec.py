@@ -107,7 +107,11 @@ def _read_span(data: bytes, at: int) -> tuple[int, int]:
 
 
 def encode_length(length: int) -> bytes:
-    """§2.1.2: the shortest encoding of a vector's length in bytes."""
+    """A vector's length in bytes: it "MUST use the smallest number of bits required" (§2.1.2).
+
+    §6.3.1: "The overall size of the AAD and ciphertext MUST fit within the limits established for the group's
+    AEAD algorithm": 2^30 bytes is far below those.
+    """
     if length < 0x40:
         return length.to_bytes(1, "big")
     if length < 0x4000:

@@ -72,6 +72,7 @@ def create_commit(
     new = None
     if options.force_path or options.identity is not None or proposals.requires_path():
         make_leaf = _leaf_maker(epoch, own, applied.tree, options.identity)
+        # §12.4.1: the path, if it is required, "MUST be populated"
         new = set_new_path(suite, applied.tree, own.index, make_leaf)
         check_leaf(new.leaf_node, applied.extensions)
         applied.tree.check_member(own.index)
@@ -146,7 +147,7 @@ def _make_welcome(
     psks: tuple[PreSharedKeyID, ...],
     options: CommitOptions,
 ) -> Welcome:
-    """One Welcome for all who are added (§12.4.3.1)."""
+    """One Welcome for all who are added: "MUST cover every new member added in the Commit" (§12.4.1)."""
     epoch, own, suite = entered.epoch, entered.own, entered.epoch.suite
     tree = applied.tree.encode() if options.tree_in_welcome else None
     inside = info_extensions(tree, None, options.info_extensions)
@@ -158,6 +159,8 @@ def _make_welcome(
         path_secret = None
         if new is not None:
             path_secret = PathSecret(new.path.secrets[tree_math.common_ancestor(leaf, own.index)])
+        # §8.4: Commit and GroupSecrets "MUST indicate the same set of PSKs, in the same order". §12.4.1: "The
+        # order of the `psks` MUST be the same as the order of PreSharedKey proposals".
         plain = GroupSecrets(schedule.joiner_secret, path_secret, psks).encode()
         sealed = encryption.encrypt(key_package.init_key, plain)
         secrets.append(EncryptedGroupSecrets(key_package.reference, sealed))

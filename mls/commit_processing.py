@@ -96,7 +96,10 @@ def resolve_proposals(
 
 
 def _init_secret(epoch: Epoch, proposals: ProposalList) -> bytes:
-    """The epoch's own init secret, or that which an external Commit brings (§8.3). Raises BadKey."""
+    """The epoch's own init secret, or that which an external Commit brings (§8.3). Raises BadKey.
+
+    §12.4.3.2: "both existing and new members MUST use the external init secret".
+    """
     for external in proposals.of(ExternalInit):
         return receive_external_init(epoch.suite, epoch.secrets.external_secret, external.kem_output)
     return epoch.secrets.init_secret
@@ -121,6 +124,7 @@ def _merge(epoch: Epoch, applied: Applied, path: UpdatePath) -> ReceivedPath:
     # "The `leaf_node_source` field MUST be set to `commit`."
     if not isinstance(leaf.leaf_node_source, CommitSource):
         raise InvalidLeafNode("the leaf in a path was made for something else")
+    # §7.5: "it MUST adhere to the same restrictions as LeafNodes used in Update proposals"
     check_leaf(leaf, applied.extensions)
     leaf.verify(epoch.suite, epoch.context.group_id, committer)
     received = merge_path(applied.tree, committer, path)
@@ -144,7 +148,8 @@ def joiner_signature_key(content: Content) -> bytes:
 
     Raises InvalidMessage.
     """
-    # §12.4.3.2: "External Commits MUST contain a `path` field"
+    # §12.4.3.2: "External Commits MUST contain a `path` field"; §6.1: "The `content_type` of the message MUST
+    # be `commit`."
     if not isinstance(content, Commit) or content.path is None:
         raise InvalidMessage("somebody joins by something else than a Commit with a path")
     return content.path.leaf_node.signature_key

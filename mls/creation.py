@@ -19,7 +19,11 @@ def create_group(
     encryption_key: HPKEPrivateKey,
     signature_key: SignaturePrivateKey,
 ) -> Membership:
-    """A group of one member, in epoch 0. Raises ProtocolError if leaf or extensions are not valid in it."""
+    """A group of one member, in epoch 0.
+
+    §11: "the creator of the group MUST take the following steps".
+
+    Raises ProtocolError if leaf or extensions are not valid in it."""
     check_distinct(extensions)
     check_known_bodies(extensions)
     check_leaf(leaf, extensions)

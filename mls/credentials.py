@@ -43,7 +43,10 @@ CREDENTIAL_TYPES: dict[type[Credential], int] = {BasicCredential: 1, X509Credent
 def check_credential_key(credential: Credential, signature_key: bytes) -> None:
     """§5.3: the end-entity certificate's public key "MUST be identical to the `signature_key`".
 
-    Raises InvalidCredential. The chain and the names in it are for the application to judge.
+    §5.1.2: so the suite's signature algorithm is too, as it "MUST be the same as the signature algorithm
+    specified in the credentials". The chain and the names in it are for the application to judge.
+
+    Raises InvalidCredential.
     """
     if not isinstance(credential, X509Credential):
         return

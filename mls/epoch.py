@@ -149,5 +149,6 @@ class EpochMessages:
         label = APPLICATION if message.content_type == ContentType.APPLICATION else HANDSHAKE
         found = self.secret_tree.receiving(sender_data.leaf_index, label).find(sender_data.generation)
         content = message.open_content(self.suite, sender_data, found.message_key)
+        # §6.3.1: "the application MUST check that the FramedContentAuthData is valid"
         content.verify(self.suite, leaf.signature_key, self.context.encode())
         return content, found

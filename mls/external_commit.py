@@ -108,6 +108,8 @@ def enter(doorway: Doorway, entrance: Entrance) -> Entered:
     provisional = provisional_context(before, tree, before.extensions)
     path = encrypt_path(suite, tree, new, provisional.encode(), ())
     commit = Commit(tuple(map(_proposal_or_ref, proposals.items)), path)
+    # §12.4.3.2: "The sender type for the AuthenticatedContent encapsulating the external Commit MUST be
+    # `new_member_commit`.", and "External Commits MUST be signed by the new member."
     framed = FramedContent(
         before.group_id, before.epoch, NewMemberCommit(), entrance.authenticated_data, commit
     )

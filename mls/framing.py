@@ -194,7 +194,10 @@ def sign_content(
     content: FramedContent,
     context: bytes,
 ) -> AuthenticatedContent:
-    """The content, signed for a wire format; a Commit still lacks its confirmation tag (§6.1)."""
+    """The content, signed for a wire format; a Commit still lacks its confirmation tag.
+
+    §6.1: "The sender MUST use the private key corresponding to the following signature key".
+    """
     unsigned = AuthenticatedContent(wire_format, content, FramedContentAuthData(b"", None))
     signature = suite.sign_with_label(key, b"FramedContentTBS", unsigned._to_be_signed(context))
     return AuthenticatedContent(wire_format, content, FramedContentAuthData(signature, None))
@@ -252,7 +255,10 @@ class PublicMessage(Struct):
 def protect_public(
     suite: CipherSuite, authenticated: AuthenticatedContent, membership_key: bytes, context: bytes
 ) -> PublicMessage:
-    """A member's PublicMessage. Raises MisuseError for application data."""
+    """A member's PublicMessage. Raises MisuseError for application data.
+
+    §6.2, of the membership tag: "For messages sent by members, it MUST be set".
+    """
     if isinstance(authenticated.content.content, ApplicationData):
         raise MisuseError("application data is sent in a PrivateMessage only")
     tag = authenticated.membership_tag(suite, membership_key, context)
@@ -323,11 +329,14 @@ def protect_private(
     if padding < 0:
         raise MisuseError(f"a padding of {padding} bytes")
     framed = authenticated.content
+    # §6.3.2: "the sender MUST verify Sender.sender_type is `member`"
     assert isinstance(framed.sender, MemberSender)
     content_type = framed.content_type
     header = _header(framed.group_id, framed.epoch, content_type)
     # §6.3.1: 'the sender of a message MUST generate a fresh random four-byte "reuse guard" value'
+    # §6.3.1: "The sender MUST include the reuse guard in the `reuse_guard` field of the sender data object"
     sender_data = SenderData(framed.sender.leaf_index, key.generation, int.from_bytes(os.urandom(4), "big"))
+    # §6.3.1: "The `padding` field MUST be filled with all zero bytes."
     plaintext = framed.content.write() + authenticated.auth.write() + bytes(padding)
     aad = header + encode_opaque(framed.authenticated_data)
     ciphertext = suite.aead.seal(key.key, _guarded(key.nonce, sender_data.reuse_guard), aad, plaintext)

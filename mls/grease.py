@@ -1,6 +1,7 @@
 """GREASE: values that nobody knows, sent so that everybody stays able to ignore them (RFC 9420 §13.5).
 
-Receiving does nothing with them that it would not do with any unknown value: nothing here is used there.
+Receiving does nothing with them that it would not do with any unknown value: "Clients MUST NOT implement any
+special processing rules", they "MUST be handled using normal logic for processing unsupported values".
 """
 
 import os
@@ -16,7 +17,11 @@ GREASE_VALUES = tuple(range(0x0A0A, 0xEAEB, 0x1010))
 
 @dataclass(frozen=True, slots=True)
 class Grease:
-    """What to put in; `random` gives so many random bytes, and a test or a replay gives its own."""
+    """What to put in; `random` gives so many random bytes, and a test or a replay gives its own.
+
+    §13.5: "GREASE values MUST NOT be sent in the following fields", such as types of proposals; they "MUST
+    only appear in the fields listed above".
+    """
 
     random: Callable[[int], bytes] = os.urandom
 

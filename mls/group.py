@@ -253,7 +253,8 @@ class Group(ProposingGroup):
         """All of the group, its private keys and secrets among it, for `load`: store it as a secret.
 
         Whoever goes on from one saved state twice uses keys twice: save anew after each `encrypt`,
-        `propose_*`, `commit` and `process`, before what it gave is sent or acted upon.
+        `propose_*`, `commit` and `process`, before what it gave is sent or acted upon. §6.3.1: "a client MUST
+        keep persistent state as to where in the key schedule it is".
         """
         return save(self)
 
@@ -463,7 +464,11 @@ class Group(ProposingGroup):
         now: float,
         tree_in_welcome: bool,
     ) -> PendingCommit:
-        """The first Commit of a group that follows another: it adds all others, with that one's PSK."""
+        """The first Commit of a group that follows another: it adds all others, with that one's PSK.
+
+        §11.2: "The Welcome message MUST specify a PreSharedKeyID of type `resumption`", and §12.4.1: "MUST
+        include a PreSharedKeyID with the following parameters".
+        """
         psk_id = resumption_psk_id(self.cipher_suite, usage, former.group_id, former.epoch)
         proposals: list[Proposal] = [*map(Add, packages), PreSharedKey(psk_id)]
         sender = MemberSender(self.own_leaf)
@@ -536,6 +541,7 @@ class Group(ProposingGroup):
                 signature_key = joiner_signature_key(message.content.content)
             case ExternalSenderIndex() | NewMemberProposal():
                 signature_key = outside_signature_key(message.content, self.extensions)
+        # §12.1: "a client MUST verify the signature inside FramedContentAuthData"
         content.verify(suite, signature_key, context)
         return content
 

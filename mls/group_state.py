@@ -169,7 +169,10 @@ class GroupState:
     # --- what is refused ------------------------------------------------------------------------------------
 
     def _check_alive(self) -> None:
-        """§12.4.2: after a ReInit "the client MUST NOT use the group to send messages anymore"."""
+        """§12.4.2: after a ReInit "the client MUST NOT use the group to send messages anymore".
+
+        It "MUST wait for a Welcome message from the committer": what comes of this epoch is refused too.
+        """
         if self._reinit is not None:
             raise GroupEnded("the group was ended by a ReInit")
 

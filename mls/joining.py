@@ -112,6 +112,8 @@ def verify_group_info(
             f"the group is of cipher suite {info.group_context.cipher_suite}, not {suite.suite_id}"
         )
     check_known_bodies(info.group_context.extensions)
+    # §12.4.3: "unknown extensions in `GroupInfo.extensions` MUST be ignored"; §13.4: "MUST ignore all
+    # unrecognized extensions in the `extensions` field"
     check_known_bodies(info.extensions)
     tree = _take_tree(suite, info, ratchet_tree)
     _verify_signature(suite, info, tree)
@@ -120,11 +122,13 @@ def verify_group_info(
 
 
 def _take_tree(suite: CipherSuite, info: GroupInfo, ratchet_tree: bytes | None) -> RatchetTree:
+    # §12.4.3.1: if the tree is not inside, "the client MUST download the tree before processing the Welcome"
     encoded = info.ratchet_tree if info.ratchet_tree is not None else ratchet_tree
     if encoded is None:
         raise InvalidWelcome("the GroupInfo does not contain the ratchet tree, and it was not given")
     tree = RatchetTree.decode(suite, encoded)
-    # 'Verify that the tree hash of the ratchet tree matches the `tree_hash` field in GroupInfo.'
+    # §12.4.3.3: "the client MUST verify that the root hash of the ratchet tree matches the `tree_hash`"
+    # §12.4.3.1: 'Verify that the tree hash of the ratchet tree matches the `tree_hash` field in GroupInfo.'
     if tree.tree_hash() != info.group_context.tree_hash:
         raise InvalidWelcome("the ratchet tree is not the one that the GroupInfo is for")
     return tree
@@ -134,6 +138,7 @@ def _verify_signature(suite: CipherSuite, info: GroupInfo, tree: RatchetTree) ->
     signer = tree.leaf(info.signer)
     if signer is None:
         raise InvalidWelcome(f"the GroupInfo is signed by leaf {info.signer}, which is blank")
+    # §12.4.3: "New members also MUST verify the `signature`"
     info.verify(suite, signer.signature_key)
 
 
@@ -141,6 +146,9 @@ def _verify_tree(suite: CipherSuite, info: GroupInfo, tree: RatchetTree, lifetim
     """Parent hashes, unmerged leaves, uniqueness of keys, and each leaf."""
     tree.check_integrity()
     context = info.group_context
+    # For each member, the newcomer among them. §12.4.3: the group's extensions "MUST be supported by the new
+    # joiner"; §13.4: "A client joining a group MUST verify that it supports every extension in the
+    # GroupContext", or "it MUST treat the enclosing GroupInfo message as invalid".
     for index, leaf in tree.leaves():
         check_leaf(leaf, context.extensions)
         lifetimes.check(leaf)

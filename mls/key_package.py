@@ -9,10 +9,10 @@ from mls.codec import Opaque, Signed, Uint16, check_end, struct
 from mls.credentials import Credential
 from mls.errors import DecodeError, InvalidKeyPackage, KeyPackageUsed, UnsupportedError
 from mls.extensions import (
-    APP_DATA_DICTIONARY,
     LAST_RESORT_KEY_PACKAGE,
     Extension,
     Extensions,
+    check_distinct,
     components_extension,
     find_components,
 )
@@ -99,19 +99,21 @@ class KeyPackage(Signed):
         if self.leaf_node.encryption_key == self.init_key:
             raise InvalidKeyPackage("the init key of a KeyPackage is also its encryption key")
         # §10: 'unknown extensions in `KeyPackage.extensions` MUST be ignored', whether listed or not: peers
-        # do not list those that they put in for GREASE.
+        # do not list those that they put in for GREASE. §13.4: it "MUST ignore all unrecognized values in the
+        # `capabilities` field of the LeafNode and all unknown extensions".
         check_leaf(self.leaf_node, ())
         self.leaf_node.verify(suite)
         signer = self.leaf_node.signature_key
+        # §10: "A KeyPackage object with an invalid signature field MUST be considered malformed."
         suite.verify_with_label(signer, b"KeyPackageTBS", self.to_be_signed, self.signature)
         self.mark_verified()
 
 
-def _listing(capabilities: Capabilities, extension_type: int) -> Capabilities:
-    """§10: extensions of a KeyPackage are listed in its capabilities."""
-    if capabilities.has_extension(extension_type):
-        return capabilities
-    return replace(capabilities, extensions=(*capabilities.extensions, extension_type))
+def _listing(capabilities: Capabilities, extensions: Sequence[Extension]) -> Capabilities:
+    """§10: "Extensions included in the `extensions` or `leaf_node.extensions` fields MUST be included"."""
+    types = (extension.extension_type for extension in extensions)
+    missing = tuple(number for number in types if not capabilities.has_extension(number))
+    return replace(capabilities, extensions=(*capabilities.extensions, *missing))
 
 
 @dataclass(slots=True)
@@ -139,16 +141,17 @@ class KeyPackageBundle:
     ) -> "KeyPackageBundle":
         """A fresh KeyPackage, valid until `lifetime_s` after `now` (seconds since 1970).
 
-        `extensions` are those of the KeyPackage. One for the `last_resort` is marked so, and joins any
-        number of groups: its private keys stay until `erase`. With `grease` there are values that nobody
-        knows in it and its leaf (§13.5).
+        `extensions` are those of the KeyPackage; the `capabilities` list them too. One for the `last_resort`
+        is marked so, and joins any number of groups: its private keys stay until `erase`. With `grease` there
+        are values that nobody knows in it and its leaf (§13.5).
         """
         capabilities = capabilities or own_capabilities()
         if last_resort:
             extensions = (*extensions, components_extension({LAST_RESORT_KEY_PACKAGE: b""}))
-            capabilities = _listing(capabilities, APP_DATA_DICTIONARY)
         if grease is not None:
             extensions = (*extensions, grease.extension())
+        check_distinct(extensions)
+        capabilities = _listing(capabilities, extensions)
         init_key, encryption_key = suite.hpke.kem.generate(), suite.hpke.kem.generate()
         leaf = unsigned_leaf(
             signature_key,

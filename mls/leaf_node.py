@@ -37,7 +37,10 @@ DEFAULT_PROPOSAL_TYPES = frozenset(range(0x0001, 0x0008))
 
 @struct
 class Capabilities(Struct):
-    """What a client supports beyond the defaults."""
+    """What a client supports beyond the defaults; it is only asked for what matters.
+
+    §7.2: "unknown values in `capabilities` MUST be ignored".
+    """
 
     versions: Uint16s
     cipher_suites: Uint16s
@@ -57,7 +60,9 @@ class Capabilities(Struct):
 def own_capabilities(extensions: tuple[int, ...] = ()) -> Capabilities:
     """What this library supports, and the application's extension types.
 
-    §7.2: "The client MUST list all values for the respective parameters that it supports."
+    §7.2: "The client MUST list all values for the respective parameters that it supports." §13.4: it "MUST
+    support all parameters advertised in it". §13.5: "representations of a client's own capabilities MUST NOT
+    contain GREASE values".
     """
     return Capabilities(
         versions=(MLS10,),
@@ -143,7 +148,10 @@ class LeafNode(Signed):
         return leaf
 
     def replaced(self, encryption_key: bytes, source: LeafNodeSource) -> "LeafNode":
-        """This leaf with another encryption key, to be signed: what an Update or a path changes (§7.5)."""
+        """This leaf with another encryption key, to be signed: what an Update or a path changes (§7.5).
+
+        §7.2: "Each modification of LeafNode content MUST be reflected by a change in its signature."
+        """
         return replace(self, encryption_key=encryption_key, leaf_node_source=source, signature=b"")
 
     def verify(self, suite: CipherSuite, group_id: bytes = b"", leaf_index: int = 0) -> None:

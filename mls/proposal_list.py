@@ -81,7 +81,10 @@ class ProposalList:
         return tuple([proposal.psk for proposal in self.of(PreSharedKey)])
 
     def requires_path(self) -> bool:
-        """§12.4: whether nothing is proposed, or anything that requires a path."""
+        """Whether nothing is proposed, or anything that requires a path.
+
+        §12.4: "By default, the `path` field of a Commit MUST be populated."
+        """
         return not all(isinstance(item.proposal, PATH_OPTIONAL) for item in self.items) or not self.items
 
 
@@ -162,6 +165,7 @@ class ProposalRules:
         # §10: "The value for `init_key` MUST be a public key", and the leaf "MUST be valid for the cipher
         # suite": held as a proposal, one that is not would let nobody commit any more.
         check_usable_keys(self.epoch.suite, (key_package.init_key, key_package.leaf_node.encryption_key))
+        # §13.4: "MUST verify that the LeafNode for the new member is compatible with the group's extensions"
         check_supports_group(key_package.leaf_node.capabilities, self.extensions)
         self.lifetimes.check(key_package.leaf_node)
 
@@ -184,7 +188,9 @@ class ProposalRules:
             raise InvalidProposals(
                 f"a PSK nonce has {len(psk_id.psk_nonce)} bytes, not {self.epoch.suite.hash_size}"
             )
-        # §11.2, §11.3: with usage `reinit` or `branch` it "MUST be considered invalid"
+        # §11.2: with usage `reinit` a proposal "MUST be considered invalid", as the PSK "MUST NOT be used in
+        # other contexts"; §11.3: with usage `branch` it "MUST be considered invalid" too, for it "MUST NOT be
+        # used in other contexts".
         if isinstance(psk_id, ResumptionPSKID) and psk_id.usage not in self.psk_usages:
             raise InvalidProposals(f"a resumption PSK for {psk_id.usage.name} cannot be used in this group")
 
@@ -278,6 +284,10 @@ def apply_proposals(
 ) -> Applied:
     """Check the list of a Commit, and apply it to a copy of the tree, in the order of §12.3.
 
+    §12.2: "MUST verify that the list of committed proposals is valid", or else "the Commit message MUST be
+    rejected as invalid". §12.4: it is so for "A sender and a receiver of a Commit MUST verify that the
+    committed list of proposals is valid".
+
     `committer` is a leaf index, None for an external Commit; the leaf that its sender gets is given
     as `Applied.committer`. Raises ProtocolError, by what is wrong.
     """
@@ -298,14 +308,17 @@ def apply_proposals(
     for index in (*(index for index, _ in proposals.updates()), *applied.added_leaves):
         applied.tree.check_member(index)
     if changes:
-        # §12.1.7: invalid if "some members of the group do not support some of the required capabilities"
+        # §12.1.7: invalid if "some members of the group do not support some of the required capabilities";
+        # §13.4: "an extension in use by the group MUST be supported by all members of the group".
         for capabilities in applied.tree.capabilities():
             check_supports_group(capabilities, extensions)
     return applied
 
 
 def _check_types_supported(epoch: Epoch, proposals: ProposalList) -> None:
-    """§12.2: no "non-default proposal type that is not supported by some members of the group that will
+    """§13.2: a type "MUST NOT be included in a commit unless the proposal type is supported".
+
+    §12.2: no "non-default proposal type that is not supported by some members of the group that will
     process the Commit (i.e., members being added or removed by the Commit do not need to support"
     """
     if not proposals.of(SelfRemove):
@@ -319,7 +332,10 @@ def _check_types_supported(epoch: Epoch, proposals: ProposalList) -> None:
 def apply_to_tree(
     proposals: ProposalList, tree: RatchetTree, extensions: tuple[Extension, ...], committer: int | None
 ) -> Applied:
-    """Apply a list to `tree` itself, in the order of §12.3; it has been checked."""
+    """Apply a list to `tree` itself; it has been checked.
+
+    §12.3: "The client MUST apply the proposals in the list in the following order".
+    """
     for index, leaf in proposals.updates():
         tree.update(index, leaf)
     for index in proposals.removed:

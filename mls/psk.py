@@ -45,7 +45,8 @@ PRE_SHARED_KEY_IDS = vector(PRE_SHARED_KEY_ID)
 def external_psk_id(suite: CipherSuite, psk_id: bytes) -> ExternalPSKID:
     """An id to inject the external PSK `psk_id` once.
 
-    §8.4: the nonce "MUST be set to a fresh random value of length `KDF.Nh`".
+    §8.4: the nonce "MUST be set to a fresh random value of length `KDF.Nh`"; §12.1.4: "The `psk_nonce` MUST
+    be randomly sampled."
     """
     return ExternalPSKID(psk_id, os.urandom(suite.hash_size))
 
@@ -53,7 +54,10 @@ def external_psk_id(suite: CipherSuite, psk_id: bytes) -> ExternalPSKID:
 def resumption_psk_id(
     suite: CipherSuite, usage: ResumptionPSKUsage, group_id: bytes, epoch: int
 ) -> ResumptionPSKID:
-    """An id to use the resumption PSK of an epoch once, in a group of this suite (§8.6, §11.3)."""
+    """An id to use the resumption PSK of an epoch once, in a group of this suite (§8.6).
+
+    §11.3: its nonce "MUST be a randomly sampled nonce of length `KDF.Nh`".
+    """
     return ResumptionPSKID(usage, group_id, epoch, os.urandom(suite.hash_size))
 
 

@@ -284,7 +284,7 @@ class RatchetTree:
         return made
 
     def _hash_of(self, at: int, value: Node | None, hash_of_child: Callable[[int], bytes]) -> bytes:
-        """TreeHashInput (§7.8), hashed."""
+        """TreeHashInput, hashed: "the optional node value MUST be absent if the node is blank" (§7.8)."""
         present = b"\0" if value is None else b"\1" + value.encode()
         if at % 2 == 0:
             return self._suite.hash(b"\1" + UINT32.write(at // 2) + present)
@@ -326,7 +326,8 @@ class RatchetTree:
         """
         leaf = self.leaf(index)
         assert leaf is not None
-        # §7.3: "Verify that the following fields are unique among the members of the group"
+        # §7.3: "Verify that the following fields are unique among the members of the group"; §16.7: the keys
+        # "MUST be distinct from one another".
         if self._signature_keys[leaf.signature_key] > 1:
             raise InvalidLeafNode(f"leaf {index} has the same signature key as another leaf")
         if self._encryption_keys[leaf.encryption_key] > 1:
@@ -381,8 +382,9 @@ class RatchetTree:
                 at = tree_math.parent(at)
 
     def _check_parent_hash(self, position: int, node: ParentNode) -> None:
-        """§7.9.2: that exactly one descendant of a parent node was set in one UpdatePath with it.
+        """That exactly one descendant of a parent node was set in one UpdatePath with it.
 
+        §7.9.2: "the new member MUST authenticate that each non-blank parent node P is parent-hash valid".
         Raises InvalidTree.
         """
         below, after = tree_math.children(position)

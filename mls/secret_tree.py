@@ -117,6 +117,9 @@ class SendingRatchet:
     def next(self) -> MessageKey:
         """A key that was never used: "MUST NOT be used to encrypt more than one message" (§9.1).
 
+        §15.2: "senders MUST NOT encrypt more data than permitted by the security bounds of the AEAD scheme":
+        those are bounds for one key, which here is good for one message of less than 2^30 bytes.
+
         Raises MisuseError when the generations of the epoch are used up.
         """
         if self._ratchet.generation >= 1 << 32:
@@ -287,7 +290,10 @@ class SecretTree:
         return self._receiving[leaf, label]
 
     def _ratchets(self, leaf: int) -> dict[bytes, HashRatchet]:
-        """Both ratchets of a leaf; its secret, and all above it, are gone thereafter."""
+        """Both ratchets of a leaf; its secret, and all above it, are gone thereafter.
+
+        §9.2: "the following values have been consumed and MUST be deleted".
+        """
         suite, node = self._suite, 2 * leaf
         at = next(
             above

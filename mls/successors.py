@@ -24,7 +24,8 @@ def check_successor(
     former = next((group for group in groups if group.group_id == psk.psk_group_id), None)
     if former is None:
         raise InvalidWelcome(f"the group that this one follows, {psk.psk_group_id.hex()}, is not at hand")
-    # §11.2, §11.3: "The `epoch` in the Welcome message MUST be 1."
+    # §11.2: "The `epoch` in the Welcome message MUST be 1."
+    # §11.3: "The `epoch` in the Welcome message MUST be 1."
     if joined.epoch != 1:
         raise InvalidWelcome(f"a group that follows another is joined in epoch 1, not {joined.epoch}")
     if psk.usage == ResumptionPSKUsage.REINIT:
@@ -50,7 +51,10 @@ def _check_reinitialized(psk: ResumptionPSKID, joined: GroupState, former: Group
 
 
 def _check_branched(psk: ResumptionPSKID, joined: GroupState, former: GroupState, matches: Matches) -> None:
-    """§11.3: a subset of the members, with the same parameters."""
+    """A subset of the members, with the same parameters.
+
+    §11.3: who joins "MUST verify that the new group reflects a subgroup branched from the referenced group".
+    """
     if joined.cipher_suite != former.cipher_suite:
         raise InvalidWelcome("the subgroup has another cipher suite than the group it branches from")
     before = former._members_in(psk.psk_epoch)

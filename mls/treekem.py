@@ -102,7 +102,10 @@ def _set_parents(
 
 
 def _recipients(tree: RatchetTree, beside: int, added: Collection[int]) -> list[int]:
-    """§7.6: the resolution "MUST exclude all new leaf nodes added as part of the current Commit"."""
+    """§7.6: the resolution "MUST exclude all new leaf nodes added as part of the current Commit".
+
+    §7.5: "Any new member (from an Add proposal) added in the same Commit MUST be excluded".
+    """
     new_leaves = {2 * leaf for leaf in added}
     return [node for node in tree.resolution(beside) if node not in new_leaves]
 

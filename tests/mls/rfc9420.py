@@ -1,10 +1,13 @@
 """Writes docs/rfc9420.md: what RFC 9420 demands, where the code keeps it, and which tests would notice.
 
     python tests/mls/rfc9420.py          writes the page
-    python tests/mls/rfc9420.py --open   lists the citations that no test is named for
+    python tests/mls/rfc9420.py --open   lists what is missing: tests of citations, citations of MUSTs
 
-Code cites the RFC at the line that obeys it, in a comment or docstring, as `§12.2: "the words"`. BROKEN_BY
-names, for each citation, tests that fail without that line; `test_rfc9420.py` holds both to be complete.
+`rfc9420_musts.txt` has every sentence of the RFC with a MUST in it, by section. Code cites the RFC at the
+line that obeys it, in a comment or docstring, as `§12.2: "the words"`. BROKEN_BY names, for each citation,
+tests that fail without that line, and NOT_HERE who else keeps a demand that the code cannot.
+`test_rfc9420.py` holds all three to be complete, and the page to be current but for the line numbers, so that
+not every edit above a citation fails it.
 """
 
 import ast
@@ -19,17 +22,25 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "rfc9420.md"
+MUSTS = Path(__file__).with_name("rfc9420_musts.txt")
 _SECTION = re.compile(r"§\d[\d.]*\d|§\d+")
 _QUOTED = re.compile(r"(?<![\w\"])\"([^\"]{12,})\"(?:,? \((§[\d.]+)\))?|(?<=[ :(])'([A-Z`a-z][^']{20,})'()")
 
 
 @dataclass(frozen=True)
 class Citation:
-    """Words of the RFC, and the function in whose code they are quoted."""
+    """Words of the RFC, and the function in whose code they are quoted, at which line."""
 
     section: str
     words: str
     place: str
+    line: int
+
+    @property
+    def link(self) -> str:
+        """Where it stands, for the page."""
+        module, _, _ = self.place.partition(".")
+        return f"[`{self.place}`, line {self.line}](../mls/{module}.py#L{self.line})"
 
 
 @cache
@@ -85,8 +96,52 @@ def citations() -> list[Citation]:
                     continue
                 section = match[2] or (before[-1] if before else of_module and of_module[0])
                 if section:
-                    found.add(Citation(section, words, place_of(path, line)))
-    return sorted(found, key=lambda each: (numbers(each.section), each.words, each.place))
+                    found.add(Citation(section, words, place_of(path, line), line_of(path, line, words)))
+    return sorted(found, key=lambda each: (numbers(each.section), each.words, each.place, each.line))
+
+
+def line_of(path: Path, first: int, words: str) -> int:
+    """The line, at or after the first of a text, where a quotation in it begins."""
+    lines = [line.strip().lstrip("# ") for line in path.read_text().splitlines()]
+    for number in range(first, len(lines)):
+        after = " ".join(lines[number - 1 : number + 4])
+        if -1 < after.find(words[:60]) <= len(lines[number - 1]):
+            return number
+    raise ValueError(f"{words!r} is not in {path} after line {first}")
+
+
+@cache
+def musts() -> list[tuple[str, str]]:
+    """The sentences of the RFC with a MUST in them, by section."""
+    pairs = (line.split(" ", 1) for line in MUSTS.read_text().splitlines())
+    return [(f"§{section}", sentence) for section, sentence in pairs]
+
+
+def is_cited(section: str, sentence: str) -> bool:
+    """Whether code quotes the sentence, or a part of it, under its section."""
+    return any(
+        each.section == section and all(part in sentence for part in each.words.rstrip(".").split(" [...] "))
+        for each in citations()
+    )
+
+
+def not_cited() -> list[tuple[str, str]]:
+    """The demands that no code quotes, nor NOT_HERE has."""
+    return [
+        (section, sentence)
+        for section, sentence in musts()
+        if not (is_cited(section, sentence) or keeper(sentence))
+    ]
+
+
+def keeper(sentence: str) -> str | None:
+    """Who else keeps a demand."""
+    return next((who for words, who in NOT_HERE.items() if words in sentence), None)
+
+
+def without_lines(text: str) -> str:
+    """The page but for the line numbers."""
+    return re.sub(r"(?<=#L)\d+|(?<=, line )\d+", "", text)
 
 
 def numbers(section: str) -> list[int]:
@@ -134,6 +189,7 @@ BROKEN_BY: dict[str, str] = {
     "As soon as a group member": "saving.test_message_keys_go_with_their_message",
     "The field `leaf_node.leaf_node_source`": "key_package.test_rules",
     "it MUST verify that the `version`": "framing.test_a_key_package_is_of_its_messages_version",
+    "unknown extensions in `GroupInfo": "joining.test_unknown_extensions_of_a_group_info_are_ignored",
     "unknown extensions in": "key_package.test_unknown_extensions_of_a_key_package_are_ignored",
     "`leaf_node.encryption_key` is different": "key_package.test_rules",
     "Epoch secret: A fresh": "group.test_no_two_groups_are_the_same",
@@ -158,6 +214,71 @@ BROKEN_BY: dict[str, str] = {
     "SHOULD prefer any Remove": "proposals.test_a_remove_is_preferred_to_an_update "
     "proposals.test_the_most_recent_update_is_preferred",
     "multiple PreSharedKey proposals": "commit.test_proposals",
+    "MUST use the smallest number": "codec.test_lengths",
+    "The overall size of the AAD": "codec.test_a_vector_is_not_longer_than_a_header_can_say",
+    "MUST be the same as the signature algorithm": "credentials.test_a_certificate_is_for_the_signature_key",
+    "MUST present a set of identifiers": "authentication.test_who_comes_back_succeeds_itself",
+    "The sender MUST use the private key": "framing.test_members_sign_for_themselves",
+    "The `content_type` of the message MUST be `commit`": "external.test_nobody_proposes_as_a_joiner",
+    "For messages sent by members": "framing.test_tags_and_signatures_of_public_messages",
+    "The `padding` field MUST": "framing.test_padding_is_zeros",
+    "a client MUST keep persistent state": "saving.test_a_loaded_group_goes_on_identically",
+    "The sender MUST include the reuse guard": "framing.test_reuse_guards_are_fresh",
+    "the application MUST check that the FramedContentAuthData": "framing.test_members_sign_for_themselves",
+    "the sender MUST verify Sender.sender_type": "framing.test_only_members_send_private_messages",
+    "unknown values in `capabilities`": "grease.test_a_group_full_of_it",
+    "MUST support all parameters advertised": "key_package.test_a_key_package",
+    "Each modification of LeafNode": "commit.test_a_new_signature_key_in_a_path",
+    "it MUST adhere to the same": "commit.test_paths",
+    "Any new member (from an Add": "commit.test_the_effect_of_a_commit",
+    "the optional node value MUST": "conformance.test_vectors_of_a_suite",
+    "the new member MUST authenticate": "ratchet_tree.test_a_parent_set_by_nobody",
+    "MUST be distinct from one another": "ratchet_tree.test_members_have_keys_of_their_own",
+    "MUST indicate the same set of PSKs": "joining.test_psks",
+    "The order of the `psks`": "joining.test_psks",
+    "senders MUST NOT encrypt more": "secret_tree.test_no_two_keys_are_the_same "
+    "codec.test_a_vector_is_not_longer_than_a_header_can_say",
+    "the following values have been consumed": "saving.test_message_keys_go_with_their_message",
+    "A KeyPackage object with an invalid": "key_package.test_rules",
+    "Extensions included in the": "key_package.test_what_a_key_package_carries_is_listed",
+    "MUST ignore all unrecognized values": "key_package.test_unknown_extensions_of_a_key_package_are_ignored",
+    "the creator of the group MUST take": "group.test_no_two_groups_are_the_same",
+    "The `psk_nonce` MUST be randomly": "commit.test_psk_ids_are_fresh",
+    "MUST be a randomly sampled nonce": "commit.test_psk_ids_are_fresh",
+    "a client MUST verify the signature": "framing.test_tags_and_signatures_of_public_messages",
+    "MUST NOT be used in other contexts": "commit.test_proposals",
+    "MUST verify that the new group reflects": "successors.test_a_branch_of_another_suite",
+    "MUST verify that the list of committed": "commit.test_proposals",
+    "the Commit message MUST be rejected": "commit.test_proposals",
+    "A sender and a receiver": "commit.test_proposals",
+    "The client MUST apply the proposals": "commit.test_the_effect_of_a_commit",
+    "By default, the `path` field": "commit.test_paths_are_brought_where_they_must_be",
+    "MUST be populated": "commit.test_paths_are_brought_where_they_must_be",
+    "MUST cover every new member": "commit.test_the_effect_of_a_commit",
+    "MUST NOT be included in a commit": "external.test_groups_where_not_all_know_it",
+    "MUST verify that the LeafNode for the new": "commit.test_proposals",
+    "an extension in use by the group": "commit.test_proposals",
+    "The Welcome message MUST specify": "successors.test_a_group_is_reinitialized",
+    "MUST include a PreSharedKeyID": "successors.test_a_group_is_reinitialized",
+    "MUST wait for a Welcome": "successors.test_an_ended_group_is_silent",
+    "MUST ignore all unrecognized extensions": "joining.test_unknown_extensions_of_a_group_info_are_ignored",
+    "the client MUST download the tree": "joining.test_the_tree_can_come_by_another_way",
+    "Verify that the tree hash": "joining.test_group_info",
+    "the client MUST verify that the root hash": "joining.test_group_info",
+    "New members also MUST verify": "joining.test_group_info",
+    "MUST be supported by the new joiner": "joining.test_a_newcomer_supports_the_groups_extensions",
+    "A client joining a group MUST": "joining.test_a_newcomer_supports_the_groups_extensions",
+    "it MUST treat the enclosing": "joining.test_a_newcomer_supports_the_groups_extensions",
+    "both existing and new members": "external.test_joining_from_outside",
+    "The sender type for the": "external.test_joining_from_outside commit.test_proposals",
+    "External Commits MUST be signed": "external."
+    "test_external_commits_have_a_path_and_the_signature_of_its_leaf",
+    "Clients MUST NOT implement": "grease.test_a_group_full_of_it",
+    "MUST be handled using normal logic": "grease.test_a_group_full_of_it",
+    "GREASE values MUST NOT be sent": "grease.test_leaves",
+    "MUST only appear in the fields": "grease.test_leaves",
+    "representations of a client's own": "key_package.test_a_key_package",
+    "MLS clients MUST implement": "commit.test_a_group_of_any_suite",
     "non-default proposal type": "external.test_groups_where_not_all_know_it",
     "The new `extensions` MUST": "commit.test_proposals",
     "MUST send a Commit message": "framing.test_who_has_seen_a_proposal_commits_it_first",
@@ -197,19 +318,43 @@ BROKEN_BY: dict[str, str] = {
     "The generation of Commit": "group.test_committing_changes_nothing_but_a_handshake_key",
 }
 
+# Words of demands that the code does not keep, and who does.
+NOT_HERE: dict[str, str] = {
+    "value that MUST be kept confidential": "the application, which stores `bytes(group)` as a secret",
+    "MUST NOT rely on the data in an `application_id`": "the application",
+    "the chosen version and cipher suite is the best option": "the application, which chooses the suite",
+    "`group_id` is unique among": "the application, by `check` of `Group.join`",
+    "MUST have an established way to resolve": "the application and its Delivery Service",
+    "MUST minimize the amount of time": "the application, which drops the `Group` that lost",
+    "MUST NOT be delivered to a new joiner": "the application, which sends the Welcome when it may",
+    "this change MUST be applied before": "the application, which goes on with the new `Group`",
+    "implementations MUST correctly handle": "(the demands that follow it)",
+    "New proposal types": "(authors of extensions)",
+    "Proposal types defined in the future": "(authors of extensions)",
+    "Any future cipher suite": "(authors of extensions)",
+    "future cipher suites MUST meet": "(authors of extensions)",
+    "Indicates that the item is discouraged": "(the registries)",
+    "IANA MUST only accept": "(the registries)",
+    "MUST represent their own capabilities": "the application: `own_capabilities` has no GREASE",
+}
+
 HEAD = """# RFC 9420, demand by demand
 
-What the RFC demands and a library can keep, in its words; the function of `mls` that keeps it, where the same
-words stand; and tests of `tests/mls` that fail if it does not. Written by `python tests/mls/rfc9420.py` from
-the citations in the code; a test holds this page to be current, every citation to have a test, and every test
-named here to exist.
-
-What the application has to keep is not here: which credentials to believe (§5.3.1, asked through `check`),
-which commit of several wins (§14), that no two groups of a client have one id (§12.4.3.1, asked through
-`check` of `join`), and limits on the use of AEAD keys (§15.2).
+What the RFC demands, in its words; the line of `mls` that keeps it, where the same words stand, with the
+function around it; and tests of `tests/mls` that fail if it does not. `python tests/mls/rfc9420.py` writes
+this page from the citations in the code. A test holds it to be current (all but the line numbers, which are
+those of the last time it was written), every sentence of the RFC with a MUST in it to be in one of the two
+tables, every citation to have a test, and every test named here to exist.
 
 | § | demand | kept by | broken by |
 |---|---|---|---|
+"""
+
+OTHERS = """
+## Kept by others
+
+| § | demand | kept by |
+|---|---|---|
 """
 
 
@@ -224,8 +369,13 @@ def page() -> str:
     for each in citations():
         words = each.words.replace("|", "\\|")
         tests = ", ".join(f"`{test}`" for test in tests_for(each))
-        rows.append(f"| {each.section[1:]} | {words} | `{each.place}` | {tests} |\n")
-    return HEAD + "".join(rows)
+        rows.append(f"| {each.section[1:]} | {words} | {each.link} | {tests} |\n")
+    others = [
+        f"| {section[1:]} | {sentence} | {keeper(sentence)} |\n"
+        for section, sentence in musts()
+        if keeper(sentence) is not None
+    ]
+    return HEAD + "".join(rows) + OTHERS + "".join(others)
 
 
 def main(arguments: list[str]) -> int:
@@ -234,6 +384,8 @@ def main(arguments: list[str]) -> int:
         for each in citations():
             if not tests_for(each):
                 print(each.section, each.words, each.place)
+        for section, sentence in not_cited():
+            print("not cited:", section, sentence)
         return 0
     PAGE.write_text(page())
     return 0

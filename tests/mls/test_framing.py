@@ -30,6 +30,7 @@ from mls.framing import (
     NewMemberCommit,
     NewMemberProposal,
     PrivateMessage,
+    ProposalContent,
     PublicMessage,
 )
 from mls.message import MLSMessage, decode_message, encode_message
@@ -173,6 +174,16 @@ def test_members_sign_for_themselves(circle: Callable, insider: Callable, refuse
     mallory = insider(group["c"])
     mallory.sender = MemberSender(0)
     refused(group["b"], mallory.propose(Remove(1)), BadSignature)
+
+
+def test_only_members_send_private_messages(circle: Callable) -> None:
+    """§6.3.2: whoever is none has no leaf to name, and the message is not made."""
+    group = circle("a")["a"]
+    for sender in (ExternalSenderIndex(0), NewMemberProposal(), NewMemberCommit()):
+        signed = group._sign(ProposalContent(Remove(0)), b"", private=True)
+        signed = replace(signed, content=replace(signed.content, sender=sender))
+        with pytest.raises(AssertionError):
+            group._protect(signed)
 
 
 def test_a_blank_sender(circle: Callable, insider: Callable, refused: Callable) -> None:

@@ -27,6 +27,7 @@ from mls.errors import (
     UnsupportedError,
 )
 from mls.extensions import (
+    APP_DATA_DICTIONARY,
     APPLICATION_ID,
     REQUIRED_CAPABILITIES,
     RequiredCapabilities,
@@ -180,6 +181,20 @@ def test_rules(
 def test_unknown_extensions_of_a_key_package_are_ignored(author: Author) -> None:
     """§10, §13.5."""
     KeyPackage.decode(author.make(extensions=(Extension(0x1A1A, b"grease"),)))
+
+
+def test_what_a_key_package_carries_is_listed(author: Author, now: float) -> None:
+    """§10: extensions "MUST be included in the `leaf_node.capabilities` field"."""
+    for options, types in (
+        ({"extensions": [Extension(0xF001, b""), Extension(APPLICATION_ID, b"\0")]}, (0xF001,)),
+        ({"extensions": [Extension(0xF001, b"")], "capabilities": own_capabilities((0xF001, 0xF002))}, None),
+        ({"last_resort": True}, (APP_DATA_DICTIONARY,)),
+        ({"last_resort": True, "extensions": [Extension(0xF001, b"")]}, (0xF001, APP_DATA_DICTIONARY)),
+    ):
+        bundle = KeyPackageBundle.create(
+            author.suite, BasicCredential(b"Alice"), author.key, now=now, **options
+        )
+        assert bundle.key_package.leaf_node.capabilities.extensions == (types or (0xF001, 0xF002))
 
 
 def test_listed_extensions_of_a_leaf_are_ignored(author: Author) -> None:
