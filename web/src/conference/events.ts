@@ -1,0 +1,45 @@
+/** What a session tells whoever drives it. */
+
+import type { Octets } from "../bytes.ts"
+import type { EpochSecret } from "./epoch_keys.ts"
+import type { Trouble } from "./messages.ts"
+import type { Person } from "./roster.ts"
+
+export type Event =
+  | {
+      /** The group is at a new epoch. */
+      readonly type: "epoch changed"
+      readonly epoch: number
+      readonly members: readonly Person[]
+      readonly joined: readonly Person[]
+      readonly left: readonly Person[]
+      /** undefined for the epoch in which we founded or joined the group. */
+      readonly committer: Person | undefined
+    }
+  /** The server's list of participants changed. */
+  | { readonly type: "room changed" }
+  | { readonly type: "chat received"; readonly sender: Person; readonly text: string }
+  /** A member says whom it cannot decrypt; empty when it is well again. */
+  | { readonly type: "trouble reported"; readonly sender: Person; readonly troubles: readonly Trouble[] }
+  | { readonly type: "recording changed"; readonly sender: Person; readonly on: boolean }
+  /** No majority of the members confirms our epoch, so nothing is sent; `on` false when it is again. */
+  | { readonly type: "sending paused"; readonly on: boolean }
+  /** Something that the user should know: the server or a member did what it must not. */
+  | { readonly type: "warned"; readonly text: string }
+  /** The meeting is over for us. */
+  | { readonly type: "ended"; readonly reason: string }
+
+/** What is to become of the media keys, which another worker holds (`epoch_keys`). */
+export type KeyOrder =
+  | {
+      readonly type: "adopt"
+      readonly groupId: Octets
+      /** SFrame's. */
+      readonly suite: number
+      readonly secret: EpochSecret
+      readonly removes: boolean
+      /** Participant id by leaf. */
+      readonly owners: ReadonlyMap<number, string>
+    }
+  | { readonly type: "acknowledged"; readonly epoch: number }
+  | { readonly type: "erase" }

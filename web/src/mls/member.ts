@@ -1,0 +1,26 @@
+/** A member of a group, or who wants to be one, as its leaf (RFC 9420 §7.2) shows it. */
+
+import type { LeafNode } from "ts-mls/leafNode.js"
+import { type Octets, own } from "../bytes.ts"
+
+export type Leaf = LeafNode
+
+export interface Member {
+  readonly leafIndex: number
+  /** Of a BasicCredential; undefined for any other. */
+  readonly identity: Octets | undefined
+  readonly applicationId: Octets | undefined
+  readonly signatureKey: Octets
+  readonly encryptionKey: Octets
+}
+
+export function memberOf(leaf: Leaf, leafIndex: number): Member {
+  const ids = leaf.extensions.filter((each) => each.extensionType === "application_id")
+  return {
+    leafIndex,
+    identity: leaf.credential.credentialType === "basic" ? own(leaf.credential.identity) : undefined,
+    applicationId: ids.length === 1 ? own(ids[0]!.extensionData) : undefined,
+    signatureKey: own(leaf.signaturePublicKey),
+    encryptionKey: own(leaf.hpkePublicKey),
+  }
+}
