@@ -243,7 +243,9 @@ class CipherSuite:
     # §5.1.2
 
     def sign_with_label(self, key: "SignaturePrivateKey", label: bytes, content: bytes) -> bytes:
-        """SignWithLabel (§5.1.2)."""
+        """SignWithLabel (§5.1.2). Raises MisuseError for a key of another scheme."""
+        if key.scheme is not self.signature:
+            raise MisuseError(f"the signature key is not one of suite {self.name}")
         return self.signature.sign(key.key, _labelled(label, content))
 
     def verify_with_label(self, public_key: bytes, label: bytes, content: bytes, signature: bytes) -> None:
@@ -290,6 +292,7 @@ class SignaturePrivateKey:
 
     key: Any = field(repr=False, compare=False)
     public_bytes: bytes
+    scheme: SignatureScheme = field(repr=False, compare=False)
 
     @classmethod
     def generate(cls, suite: CipherSuite) -> "SignaturePrivateKey":
@@ -307,7 +310,7 @@ class SignaturePrivateKey:
 
     @classmethod
     def _wrap(cls, suite: CipherSuite, key: Any) -> "SignaturePrivateKey":
-        return cls(key, suite.signature.public_bytes(key))
+        return cls(key, suite.signature.public_bytes(key), suite.signature)
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ from typing import Self
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey, cipher_suite
 from mls.codec import Opaque, Signed, Uint16, check_end, struct
 from mls.credentials import Credential
-from mls.errors import DecodeError, InvalidKeyPackage, KeyPackageUsed, UnsupportedError
+from mls.errors import DecodeError, InvalidKeyPackage, KeyPackageUsed, MisuseError, UnsupportedError
 from mls.extensions import (
     LAST_RESORT_KEY_PACKAGE,
     Extension,
@@ -35,7 +35,9 @@ CLOCK_SKEW_S = 3600  # a fresh leaf is valid this much before now, for members w
 
 
 def lifetime_from(now: float, lifetime_s: float) -> Lifetime:
-    """The lifetime of a leaf that is made now."""
+    """The lifetime of a leaf that is made now. Raises MisuseError for what is no time."""
+    if not 0 <= now + lifetime_s < 1 << 63:
+        raise MisuseError(f"a leaf cannot be valid until {lifetime_s} s after {now}")
     return Lifetime(max(0, int(now) - CLOCK_SKEW_S), int(now + lifetime_s))
 
 

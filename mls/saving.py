@@ -178,7 +178,7 @@ def _save_past(past: PastEpoch) -> _PastEpoch:
 
 
 def _save_limits(limits: Limits) -> _Limits:
-    lifetime = _UNBOUNDED if limits.lifetime_s == float("inf") else int(limits.lifetime_s)
+    lifetime = _UNBOUNDED if limits.lifetime_s >= _UNBOUNDED else int(limits.lifetime_s)
     return _Limits(
         limits.past_epochs,
         limits.out_of_order,

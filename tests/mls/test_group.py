@@ -145,6 +145,9 @@ def test_arguments_that_are_no_good(circle: Callable) -> None:
         lambda: create(extensions=twice),
         lambda: create(capabilities=mls.own_capabilities((0x0005,))),
         lambda: group.bundle("z", capabilities=mls.own_capabilities((0x0001, 0xF001))),
+        lambda: create(lifetime_s=float("inf")),
+        lambda: group.bundle("z", now=float("nan")),
+        lambda: group.bundle("z", now=1e30),
         lambda: mls.Limits(past_epochs=-1),
         lambda: mls.Limits(out_of_order=-1),
         lambda: mls.Limits(forward=1 << 32),
@@ -154,6 +157,24 @@ def test_arguments_that_are_no_good(circle: Callable) -> None:
             wrong()
     with pytest.raises(mls.DecodeError):
         create(extensions=[mls.Extension(0x0005, b"no external senders")])
+
+
+@pytest.mark.parametrize("suite_id", [2, 4])
+def test_a_signature_key_of_another_suite(circle: Callable, suite_id: int) -> None:
+    """Nobody would believe what it signs, and the own next group would be alone with it."""
+    group = circle("ab")
+    alice, info = group["a"], group["a"].group_info()
+    key, who = SignaturePrivateKey.generate(mls.cipher_suite(suite_id)), BasicCredential(b"z")
+    for wrong in (
+        lambda: Group.create(group.suite, b"g", who, key, now=group.now),
+        lambda: KeyPackageBundle.create(group.suite, who, key, now=group.now),
+        lambda: alice.commit(signature_key=key, now=group.now),
+        lambda: alice.propose_update(signature_key=key, now=group.now),
+        lambda: Group.join_external(info, who, key, now=group.now),
+        lambda: mls.propose_from_outside(group.suite, b"g", 1, mls.Remove(0), key, sender_index=0),
+    ):
+        with pytest.raises(MisuseError, match="signature key"):
+            wrong()
 
 
 def test_leaf_counts(circle: Callable) -> None:
