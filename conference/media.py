@@ -23,6 +23,7 @@ from conference.messages import Trouble
 from conference.publishing import Publishing
 from conference.receive_path import Misnamed, ReceivePath
 from conference.recording import Recorder, RecordingWriter
+from conference.relays import ice_configuration
 from conference.roster import Person
 from conference.session import EpochChanged, Phase, Session
 from conference.sources import MediaFile, OwnStream, TestPicture, Timeline, Tone
@@ -128,6 +129,7 @@ class Media:
             self._connection, self._open_sources, send, warn, lambda: session.phase is Phase.MEMBER
         )
         self._subscribing = Subscribing(self._connection, send, self._server_forgot_us)
+        self._ice_servers: tuple[wire.IceServer, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -171,13 +173,15 @@ class Media:
         """Signaling has a new connection."""
         self._publishing.reconnected()
 
-    def take(self, message: wire.Published | wire.Subscribe | wire.Slots) -> None:
+    def take(self, message: wire.Published | wire.Subscribe | wire.Slots | wire.IceServers) -> None:
         """Take one of media's messages."""
         match message:
             case wire.Published(sdp=sdp):
                 self._publishing.take_answer(sdp)
             case wire.Subscribe():
                 self._subscribing.take_offer(message)
+            case wire.IceServers(servers=servers):
+                self._ice_servers = servers
             case wire.Slots(slots=slots):
                 now = self._clock()
                 for slot in slots:
@@ -285,7 +289,12 @@ class Media:
         return {AUDIO: OwnStream(tone), CAMERA: OwnStream(TestPicture(tag=tag, timeline=timeline))}
 
     def _connection(self) -> E2eePeerConnection:
-        return E2eePeerConnection(sealer=self._sealer, sink=self, clock=self._clock)
+        return E2eePeerConnection(
+            sealer=self._sealer,
+            sink=self,
+            configuration=ice_configuration(self._ice_servers),
+            clock=self._clock,
+        )
 
     # --- receiving ---
 

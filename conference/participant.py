@@ -50,6 +50,10 @@ PING_TIMEOUT_S = 10.0
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 2.0
 GIVE_UP_S = 60.0
+GOING_DOWN = (
+    "The server is being shut down. The meeting goes on if it is back within a minute; until then nobody is "
+    "heard or seen."
+)
 
 Told = Event | ConnectionChanged | DecryptionChanged | Switched
 
@@ -291,8 +295,10 @@ class Participant:
                 await socket.send(encode(await outgoing.get()))
 
     def _take(self, message: ServerMessage) -> None:
-        if isinstance(message, wire.Published | wire.Subscribe | wire.Slots):
+        if isinstance(message, wire.Published | wire.Subscribe | wire.Slots | wire.IceServers):
             self.media.take(message)
+        elif isinstance(message, wire.GoingDown):
+            self._warn(GOING_DOWN)
         else:
             self.session.receive(message, self._clock())
             self.pump()

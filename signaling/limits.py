@@ -6,18 +6,39 @@ from signaling.messages import MIB
 
 
 @dataclass(frozen=True)
+class Rate:
+    """`burst` at once, `per_s` a second in the long run."""
+
+    per_s: float
+    burst: float
+
+
+@dataclass(frozen=True)
 class Limits:
     """What one server allows. Times in seconds, sizes in bytes, rates per second."""
 
     # The whole server
+    sockets: int = 8192  # TCP connections, whatever they do
     meetings: int = 4096
     meetings_per_s: float = 5.0
     meetings_burst: int = 50
     unused_meeting_s: float = 24 * 3600.0  # without a participant for so long, a meeting is forgotten
+    unjoined_meeting_s: float = 3600.0  # the same for one that never had any
+
+    # One address: of IPv4, or 64 bits of IPv6. A school or a carrier may have hundreds of people behind one.
+    addresses: int = 16384  # that are remembered; more than `sockets`
+    address_connections: int = 512
+    address_openings: Rate = Rate(20.0, 512)  # TCP connections
+    address_requests: Rate = Rate(20.0, 256)  # HTTP, WebSocket handshakes among them
+    address_meetings: Rate = Rate(0.1, 40)  # that are made
+    address_entrances: Rate = Rate(20.0, 512)  # WebSockets into meetings
+    address_messages: Rate = Rate(5000.0, 40_000)  # whoever sends more is read more slowly
+    address_bytes: Rate = Rate(16.0 * MIB, 256 * MIB)
 
     # One meeting
     participants: int = 1024
     connections: int = 1280  # those that have not said who they are among them
+    entrances: Rate = Rate(50.0, 1280)  # WebSockets into it
     kept_entries: int = 1024
     kept_entry_bytes: int = 64 * MIB
     held_applications: int = 256  # per participant that cannot take them yet
@@ -29,6 +50,11 @@ class Limits:
     welcome_s: float = 30.0
 
     # One connection
+    request_s: float = 10.0  # until the first request is here whole, TLS handshake before it not counted
+    tls_s: float = 10.0
+    http_s: float = 60.0  # in all, unless it became a WebSocket
+    frames: Rate = Rate(200.0, 600)  # of WebSocket, of any kind: a message may be several
+    unread_bytes: int = 4 * MIB  # answers to pings that the peer does not read, over what is queued
     hello_s: float = 10.0
     messages_per_s: float = 100.0
     messages_burst: int = 400

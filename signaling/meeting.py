@@ -2,15 +2,35 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from signaling.connection import Connection
 from signaling.effects import AnswerMedia, CutMedia, Effect, EnterMedia, HangUp, PublishMedia, Send
 from signaling.errors import MediaRefusedError, StoreError
 from signaling.limits import Limits
+from signaling.logs import log_event
 from signaling.media import MediaPlane
-from signaling.messages import Published, Slots, Subscribe, encode
+from signaling.messages import (
+    Entry,
+    Error,
+    Founded,
+    GoingDown,
+    Leader,
+    Published,
+    Refused,
+    Resumed,
+    ServerMessage,
+    Slots,
+    Subscribe,
+    Welcome,
+    Work,
+    encode,
+)
+from signaling.metrics import ServerMetrics
 from signaling.record import Recorder
+from signaling.relays import Relays
 from signaling.room import Room
 from signaling.store import Store
 
@@ -21,6 +41,43 @@ NO_MEDIA = "this server forwards no media"
 _log = logging.getLogger("conclave.signaling")
 
 
+class MeetingWatch:
+    """Turns what a room sends into figures."""
+
+    def __init__(self, metrics: ServerMetrics) -> None:
+        self._metrics = metrics
+        self._leader: str | None = None
+        self._work_since: float | None = None
+
+    def sent(self, message: ServerMessage, now: float) -> None:
+        match message:
+            case Work() if message.joins or message.leaves:
+                self._work_since = now if self._work_since is None else self._work_since
+            case Entry():
+                self._metrics.epochs.add()
+                if self._work_since is not None:
+                    self._metrics.commit_latency.observe(now - self._work_since)
+                self._work_since = None
+            case Leader(_, leader):
+                if self._work_since is not None and leader != self._leader is not None:
+                    self._metrics.takeovers.add()
+                self._leader = leader
+            case Refused(reason=reason):
+                self._metrics.refused_commits.add(1, str(reason))
+            case Error(code=code):
+                self._metrics.refused.add(1, str(code))
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a server's meetings have in common."""
+
+    media: Callable[[], MediaPlane | None] = lambda: None
+    relays: Relays = field(default_factory=Relays)
+    recorder: Recorder | None = None
+    metrics: ServerMetrics = field(default_factory=ServerMetrics)
+
+
 class Meeting:
     """One room with its connections. All calls come from the event loop, and none of them waits."""
 
@@ -29,18 +86,23 @@ class Meeting:
         meeting_id: str,
         limits: Limits,
         store: Store,
-        media: Callable[[], MediaPlane | None],
-        recorder: Recorder | None,
+        surroundings: Surroundings,
         failed: Callable[["Meeting"], None],
     ) -> None:
         """Take up what `store` has of it. `failed` is called, once, if the store fails it later."""
         self.meeting_id = meeting_id
         self._store = store
-        self._media = media
-        self._recorder = recorder
+        self._media = surroundings.media
+        self._relays = surroundings.relays
+        self._recorder = surroundings.recorder
+        self._metrics = surroundings.metrics
+        self._watch = MeetingWatch(surroundings.metrics)
         self._failed = failed
         self._loop = asyncio.get_running_loop()
-        self._room = Room(limits, saved=store.read(meeting_id), now=self._loop.time())
+        saved = store.read(meeting_id)
+        self.was_joined = bool(saved.records or saved.entries)
+        """Whether anybody ever came."""
+        self._room = Room(limits, saved=saved, now=self._loop.time())
         self._connections: dict[int, Connection] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_settling = False
@@ -50,6 +112,10 @@ class Meeting:
     @property
     def is_empty(self) -> bool:
         return self._room.is_empty
+
+    def presences(self) -> list[str]:
+        """The state of each participant."""
+        return [str(each.state) for each in self._room.participants]
 
     def open(self, connection: Connection) -> bool:
         """A WebSocket was accepted; False if the meeting has too many."""
@@ -63,6 +129,7 @@ class Meeting:
         """A message came in."""
         if self._recorder is not None:
             self._recorder.received(self.meeting_id, connection.number, text)
+        self._metrics.received_messages.add()
         self._room.receive(connection.number, text, self._loop.time())
         self._settle()
 
@@ -76,6 +143,10 @@ class Meeting:
         """The media plane tells a participant something."""
         self._room.notify(participant_id, message)
         self._settle()
+
+    def say_goodbye(self) -> None:
+        """Tell everybody that the server stops."""
+        self._send(Send(tuple(self._connections), GoingDown()))
 
     def close(self, close_code: int) -> None:
         """Hang up on everybody, and heed nobody any more; what the store has stays."""
@@ -97,7 +168,7 @@ class Meeting:
             while self._store_changes() | self._do_effects():
                 pass
         except StoreError as error:  # what is in memory is ahead of the store, so it counts for nothing
-            _log.error("store failed: %s", error)
+            log_event(_log, logging.ERROR, "store_failed", why=str(error))
             self.close(INTERNAL_ERROR)
             self._failed(self)
         finally:
@@ -107,6 +178,7 @@ class Meeting:
     def _store_changes(self) -> bool:
         changes = self._room.take_changes()
         if changes:
+            self.was_joined = True
             self._store.write(self.meeting_id, changes)
         return bool(changes)
 
@@ -119,7 +191,9 @@ class Meeting:
     def _do(self, effect: Effect) -> None:
         match effect:
             case Send():
+                self._tell_relays(effect, Founded, Welcome)  # before, for a member publishes at once
                 self._send(effect)
+                self._tell_relays(effect, Resumed)
             case HangUp(connection, close_code):
                 hung_up = self._connections.pop(connection, None)
                 if hung_up is not None:
@@ -129,12 +203,16 @@ class Meeting:
 
     def _send(self, effect: Send) -> None:
         text = encode(effect.message)
+        self._watch.sent(effect.message, self._loop.time())
+        self._metrics.sent_messages.add(len(effect.connections))
+        self._metrics.sent_bytes.add(len(effect.connections) * len(text))
         if self._recorder is not None:
             self._recorder.sent(self.meeting_id, effect.connections, text)
         for number in effect.connections:
             connection = self._connections.get(number)
             if connection is not None and not connection.post(text):
-                _log.warning("slow consumer cut connection=%d", number)
+                log_event(_log, logging.WARNING, "slow_consumer_cut", connection=number)
+                self._metrics.cut.add()
                 del self._connections[number]
                 connection.cut(TRY_AGAIN_LATER)
                 self._room.disconnect(number, self._loop.time())
@@ -149,7 +227,7 @@ class Meeting:
         except MediaRefusedError as error:
             why_not = str(error)
         except Exception:
-            _log.exception("media plane failed at %s", type(effect).__name__)
+            _log.exception("media_plane_failed")
             why_not = "the media plane failed"
         if isinstance(effect, PublishMedia | AnswerMedia):
             self._room.media_failed(effect.connection, why_not)
@@ -167,6 +245,23 @@ class Meeting:
                 self._send(Send((connection,), Published(answer)))
             case AnswerMedia(_, participant_id, sequence, sdp):
                 media.answer(self.meeting_id, participant_id, sequence, sdp)
+
+    def _tell_relays(self, effect: Send, *occasions: type) -> None:
+        """Tell whom the members let in of STUN and TURN servers, and not who just knows a meeting's id."""
+        if not self._relays.urls or type(effect.message) not in occasions:
+            return
+        for participant in self._room.participants:
+            connection = participant.connection
+            match effect.message:
+                case Founded(founder=founder):
+                    is_told = participant.participant_id == founder
+                case Welcome():
+                    is_told = connection in effect.connections
+                case _:
+                    is_told = connection in effect.connections and participant.is_member
+            relays = self._relays.message(participant.participant_id, time.time())
+            if is_told and connection is not None and relays is not None:
+                self._send(Send((connection,), relays))
 
     # --- Time -----------------------------------------------------------------------------------------------
 

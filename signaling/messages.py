@@ -56,6 +56,10 @@ ApplicationOctets = Annotated[bytes, Octets(1, 64 * KIB)]
 Sdp = Annotated[str, Text(256 * KIB, minimum=1)]
 Mid = Annotated[str, Text(32, minimum=1, pattern=r"[A-Za-z0-9._~-]+")]
 KidContext = Annotated[int, Integer(3)]
+_HOST = r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])"
+ICE_URL = rf"(?:stuns?|turns?):{_HOST}(?::[0-9]{{1,5}})?(?:\?transport=(?:udp|tcp))?"
+IceUrl = Annotated[str, Text(256, minimum=1, pattern=ICE_URL)]
+Credential = Annotated[str, Text(256, minimum=1, pattern=r"[!-~]+")]
 
 
 class State(StrEnum):
@@ -115,6 +119,15 @@ class Slot:
     mid: Mid
     participant_id: Id | None
     kid_context: KidContext | None
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN server, or a TURN server with what it lets one in for."""
+
+    url: IceUrl
+    username: Credential | None
+    credential: Credential | None = field(repr=False)
 
 
 # --- Client to server ---------------------------------------------------------------------------------------
@@ -390,6 +403,18 @@ class Slots:
 
 
 @dataclass(frozen=True, slots=True)
+class IceServers:
+    """Servers that help where the media plane is not reached directly; for connections made from now on."""
+
+    servers: Annotated[tuple[IceServer, ...], AtMost(8)]
+
+
+@dataclass(frozen=True, slots=True)
+class GoingDown:
+    """The server stops in a moment, on purpose. Come back and `resume`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Error:
     """What was sent is refused; nothing has changed."""
 
@@ -431,6 +456,8 @@ ServerMessage = (
     | Published
     | Subscribe
     | Slots
+    | IceServers
+    | GoingDown
     | Error
 )
 

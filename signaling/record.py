@@ -25,7 +25,10 @@ class Recorder:
         async def recording(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] in ("http", "websocket"):
                 target = scope.get("raw_path", b"") + b"?" + scope["query_string"]
-                headers = [name + b": " + value for name, value in scope["headers"]]
+                headers = [
+                    name + b": " + (b"(left out)" if name == b"authorization" else value)
+                    for name, value in scope["headers"]
+                ]
                 self._write("request", "", (), b"\n".join([target, *headers]).decode("latin-1"))
             await app(scope, receive, send)
 
