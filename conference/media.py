@@ -26,7 +26,7 @@ from conference.recording import Recorder, RecordingWriter
 from conference.relays import ice_configuration
 from conference.roster import Person
 from conference.session import EpochChanged, Phase, Session
-from conference.sources import MediaFile, OwnStream, TestPicture, Timeline, Tone
+from conference.sources import Clip, EncodedMedia, MediaFile, OwnStream, TestPicture, Timeline, Tone
 from conference.status import StreamStatus
 from conference.subscribing import Subscribing
 from conference.tasks import first_of
@@ -51,8 +51,10 @@ class MediaOptions:
 
     file: Path | None = None
     """A recording to send; None for a test picture and a tone."""
+    clip: Clip | None = None
+    """Encoded media to send as they are, instead of either."""
     is_silent: bool = False
-    """Send neither of these."""
+    """Send none of these."""
     tracks: Mapping[int, MediaStreamTrack] = field(default_factory=dict)
     """By context: what to send beside these, or instead of one of them."""
     record: Path | None = None
@@ -281,9 +283,13 @@ class Media:
 
     def _make_sources(self, participant_id: str) -> dict[int, OwnStream]:
         tag = tag_of(participant_id)
+        if self._options.clip is not None:
+            # Not all who send one clip are to send the same moment of it.
+            begin_s = tag / 0x10000 * float(self._options.clip.duration)
+            return _streams(EncodedMedia(self._options.clip, begin_s=begin_s))
         if self._options.file is not None:
             file = MediaFile(self._options.file, tag=tag)
-            return {AUDIO: OwnStream(file.audio), CAMERA: OwnStream(file.video)}
+            return _streams(file)
         timeline = Timeline()
         tone = Tone(tone_of(participant_id), timeline=timeline)
         return {AUDIO: OwnStream(tone), CAMERA: OwnStream(TestPicture(tag=tag, timeline=timeline))}
@@ -394,3 +400,8 @@ class Media:
         for error in errors[self._recording_errors_told :]:
             self._warn(str(error))
         self._recording_errors_told = len(errors)
+
+
+def _streams(source: MediaFile | EncodedMedia) -> dict[int, OwnStream]:
+    tracks = {AUDIO: source.audio, CAMERA: source.video}
+    return {context: OwnStream(track) for context, track in tracks.items() if track is not None}
