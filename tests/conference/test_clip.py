@@ -109,8 +109,9 @@ async def test_a_late_sender_of_sound_leaves_out_what_is_over(clip: Clip) -> Non
 
 
 async def test_once_only_ends_both(clip: Clip) -> None:
-    media = EncodedMedia(clip, loop=False, timeline=TurnedTimeline())
-    for track, most in ((media.video, FPS * SECONDS), (media.audio, 51 * SECONDS)):
+    for kind, most in (("video", FPS * SECONDS), ("audio", 51 * SECONDS)):
+        media = EncodedMedia(clip, loop=False, timeline=TurnedTimeline())
+        track = media.video if kind == "video" else media.audio
         assert track is not None
         packets = 0
         while track.readyState == "live":
