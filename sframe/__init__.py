@@ -1,7 +1,8 @@
 """SFrame (RFC 9605): end-to-end encryption of media frames.
 
 `SendingKey` and `ReceivingKey` are the keys of one KID, `SFrameContext` a store of them; `SendingEpochs` and
-`ReceivingEpochs` follow the epochs of an MLS group. No I/O, no clock, no threads.
+`ReceivingEpochs` follow the epochs of an MLS group, `SendingRatchet` and `ReceivingRatchet` are for keys that
+senders hand out themselves. No I/O, no clock, no threads.
 """
 
 from sframe.ciphersuite import (
@@ -35,6 +36,7 @@ from sframe.errors import (
 from sframe.header import decode_header, encode_header
 from sframe.keys import ReceivingKey, SendingKey
 from sframe.receiving_epochs import Opened, ReceivingEpochs
+from sframe.sender_keys import ReceivingRatchet, SenderKey, SendingRatchet
 from sframe.sending_epochs import SendingEpochs
 
 __all__ = [
@@ -60,11 +62,14 @@ __all__ = [
     "Reason",
     "ReceivingEpochs",
     "ReceivingKey",
+    "ReceivingRatchet",
     "Replayed",
     "SFrameContext",
     "SFrameError",
+    "SenderKey",
     "SendingEpochs",
     "SendingKey",
+    "SendingRatchet",
     "UnknownCipherSuite",
     "UnknownKey",
     "cipher_suite",

@@ -45,12 +45,13 @@ def derive_key_salt(suite: CipherSuite, kid: int, base_key: bytes) -> KeyAndSalt
     sframe_secret = hmac.digest(b"", base_key, suite.hash_name)  # HKDF-Extract("", base_key)
     context = kid.to_bytes(8, "big") + suite.id.to_bytes(2, "big")
     return KeyAndSalt(
-        _expand(suite, sframe_secret, b"SFrame 1.0 Secret key " + context, suite.nk),
-        _expand(suite, sframe_secret, b"SFrame 1.0 Secret salt " + context, suite.nn),
+        expand(suite, sframe_secret, b"SFrame 1.0 Secret key " + context, suite.nk),
+        expand(suite, sframe_secret, b"SFrame 1.0 Secret salt " + context, suite.nn),
     )
 
 
-def _expand(suite: CipherSuite, secret: bytes, info: bytes, length: int) -> bytes:
+def expand(suite: CipherSuite, secret: bytes, info: bytes, length: int) -> bytes:
+    """HKDF-Expand with the suite's hash."""
     return HKDFExpand(_HASHES[suite.hash_name], length, info).derive(secret)
 
 
