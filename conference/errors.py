@@ -4,6 +4,7 @@ ConferenceError
   MisuseError            you called us wrongly: a bug of the caller's
   LinkError              the meeting link, or what was typed for one, cannot be used
   ServerError            the server could not be reached, refused us, or broke the protocol
+  RefusedError           the members or the server did not let us in, or sent us away
   MemberError            a member sent what the meeting's rules do not allow
     PolicyError          the commit or document breaks the meeting's policy
     EnvelopeError        an end-to-end message is malformed
@@ -24,6 +25,10 @@ class LinkError(ConferenceError):
 
 class ServerError(ConferenceError):
     """The server could not be reached, refused the request, or did not keep to the protocol."""
+
+
+class RefusedError(ConferenceError):
+    """We were not let in, or were sent away; or the meeting is over for us."""
 
 
 class MemberError(ConferenceError):

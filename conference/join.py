@@ -2,24 +2,22 @@
 
 import asyncio
 import os
-import random
 import signal
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from conference.commands import obey
+from conference.keyboard import Keyboard, terminal_to_type_in
 from conference.link import MeetingLink
 from conference.media import MediaOptions
-from conference.participant import Participant, Told
-from conference.recording import RecordingError
+from conference.meeting import Meeting
+from conference.participant import Participant
+from conference.recordings import check_folder
 from conference.reports import JsonReport, Report, ScreenReport
-from conference.session import EpochChanged, Phase, Session
+from conference.session import Session
 from conference.sources import MediaFile
-from conference.status import CodeChanged, RecordingSaved
 from conference.tasks import first_of
-from conference.verification import CodeInput, security_code
 
 STATUS_EVERY_S = 0.5
 INTERRUPTED = 130
@@ -41,16 +39,15 @@ class JoinConfig:
 
 
 class Attendance:
-    """One stay in a meeting: the participant, and the report of what happens to it."""
+    """One stay in a meeting at a terminal: what happens is reported, what is typed is done."""
 
-    def __init__(self, participant: Participant, report: Report) -> None:
-        self.participant = participant
+    def __init__(self, meeting: Meeting, report: Report) -> None:
+        self.meeting = meeting
         self.report = report
         self.has_left = False
         """Whether we went, and were not sent away."""
-        self._uncoded: CodeInput | None = None
-        self._epochs = asyncio.Event()
-        participant.on_event = self.event
+        self._events = meeting.events()
+        self._typed: asyncio.Queue[str] = asyncio.Queue()
 
     async def stay(self, seconds: float | None = None) -> None:
         """Until the meeting is over, Ctrl-C, or for so long. Raises ConferenceError."""
@@ -59,9 +56,8 @@ class Attendance:
             loop.add_signal_handler(number, self._interrupt)
         leaving = loop.call_later(seconds, self.leave) if seconds is not None else None
         try:
-            await first_of(self.participant.run(), self.tell())
-            for path in self.participant.media.recorded:
-                self.report.event(RecordingSaved(path))
+            async with self.meeting:
+                await self._take_part()
         finally:
             if leaving is not None:
                 leaving.cancel()
@@ -69,11 +65,24 @@ class Attendance:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 
+    async def _take_part(self) -> None:
+        keyboard = Keyboard(self._typed.put_nowait, self.report.typing, self.leave)
+        with terminal_to_type_in() as terminal:
+            if terminal is None or not self.report.is_interactive:
+                await self.tell()
+                return
+            with keyboard.listening(terminal):
+                await first_of(self.tell(), self._obey())
+
+    def say(self, text: str) -> None:
+        """Show lines to who sits here."""
+        self.report.say(text)
+
     def leave(self) -> None:
         """Say goodbye; once is enough, and not to those who sent us away."""
-        if not self.has_left and self.participant.session.phase is not Phase.LEFT:
+        if not self.has_left and not self.meeting.is_over:
             self.has_left = True
-            self.participant.leave()
+            self.meeting.leave()
 
     def _interrupt(self) -> None:
         if self.has_left:  # asked a second time: without goodbye, and without waiting for anything
@@ -81,33 +90,24 @@ class Attendance:
             os._exit(INTERRUPTED)
         self.leave()
 
-    def event(self, event: Told) -> None:
-        """Pass on what happens, and let the security code be worked out."""
-        self.report.event(event)
-        session = self.participant.session
-        if isinstance(event, EpochChanged) and session.phase is Phase.MEMBER:
-            self._uncoded = session.code_input()
-            self._epochs.set()
-
     async def tell(self) -> None:
-        """Report how things stand, and each epoch's security code, until cancelled."""
-        await first_of(self._tell_status(), self._tell_codes())
+        """Report what happens, and how things stand, until the meeting is over."""
+        await first_of(self.tell_events(), self.tell_status())
 
-    async def _tell_status(self) -> None:
+    async def tell_events(self) -> None:
+        """Report what happens, until the meeting is over."""
+        async for event in self._events:
+            self.report.event(event)
+
+    async def tell_status(self) -> None:
+        """Report how things stand, until cancelled."""
         while True:
-            self.report.status(self.participant.status())
+            self.report.status(self.meeting.status())
             await asyncio.sleep(STATUS_EVERY_S)
 
-    async def _tell_codes(self) -> None:
-        """One at a time, for each costs a core 100 ms: an epoch that is over meanwhile gets none."""
+    async def _obey(self) -> None:
         while True:
-            await self._epochs.wait()
-            self._epochs.clear()
-            of = self._uncoded
-            assert of is not None
-            code = await asyncio.to_thread(security_code, of)
-            if of is self._uncoded:
-                self.report.event(CodeChanged(of.epoch, code))
+            await obey(self, await self._typed.get())
 
 
 async def join(config: JoinConfig) -> int:
@@ -124,19 +124,21 @@ async def attend(
 ) -> Attendance:
     """Everything that is needed to stay in a meeting.
 
-    Raises LinkError, MisuseError for the name, SourceError for the recording that is to be sent and
-    RecordingError for the folder of those that are to be made.
+    Raises LinkError, SourceError for what is to be sent and RecordingError for the folder of recordings.
     """
     link = MeetingLink.parse(config.link)
-    keys = await asyncio.to_thread(link.keys, config.passphrase)
-    session = make_session(
-        link, keys, config.name, now=time.monotonic(), wall_time=time.time(), chance=random.SystemRandom()
-    )
     await asyncio.to_thread(_check_files, config)
-    options = MediaOptions(file=config.media, is_silent=config.is_silent, record=config.record)
-    participant = make_participant(session, options)
-    report: Report = JsonReport() if config.report == "json" else ScreenReport(session.name)
-    return Attendance(participant, report)
+    meeting = Meeting(
+        link,
+        config.name,
+        MediaOptions(file=config.media, is_silent=config.is_silent, record=config.record),
+        passphrase=config.passphrase,
+        wait=False,
+        make_session=make_session,
+        make_participant=make_participant,
+    )
+    report: Report = JsonReport() if config.report == "json" else ScreenReport(config.name)
+    return Attendance(meeting, report)
 
 
 def _check_files(config: JoinConfig) -> None:
@@ -144,10 +146,4 @@ def _check_files(config: JoinConfig) -> None:
     if config.media is not None:
         MediaFile(config.media, tag=0).stop()
     if config.record is not None:
-        try:
-            config.record.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=config.record).close()
-        except OSError as error:
-            raise RecordingError(
-                f"Recordings cannot be written to {config.record}: {error.strerror}."
-            ) from error
+        check_folder(config.record)

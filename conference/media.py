@@ -18,11 +18,11 @@ from aiortc import MediaStreamTrack
 
 from conference.aiortc_seam import E2eePeerConnection
 from conference.decrypt_health import DecryptHealth
-from conference.frames import AUDIO, CAMERA, FrameSealer, ReceivedFrame
+from conference.frames import AUDIO, CAMERA, KINDS, FrameSealer, Kind, ReceivedFrame
 from conference.messages import Trouble
 from conference.publishing import Publishing
 from conference.receive_path import Misnamed, ReceivePath
-from conference.recording import Recorder, RecordingWriter
+from conference.recordings import Recordings
 from conference.relays import ice_configuration
 from conference.roster import Person
 from conference.session import EpochChanged, Phase, Session
@@ -107,8 +107,7 @@ class Media:
     ) -> None:
         """`warn` is told in a sentence what the user should know."""
         self.path: ReceivePath[Tile] = ReceivePath(self._open, self._owner_of, self._create_tile)
-        self.recorded: list[Path] = []
-        """The recordings' files; complete after `close`."""
+        self.recordings = Recordings(self._request_key_frame, warn)
         self.troubles: dict[str, Trouble] = {}
         """By participant id: whom we cannot decrypt."""
         self._session = session
@@ -116,7 +115,7 @@ class Media:
         self._clock = clock
         self._sealer = sealer or SessionSealer(session)
         self._warn = warn
-        self._watch_decoded: list[Watch] = []
+        self._watching: dict[Kind, list[Watch]] = {"audio": [], "video": []}
         self._made: dict[int, OwnStream] = {}
         """What we send by default; made for `_made_for`, whose mark and tone it carries."""
         self._made_for: str | None = None
@@ -124,9 +123,8 @@ class Media:
         self._people: dict[str, Person] = {}
         self._gone: list[Tile] = []
         self._health = DecryptHealth(self.path)
-        self._recorder = Recorder(options.record) if options.record else None
-        self._recordings: dict[str, RecordingWriter] = {}
-        self._recording_errors_told = 0
+        if options.record is not None:
+            self.recordings.start(options.record)
         self._publishing = Publishing(
             self._connection, self._open_sources, send, warn, lambda: session.phase is Phase.MEMBER
         )
@@ -148,9 +146,7 @@ class Media:
         self._people = {person.participant_id: person for person in event.members}
         for owner in {str(owner) for owner, _ in self.path.tiles} - self._people.keys():
             self._gone += self.path.remove(owner)
-            recording = self._recordings.pop(owner, None)
-            if recording is not None:
-                recording.close()
+            self.recordings.end(owner)
         if event.committer is None:
             self._subscribing.expect_another()
             self._publish()
@@ -243,9 +239,7 @@ class Media:
         except TimeoutError:
             logger.warning("the media connections did not close within %s s", CLOSE_S)
         finally:
-            if self._recorder is not None:
-                self.recorded = await self._recorder.close()
-                self._tell_recording_errors()
+            await self.stop_recording()
 
     # --- sending ---
 
@@ -322,39 +316,45 @@ class Media:
             owner,
             kid_context,
             ask_key_frame=self._subscribing.request_key_frame,
-            decode=self._options.decode or bool(self._watch_decoded),
+            decode=self._options.decode or bool(self._watching[KINDS[kid_context]]),
             on_decoded=partial(self._decoded, person, kid_context),
-            recording=self._recording(person) if kid_context in (AUDIO, CAMERA) else None,
+            recording=self.recordings.writer(person, kid_context),
         )
 
-    def watch(self, watch: Watch) -> None:
-        """Have all pictures and sounds from now on, decoded; called on the event loop."""
-        self._watch_decoded.append(watch)
+    def watch(self, kind: Kind, watch: Watch) -> None:
+        """Have all pictures or sounds from now on, decoded; called on the event loop."""
+        self._watching[kind].append(watch)
         for tile in self.path.tiles.values():
-            tile.start_decoding()
+            if tile.kind == kind:
+                tile.start_decoding()
 
-    def unwatch(self, watch: Watch) -> None:
+    def unwatch(self, kind: Kind, watch: Watch) -> None:
         """No longer."""
-        self._watch_decoded.remove(watch)
+        self._watching[kind].remove(watch)
 
     def _decoded(self, person: Person, kid_context: int, frame: Decoded) -> None:
-        for watch in self._watch_decoded:
+        for watch in tuple(self._watching[KINDS[kid_context]]):
             watch(person, kid_context, frame)
 
-    def _recording(self, person: Person) -> RecordingWriter | None:
-        """The file that a sender's picture and sound go to."""
-        if self._recorder is None:
-            return None
-        who = person.participant_id
-        if who not in self._recordings:
+    def start_recording(self, folder: Path) -> None:
+        """Record what comes from now on, to files in `folder`. Raises RecordingError, MisuseError."""
+        self.recordings.start(folder)
+        for (owner, kid_context), tile in self.path.tiles.items():
+            person = self._people.get(str(owner))
+            if person is not None:
+                tile.recording = self.recordings.writer(person, kid_context)
+                tile.request_key_frame()
 
-            def ask() -> None:
-                tile = self.path.tiles.get((who, CAMERA))
-                if tile is not None:
-                    tile.request_key_frame()
+    async def stop_recording(self) -> list[Path]:
+        """Finish the files; returns them."""
+        for tile in self.path.tiles.values():
+            tile.recording = None
+        return await self.recordings.stop()
 
-            self._recordings[who] = self._recorder.record(f"{person.name}-{who[:4]}", ask)
-        return self._recordings[who]
+    def _request_key_frame(self, participant_id: str, kid_context: int) -> None:
+        tile = self.path.tiles.get((participant_id, kid_context))
+        if tile is not None:
+            tile.request_key_frame()
 
     # --- time ---
 
@@ -374,7 +374,7 @@ class Media:
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             self._check_health()
-            self._tell_recording_errors()
+            self.recordings.tell_errors()
             while self._gone:
                 await self._gone.pop().close()
 
@@ -394,12 +394,6 @@ class Media:
     def _name(self, participant_id: Hashable) -> str:
         person = self._people.get(str(participant_id))
         return person.name if person else "somebody who is not in the group"
-
-    def _tell_recording_errors(self) -> None:
-        errors = self._recorder.errors if self._recorder is not None else []
-        for error in errors[self._recording_errors_told :]:
-            self._warn(str(error))
-        self._recording_errors_told = len(errors)
 
 
 def _streams(source: MediaFile | EncodedMedia) -> dict[int, OwnStream]:

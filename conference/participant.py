@@ -8,6 +8,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -76,14 +77,12 @@ class Participant:
         self.session = session
         self.media = Media(session, options, self._send, clock, sealer, self._warn)
         self.on_event: Callable[[Told], None] = lambda event: None
-        self._is_recording = options.record is not None
         self._clock = clock
         self._outgoing: asyncio.Queue[ClientMessage] | None = None
         """None while there is no connection: nothing is kept for the next, which begins with a resume."""
         self._changed = asyncio.Event()
         self._gone = asyncio.Event()
-        self._is_connected = False
-        """As was told last."""
+        self._told_connected = False
         self._lost_at: float | None = None
         """When a connection was lost on which the server had spoken."""
         self._recording: set[str] = set()
@@ -111,6 +110,32 @@ class Participant:
         """Say something to all members. Raises MisuseError outside of the meeting."""
         self.session.chat(text)
         self.pump()
+
+    def start_recording(self, folder: Path) -> None:
+        """Record what is decrypted, to files in `folder`; all members are told, those who come later too.
+
+        Raises RecordingError, MisuseError if it is recorded already.
+        """
+        self.media.start_recording(folder)
+        self._tell_recording()
+
+    async def stop_recording(self) -> list[Path]:
+        """Finish the files, which are returned; the members are told."""
+        if not self.media.recordings.is_on:
+            return []
+        paths = await self.media.stop_recording()
+        self._tell_recording()
+        return paths
+
+    def _tell_recording(self) -> None:
+        if self.session.phase is Phase.MEMBER:
+            self.session.set_recording(self.media.recordings.is_on)
+            self.pump()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection on which something can be said now."""
+        return self._outgoing is not None
 
     def pump(self) -> None:
         """Carry on what the session has to send and to tell. Call it after any call into the session."""
@@ -147,7 +172,7 @@ class Participant:
         self._recording &= present
         self._undecrypted = {who: told for who, told in self._undecrypted.items() if who in present}
         is_news = bool(event.joined) or event.committer is None
-        if self._is_recording and is_news and self.session.phase is Phase.MEMBER:
+        if self.media.recordings.is_on and is_news and self.session.phase is Phase.MEMBER:
             self.session.set_recording(True)
 
     def _take_troubles(self, event: TroubleReported) -> None:
@@ -196,7 +221,7 @@ class Participant:
             video=self.media.stream(who, CAMERA),
             audio=self.media.stream(who, AUDIO),
             refused=self.media.refused_of(who),
-            is_recording=self._is_recording if is_us else who in self._recording,
+            is_recording=self.media.recordings.is_on if is_us else who in self._recording,
             trouble=f"{trouble.reason} for {trouble.since_s} s" if trouble else None,
             cannot_decrypt=tuple(each.name for each in self._undecrypted.get(who, ())),
         )
@@ -238,8 +263,8 @@ class Participant:
                 raise ServerError(why)
             if self._lost_at != lost_before:
                 pause_s = RETRY_FIRST_S
-            if self._is_connected:
-                self._is_connected = False
+            if self._told_connected:
+                self._told_connected = False
                 self.on_event(ConnectionChanged(False, why))
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311  (spreads the rush)
             pause_s = min(2 * pause_s, RETRY_MOST_S)
@@ -263,7 +288,7 @@ class Participant:
             self.media.reconnected()
             if self._lost_at is not None:
                 self.on_event(ConnectionChanged(True))
-            self._is_connected = True
+            self._told_connected = True
             self.pump()
             await first_of(self._read(socket, outgoing), self._write(socket, outgoing))
         finally:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conference.epoch_keys import Switched
-from conference.participant import Told as Happened
+from conference.meeting import MeetingEvent
 from conference.roster import Person, Standing
 from conference.session import (
     ChatReceived,
@@ -33,18 +33,21 @@ from conference.status import (
 
 MAX_NAMED = 5
 
-Told = Happened | CodeChanged | RecordingSaved
-
 
 class Report(Protocol):
     """Takes what happens, and twice a second how things stand."""
 
-    def event(self, event: Told) -> None: ...
+    is_interactive: bool
+    """Whether it shows what is typed."""
+
+    def event(self, event: MeetingEvent) -> None: ...
     def status(self, status: Status) -> None: ...
+    def say(self, text: str) -> None: ...
+    def typing(self, text: str, cursor: int) -> None: ...
     def close(self) -> None: ...
 
 
-def sentence(event: Told) -> str | None:
+def sentence(event: MeetingEvent) -> str | None:
     """What to tell a person of an event, or None if it is not worth a line."""
     match event:
         case EpochChanged(epoch=epoch, joined=joined, left=left, committer=committer):
@@ -88,16 +91,20 @@ def _undecrypted(whom: tuple[Undecrypted, ...]) -> str:
 
 
 class ScreenReport:
-    """A table that is drawn anew, and lines above it."""
+    """A table that is drawn anew, what is being typed beneath it, and lines above it."""
+
+    is_interactive = True
 
     def __init__(self, name: str, console: Console | None = None) -> None:
         self._console = console or Console()
         self._name = name
         self._code: CodeChanged | None = None
+        self._status: Status | None = None
+        self._typed: tuple[str, int] | None = None
         self._live = Live("Connecting …", console=self._console, refresh_per_second=4)
         self._live.start()
 
-    def event(self, event: Told) -> None:
+    def event(self, event: MeetingEvent) -> None:
         if isinstance(event, CodeChanged):
             self._code = event
         line = sentence(event)
@@ -106,10 +113,26 @@ class ScreenReport:
             self._live.console.print(Text(f"{time.strftime('%H:%M:%S')}  {line}", style=style or ""))
 
     def status(self, status: Status) -> None:
-        self._live.update(self._screen(status))
+        self._status = status
+        self._draw()
+
+    def say(self, text: str) -> None:
+        self._live.console.print(Text(text, style="cyan"))
+
+    def typing(self, text: str, cursor: int) -> None:
+        self._typed = (text, cursor)
+        self._draw(refresh=True)
 
     def close(self) -> None:
+        self._typed = None
+        self._draw()
         self._live.stop()
+
+    def _draw(self, refresh: bool = False) -> None:
+        drawn: list[RenderableType] = [self._screen(self._status) if self._status else "Connecting …"]
+        if self._typed is not None:
+            drawn.append(_typed_line(*self._typed, self._console.width))
+        self._live.update(Group(*drawn), refresh=refresh)
 
     def _screen(self, status: Status) -> RenderableType:
         head = Text.assemble(
@@ -145,6 +168,18 @@ class ScreenReport:
         return self._code.code if self._code is not None and self._code.epoch == epoch else "…"
 
 
+def _typed_line(text: str, cursor: int, width: int) -> Text:
+    """What is being typed, and its cursor; of a line that is too long, what is around that."""
+    if not text:
+        return Text.assemble(("> ", "bold"), (" ", "reverse"), ("say something, or /help", "dim"))
+    room = max(8, width - 4)
+    start = max(0, cursor - room + 1)
+    before, at, after = text[start:cursor], text[cursor : cursor + 1] or " ", text[cursor + 1 :]
+    line = Text.assemble(("> ", "bold"), before, (at, "reverse"), after[: max(0, room - len(before) - 1)])
+    line.no_wrap, line.overflow = True, "crop"
+    return line
+
+
 def _remarks(line: PersonStatus) -> str:
     remarks = ["records"] if line.is_recording else []
     if line.trouble is not None:
@@ -158,11 +193,13 @@ def _remarks(line: PersonStatus) -> str:
 class JsonReport:
     """One JSON object a line: `kind`, `at` (seconds since 1970), and what belongs to the kind."""
 
+    is_interactive = False
+
     def __init__(self, out: TextIO | None = None) -> None:
         """`out` None is standard output."""
         self._out: TextIO | None = out or sys.stdout
 
-    def event(self, event: Told) -> None:
+    def event(self, event: MeetingEvent) -> None:
         match event:
             case EpochChanged(epoch=epoch, members=members, joined=joined, left=left):
                 self.write(
@@ -185,6 +222,12 @@ class JsonReport:
 
     def status(self, status: Status) -> None:
         self.write("status", **status.as_json())
+
+    def say(self, text: str) -> None:
+        self.write("said", text=text)
+
+    def typing(self, text: str, cursor: int) -> None:
+        """Nothing is shown to a program."""
 
     def close(self) -> None:
         self.write("closed")

@@ -28,6 +28,22 @@ class CodeChanged:
 
 
 @dataclass(frozen=True)
+class MemberJoined:
+    """Somebody has come into the group, with this epoch."""
+
+    epoch: int
+    person: Person
+
+
+@dataclass(frozen=True)
+class MemberLeft:
+    """Somebody is in the group no longer, from this epoch on."""
+
+    epoch: int
+    person: Person
+
+
+@dataclass(frozen=True)
 class Undecrypted:
     """Somebody whom a member cannot decrypt."""
 

@@ -6,6 +6,7 @@ Takes commands from standard input, one a line: `leave` (the meeting, but let th
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import os
 import sys
@@ -90,7 +91,7 @@ async def _obey(attendance: Attendance, eavesdropper: Eavesdropper) -> None:
             case ["leave"]:
                 attendance.leave()
             case ["judge", begin, end]:
-                session = attendance.participant.session
+                session = attendance.meeting.participant.session
                 assert isinstance(session, HoardingSession)
                 follower = session.follower
                 await asyncio.to_thread(follower.look)
@@ -107,33 +108,38 @@ async def _obey(attendance: Attendance, eavesdropper: Eavesdropper) -> None:
                 return
 
 
-async def _tell_cut(attendance: Attendance, running: "asyncio.Task[None]") -> None:
+async def _tell_cut(attendance: Attendance) -> None:
     """Count what had come when the server had heard of the leave: it closes the connection after that."""
-    await asyncio.wait([running])
+    with contextlib.suppress(ConferenceError):
+        await attendance.meeting.wait_over()
     await asyncio.sleep(IN_FLIGHT_S)
     report = attendance.report
     assert isinstance(report, JsonReport)
-    report.write("cut", packets=attendance.participant.media.packets_received())
+    report.write("cut", packets=attendance.meeting.participant.media.packets_received())
 
 
 async def _take_part(attendance: Attendance, tap: Path) -> None:
-    participant = attendance.participant
-    session = participant.session
-    assert isinstance(session, HoardingSession)
-    eavesdropper = Eavesdropper(session.hoard, tap, lambda: session.participant_id)
-    running = asyncio.create_task(participant.run())
-    works = (attendance.tell(), eavesdropper.follow(), _tell_cut(attendance, running))
-    others = [asyncio.create_task(work) for work in works]
-    try:
-        await _obey(attendance, eavesdropper)
-        attendance.leave()
-        await running
-    finally:
-        for task in (running, *others):
-            task.cancel()
-        await asyncio.gather(running, *others, return_exceptions=True)
-        await participant.media.close()
-        eavesdropper.close()
+    async with attendance.meeting as meeting:
+        session = meeting.participant.session
+        assert isinstance(session, HoardingSession)
+        eavesdropper = Eavesdropper(session.hoard, tap, lambda: session.participant_id)
+        works = (
+            attendance.tell_events(),
+            attendance.tell_status(),
+            eavesdropper.follow(),
+            _tell_cut(attendance),
+        )
+        tasks = [asyncio.create_task(work) for work in works]
+        try:
+            await _obey(attendance, eavesdropper)
+            attendance.leave()
+            await meeting.wait_over()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await meeting.participant.media.close()
+            eavesdropper.close()
 
 
 async def main() -> int:

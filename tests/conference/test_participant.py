@@ -46,7 +46,7 @@ async def test_three_meet_talk_record_and_one_leaves(house: House, tmp_path: Pat
     await all_see_all(ada, bob)
     await bob.leave()
     assert not bob.media.refused().keys() & {"bad tag", "malformed"}
-    _check_recordings(bob.media.recorded, {"Ada": tag_of(ada.id), "Eve": tag_of(eve.id)})
+    _check_recordings(bob.media.recordings.paths, {"Ada": tag_of(ada.id), "Eve": tag_of(eve.id)})
 
 
 def _check_recordings(paths: list[Path], tags: dict[str, int]) -> None:

@@ -1,0 +1,410 @@
+"""A meeting, for programs: join it, take what comes, send what you have (docs/python.md).
+
+    async with Meeting.join(link, name="Ada") as meeting:
+        async for event in meeting.events():
+            if isinstance(event, ChatReceived):
+                await meeting.chat(f"{event.sender.name} said: {event.text}")
+
+All of it belongs to one event loop. Whatever comes waits in bounded queues: a reader that is too slow loses
+the oldest, never the newest, and nobody else is held up by it.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+from weakref import WeakSet
+
+from aiortc import MediaStreamTrack
+from av import AudioFrame, VideoFrame
+
+from conference.errors import MisuseError, RefusedError
+from conference.feed import Feed
+from conference.frames import AUDIO, CAMERA, SCREEN, SCREEN_AUDIO, Kind
+from conference.link import MeetingLink
+from conference.media import MediaOptions, Watch
+from conference.participant import Participant, Told
+from conference.roster import Person
+from conference.rules import checked_name
+from conference.session import ChatReceived, Ended, EpochChanged, Phase, Session
+from conference.status import CodeChanged, MemberJoined, MemberLeft, RecordingSaved, Status
+from conference.tasks import first_of
+from conference.tile import Decoded
+from conference.verification import CodeInput, security_code
+
+__all__ = [
+    "ChatReceived",
+    "CodeChanged",
+    "Ended",
+    "EpochChanged",
+    "Meeting",
+    "MeetingEvent",
+    "MemberJoined",
+    "MemberLeft",
+    "Person",
+    "ReceivedAudio",
+    "ReceivedVideo",
+    "RecordingSaved",
+]
+
+MAX_EVENTS: Final = 1000
+MAX_PICTURES: Final = 32
+MAX_SOUNDS: Final = 250
+GOODBYE_S: Final = 10.0
+
+MeetingEvent = Told | CodeChanged | MemberJoined | MemberLeft | RecordingSaved
+
+
+@dataclass(frozen=True)
+class ReceivedVideo:
+    """A picture that was decrypted and decoded. The keys say whose it is, not the server."""
+
+    sender: Person
+    frame: VideoFrame
+    is_screen: bool = False
+
+
+@dataclass(frozen=True)
+class ReceivedAudio:
+    """A few milliseconds of sound (20 from most senders): 48 kHz, 16 bit, stereo."""
+
+    sender: Person
+    frame: AudioFrame
+    is_screen: bool = False
+    """Sound that belongs to a shared screen."""
+
+
+class Meeting:
+    """One stay in a meeting, from `async with` to its end. `Meeting.join` makes one."""
+
+    def __init__(
+        self,
+        link: MeetingLink,
+        name: str,
+        options: MediaOptions,
+        *,
+        passphrase: str | None = None,
+        wait: bool = True,
+        make_session: Callable[..., Session] = Session,
+        make_participant: Callable[[Session, MediaOptions], Participant] = Participant,
+    ) -> None:
+        """`make_session` and `make_participant` are for those who replace a part, as tests do."""
+        self.name = checked_name(name)
+        self._link = link
+        self._options = options
+        self._passphrase = passphrase
+        self._wait = wait
+        self._make_session = make_session
+        self._make_participant = make_participant
+        self._participant: Participant | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._members: tuple[Person, ...] = ()
+        self._is_leaving = False
+        self._end_reason: str | None = None
+        self._changed = asyncio.Event()
+        self._events: WeakSet[Feed[MeetingEvent]] = WeakSet()
+        self._video: WeakSet[Feed[ReceivedVideo]] = WeakSet()
+        self._audio: WeakSet[Feed[ReceivedAudio]] = WeakSet()
+        self._watched: set[Kind] = set()
+        self._saved_told = 0
+        self._uncoded: CodeInput | None = None
+        self._code: CodeChanged | None = None
+        self._new_epoch = asyncio.Event()
+
+    @classmethod
+    def join(
+        cls,
+        link: str,
+        *,
+        name: str,
+        passphrase: str | None = None,
+        camera: MediaStreamTrack | None = None,
+        microphone: MediaStreamTrack | None = None,
+        record: Path | None = None,
+        wait: bool = True,
+    ) -> "Meeting":
+        """A meeting to be entered by `async with`, which waits until the others have let us in.
+
+        `name` is what the others see. Without `camera` and `microphone` nothing is sent. `record` is a folder
+        for what is decrypted; the others are told. `wait` False enters at once: `events` then tells when we
+        are a member.
+
+        Raises LinkError, and MisuseError for a name that cannot be one. Entering raises LinkError for a
+        passphrase that is missing, RecordingError, ServerError if the server cannot be reached, RefusedError
+        if we are not let in.
+        """
+        given = {AUDIO: microphone, CAMERA: camera}
+        tracks = {context: track for context, track in given.items() if track is not None}
+        options = MediaOptions(is_silent=True, tracks=tracks, record=record, decode=False)
+        return cls(MeetingLink.parse(link), name, options, passphrase=passphrase, wait=wait)
+
+    async def __aenter__(self) -> "Meeting":
+        if self._running is not None:
+            raise MisuseError("A meeting is entered once; join again for another stay.")
+        keys = await asyncio.to_thread(self._link.keys, self._passphrase)
+        session = self._make_session(
+            self._link,
+            keys,
+            self.name,
+            now=time.monotonic(),
+            wall_time=time.time(),
+            chance=random.SystemRandom(),
+        )
+        self._participant = self._make_participant(session, self._options)
+        self._participant.on_event = self._take
+        if self._is_leaving:
+            self._participant.leave()
+        self._running = asyncio.create_task(self._run())
+        if self._wait:
+            try:
+                await self._until(lambda: self.is_member)
+            except BaseException:
+                await self._finish()
+                raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._finish()
+        if error is None and self._running is not None and not self._running.cancelled():
+            self._running.result()  # raises what ended the meeting before we did
+
+    # --- how things stand ---
+
+    @property
+    def participant(self) -> Participant:
+        """What drives the meeting, for those who need more than this class has."""
+        if self._participant is None:
+            raise MisuseError("The meeting has not been entered; use `async with`.")
+        return self._participant
+
+    @property
+    def members(self) -> tuple[Person, ...]:
+        """Who is in the group, ourselves too: those, and no others, can decrypt."""
+        return self._members
+
+    @property
+    def me(self) -> Person | None:
+        """Ourselves, as the others see us; None while we are not a member."""
+        own_id = self.participant.session.participant_id
+        return next((person for person in self._members if person.participant_id == own_id), None)
+
+    @property
+    def is_member(self) -> bool:
+        """Whether we are in the group now."""
+        return self._participant is not None and self._participant.session.phase is Phase.MEMBER
+
+    @property
+    def is_over(self) -> bool:
+        """Whether we have left, or were sent away, or the server cannot be reached any more."""
+        return self._end_reason is not None or (self._running is not None and self._running.done())
+
+    @property
+    def end_reason(self) -> str | None:
+        """In a sentence, why the meeting is over for us; None while it is not."""
+        return self._end_reason
+
+    def status(self) -> Status:
+        """All that there is to see: the roster, who is decrypted and who is not, counts."""
+        return self.participant.status()
+
+    async def security_code(self) -> str:
+        """The code of the present epoch: members who see the same one are in the same meeting.
+
+        It takes 100 ms of a core, beside the event loop. Raises MisuseError outside of the meeting.
+        """
+        of = self.participant.session.code_input()
+        if self._code is None or self._code.epoch != of.epoch:
+            self._code = CodeChanged(of.epoch, await asyncio.to_thread(security_code, of))
+        return self._code.code
+
+    # --- what comes ---
+
+    def events(self, size: int = MAX_EVENTS) -> Feed[MeetingEvent]:
+        """What happens from now on, until the meeting is over; at most `size` events wait for the reader.
+
+        The iteration ends when we have left or were sent away, and raises ServerError if the server is lost.
+        """
+        return self._open(self._events, size)
+
+    def video(self, size: int = MAX_PICTURES) -> Feed[ReceivedVideo]:
+        """The pictures of all senders from now on. Nothing is decoded before somebody asks for it."""
+        self._watch("video", self._see)
+        return self._open(self._video, size)
+
+    def audio(self, size: int = MAX_SOUNDS) -> Feed[ReceivedAudio]:
+        """The sound of all senders from now on."""
+        self._watch("audio", self._hear)
+        return self._open(self._audio, size)
+
+    # --- what we do ---
+
+    async def chat(self, text: str) -> None:
+        """Say something to all members, as soon as there is a connection; it is sent once at the most.
+
+        Raises MisuseError for a text of none or over 4000 characters, and when the meeting is over.
+        """
+        await self._until(lambda: self.is_member and self.participant.is_connected)
+        self.participant.chat(text)
+
+    def send(
+        self,
+        *,
+        camera: MediaStreamTrack | None = None,
+        microphone: MediaStreamTrack | None = None,
+        screen: MediaStreamTrack | None = None,
+        screen_sound: MediaStreamTrack | None = None,
+    ) -> None:
+        """Send these from now on, each instead of what was sent as that before; what is None stays."""
+        given = {AUDIO: microphone, CAMERA: camera, SCREEN_AUDIO: screen_sound, SCREEN: screen}
+        self.participant.media.send({each: track for each, track in given.items() if track is not None})
+
+    def stop_screen(self) -> None:
+        """Share the screen and its sound no longer."""
+        self.participant.media.send({SCREEN: None, SCREEN_AUDIO: None})
+
+    def mute(self, *, microphone: bool | None = None, camera: bool | None = None) -> None:
+        """Send silence or black (True), or what there is again (False). None stays as it is."""
+        streams = self.participant.media.own_streams
+        for context, is_muted in ((AUDIO, microphone), (CAMERA, camera)):
+            if is_muted is not None and context in streams:
+                streams[context].is_muted = is_muted
+
+    def start_recording(self, folder: Path) -> None:
+        """Write what is decrypted to files in `folder`; all members are told, those who come later too.
+
+        Raises RecordingError, and MisuseError if the meeting is recorded already.
+        """
+        self.participant.start_recording(folder)
+
+    async def stop_recording(self) -> list[Path]:
+        """Finish the recording; returns its files. The members are told."""
+        paths = await self.participant.stop_recording()
+        self._tell_saved()
+        return paths
+
+    def leave(self) -> None:
+        """Say goodbye. What is iterated ends; leaving `async with` does this too."""
+        self._is_leaving = True
+        if self._participant is not None and self._participant.session.phase is not Phase.LEFT:
+            self._participant.leave()
+
+    async def wait_over(self) -> None:
+        """Until the meeting is over for us. Raises ServerError if that is because the server is lost."""
+        assert self._running is not None
+        await asyncio.shield(self._running)
+
+    # --- inside ---
+
+    def _open(self, feeds: "WeakSet[Feed[Any]]", size: int) -> "Feed[Any]":
+        feed: Feed[Any] = Feed(size)
+        feeds.add(feed)
+        if self.is_over:
+            feed.finish()
+        return feed
+
+    async def _until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            if self._running is not None and self._running.done():
+                self._running.result()
+            if self.is_over:
+                raise RefusedError(self._end_reason or "The meeting is over.")
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _run(self) -> None:
+        failure: Exception | None = None
+        try:
+            await first_of(self.participant.run(), self._work_out_codes())
+        except Exception as error:
+            failure = error
+            raise
+        finally:
+            self._tell_saved()
+            feeds: list[Feed[Any]] = [*self._events, *self._video, *self._audio]
+            for feed in feeds:
+                feed.finish(failure)
+            self._changed.set()
+
+    async def _finish(self) -> None:
+        """Leave, and wait until everything is closed; what does not close in time is cancelled."""
+        running = self._running
+        if running is None:
+            return
+        if not running.done():
+            self.leave()
+            await asyncio.wait([running], timeout=GOODBYE_S)
+        if not running.done():
+            running.cancel()
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await asyncio.wait([running])
+
+    def _take(self, event: Told) -> None:
+        self._tell(event)
+        match event:
+            case EpochChanged():
+                self._members = event.members
+                if event.committer is not None:
+                    for person in event.joined:
+                        self._tell(MemberJoined(event.epoch, person))
+                    for person in event.left:
+                        self._tell(MemberLeft(event.epoch, person))
+                if self.is_member:
+                    self._uncoded = self.participant.session.code_input()
+                    self._new_epoch.set()
+            case Ended(reason=reason):
+                self._end_reason, self._members = reason, ()
+        self._changed.set()
+
+    def _tell(self, event: MeetingEvent) -> None:
+        for feed in tuple(self._events):
+            feed.put(event)
+
+    def _tell_saved(self) -> None:
+        paths = self.participant.media.recordings.paths
+        for path in paths[self._saved_told :]:
+            self._tell(RecordingSaved(path))
+        self._saved_told = len(paths)
+
+    def _watch(self, kind: Kind, watch: Watch) -> None:
+        if kind not in self._watched:
+            self._watched.add(kind)
+            self.participant.media.watch(kind, watch)
+
+    def _unwatch(self, kind: Kind, watch: Watch) -> None:
+        """Nobody reads any more. Tiles go on decoding; those of who comes later do not begin to."""
+        self._watched.remove(kind)
+        self.participant.media.unwatch(kind, watch)
+
+    def _see(self, sender: Person, kid_context: int, frame: Decoded) -> None:
+        assert isinstance(frame, VideoFrame)
+        for feed in tuple(self._video):
+            feed.put(ReceivedVideo(sender, frame, kid_context == SCREEN))
+        if not self._video:
+            self._unwatch("video", self._see)
+
+    def _hear(self, sender: Person, kid_context: int, frame: Decoded) -> None:
+        assert isinstance(frame, AudioFrame)
+        for feed in tuple(self._audio):
+            feed.put(ReceivedAudio(sender, frame, kid_context == SCREEN_AUDIO))
+        if not self._audio:
+            self._unwatch("audio", self._hear)
+
+    async def _work_out_codes(self) -> None:
+        """One at a time, for each costs a core 100 ms: an epoch that is over meanwhile gets none."""
+        while True:
+            await self._new_epoch.wait()
+            self._new_epoch.clear()
+            of = self._uncoded
+            if of is None or not self._events:
+                continue
+            code = CodeChanged(of.epoch, await asyncio.to_thread(security_code, of))
+            if of is self._uncoded:
+                self._code = code
+                self._tell(code)
