@@ -57,7 +57,7 @@ def make_scene(suite: CipherSuite, size: int) -> Scene:
     bundles = [new_bundle(suite, index) for index in range(1, size)]
     fresh, welcome = create_with(suite, key, [bundle.key_package.encode() for bundle in bundles])
     held = {0: fresh_copy(fresh)}
-    for index in sorted({1 << level for level in range(size.bit_length()) if 1 << level < size} | {size - 1}):
+    for index in held_indices(size):
         held[index] = Group.join(welcome, copy.copy(bundles[index - 1]), now=NOW)
     for committer in [*(index for index in held if index), 0]:
         pending = held[committer].commit(now=NOW)
@@ -70,6 +70,11 @@ def make_scene(suite: CipherSuite, size: int) -> Scene:
                 held[index] = following
     newcomer = new_bundle(suite, size)
     return Scene(suite, size, key, bundles, fresh, welcome, held[0], held[size - 1], newcomer)
+
+
+def held_indices(size: int) -> list[int]:
+    """1, 2, 4, … and the last: who commits to populate a group, and is really held."""
+    return sorted({1 << level for level in range(size.bit_length()) if 1 << level < size} | {size - 1})
 
 
 def fresh_copy(group: Group) -> Group:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from bench import dave
 from bench.groups import NOW, Scene, make_scene
 from bench.operations import Measured, measure, operations
-from bench.others import LARGEST, OTHERS
+from bench.others import OTHERS
 from mls import CIPHER_SUITES, Group, cipher_suite
 
 SIZES = (2, 10, 100, 1000)
@@ -63,8 +63,7 @@ def _measure_others(scene: Scene, seconds: float) -> dict[tuple[str, str, int], 
     """Times of other libraries, by library, operation and size; why there are none goes to stderr."""
     found = {}
     for other in OTHERS:
-        reason = f"more than {LARGEST} members" if scene.size > LARGEST else other.why_not(scene)
-        if reason is not None:
+        if (reason := other.why_not(scene)) is not None:
             print(f"{other.name} is not measured at N={scene.size}: {reason}", file=sys.stderr)
             continue
         for name, seconds_taken in other.times(scene, seconds).items():
@@ -77,7 +76,7 @@ def _measure_dave(options: argparse.Namespace) -> dave.Times:
     if (reason := dave.why_not()) is not None:
         print(f"DAVE's clients are not measured: {reason}", file=sys.stderr)
         return {}
-    times = dave.measure([size for size in options.sizes if size <= LARGEST], options.seconds)
+    times = dave.measure(options.sizes, options.seconds)
     for (operation, name, size), taken in times.items():
         if not options.json and name != "ours":
             ratio = taken / times[operation, "ours", size]

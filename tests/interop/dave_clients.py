@@ -33,7 +33,7 @@ from mls.framing import PublicMessage
 SUITE = CipherSuite.P256_AES128GCM_SHA256_P256
 VERSION = 1
 WELCOME = bytes.fromhex("00010003")  # the head of an MLSMessage that holds a Welcome: DAVE leaves it out
-ALWAYS = Limits(lifetime_s=2.0**64)  # DAVE's KeyPackages never expire
+ALWAYS = Limits(lifetime_s=2.0**64, proposals=1 << 12)  # DAVE's KeyPackages never expire
 CAPABILITIES = Capabilities((1,), (SUITE.suite_id,), (), (), (1,))
 
 
