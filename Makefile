@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TS_MLS := tests/interop/node_modules/.package-lock.json
 
-.PHONY: demo test test-all check host lock clean
+.PHONY: demo test test-all check host bench lock clean
 
 demo: $(READY)  ## hold a meeting of four processes and say whether every promise held
 	$(BIN)/conclave demo
@@ -18,6 +18,10 @@ test: check $(TS_MLS)  ## what CI runs
 
 test-all: check $(TS_MLS)  ## the long tests too
 	$(BIN)/pytest
+
+bench: $(READY) $(TS_MLS)  ## how fast mls is, beside other libraries; takes some ten minutes
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "rfc9420>=1.3" || echo "rfc9420 could not be brought"
+	$(BIN)/python -m bench.mls
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff check .
