@@ -164,8 +164,8 @@ class Group(ProposingGroup):
 
         `psks` holds external PSKs by id, `ratchet_tree` the tree if the Welcome does not contain it.
         `groups` are groups that this client is in: their resumption PSKs may be named, and one of them may
-        be that which the new group reinitializes (§11.2) or branches from (§11.3); the members of a branch
-        must all have been in it, according to `matches`.
+        be that which the new group reinitializes (§11.2) or branches from (§11.3); the new group's members
+        must all have been in it, according to `matches`, and after a ReInit none may be missing.
         `check` is asked with the group before anything changes, and raises to refuse; its exception passes
         through; §12.4.3.1 wants it to verify that the `group_id` is not that of another group of this client.
 

@@ -29,13 +29,18 @@ def check_successor(
     if joined.epoch != 1:
         raise InvalidWelcome(f"a group that follows another is joined in epoch 1, not {joined.epoch}")
     if psk.usage == ResumptionPSKUsage.REINIT:
-        _check_reinitialized(psk, joined, former)
+        _check_reinitialized(psk, joined, former, matches)
     else:
         _check_branched(psk, joined, former, matches)
 
 
-def _check_reinitialized(psk: ResumptionPSKID, joined: GroupState, former: GroupState) -> None:
-    """§11.2: version, suite, id and extensions "MUST be the same as [...] in the ReInit proposal"."""
+def _check_reinitialized(
+    psk: ResumptionPSKID, joined: GroupState, former: GroupState, matches: Matches
+) -> None:
+    """§11.2: version, suite, id and extensions "MUST be the same as [...] in the ReInit proposal".
+
+    And the members must be those of the former group: "with the same membership".
+    """
     reinit, context = former.reinit, joined._epoch.context
     # §11.2: "the `epoch` field indicates the epoch after the Commit covering the ReInit"
     if reinit is None or former.epoch != psk.psk_epoch:
@@ -48,6 +53,11 @@ def _check_reinitialized(psk: ResumptionPSKID, joined: GroupState, former: Group
     ):
         if asked != found:
             raise InvalidWelcome(f"the {name} of the new group is not that of the ReInit")
+    strangers, missing = _compared(former.members, joined.members, matches)
+    if strangers:
+        raise InvalidWelcome(f"{strangers[0].credential} was nobody of the group, or comes twice")
+    if missing:
+        raise InvalidWelcome(f"{missing[0].credential} was in the group, and is not in the new one")
 
 
 def _check_branched(psk: ResumptionPSKID, joined: GroupState, former: GroupState, matches: Matches) -> None:
@@ -57,11 +67,25 @@ def _check_branched(psk: ResumptionPSKID, joined: GroupState, former: GroupState
     """
     if joined.cipher_suite != former.cipher_suite:
         raise InvalidWelcome("the subgroup has another cipher suite than the group it branches from")
-    before = former._members_in(psk.psk_epoch)
     # §11.3: "Each LeafNode in a new subgroup MUST match some LeafNode in the original group."
+    before = former._members_in(psk.psk_epoch)
     for member in joined.members:
         if not any(matches(each, member) for each in before):
             raise InvalidWelcome(f"member {member.leaf_index} of the subgroup was not in the group")
+
+
+def _compared(
+    before: Sequence[Member], after: Sequence[Member], matches: Matches
+) -> tuple[list[Member], list[Member]]:
+    """Who is in a new group and was not in the former, and the other way round; each counts for one."""
+    strangers, missing = [], list(before)
+    for new in after:
+        found = next((member for member in missing if matches(member, new)), None)
+        if found is None:
+            strangers.append(new)
+        else:
+            missing.remove(found)
+    return strangers, missing
 
 
 def check_can_reinitialize(former: GroupState, others: Sequence[Member], matches: Matches) -> None:
@@ -71,12 +95,10 @@ def check_can_reinitialize(former: GroupState, others: Sequence[Member], matches
         raise MisuseError("no ReInit was committed in this group")
     if reinit.version != MLS10:
         raise MisuseError(f"protocol version {reinit.version} is not known here")
-    missing = [member for member in former.members if member.leaf_index != former.own_leaf]
-    for new in others:
-        found = next((member for member in missing if matches(member, new)), None)
-        if found is None:
-            raise MisuseError(f"{new.credential} is nobody of the group, or comes twice")
-        missing.remove(found)
+    rest = [member for member in former.members if member.leaf_index != former.own_leaf]
+    strangers, missing = _compared(rest, others, matches)
+    if strangers:
+        raise MisuseError(f"{strangers[0].credential} is nobody of the group, or comes twice")
     if missing:
         raise MisuseError(f"no KeyPackage of {missing[0].credential}, who is in the group")
 

@@ -11,6 +11,7 @@ import { createInterface } from "node:readline"
 import { p256, p384, p521 } from "@noble/curves/nist.js"
 import {
   acceptAll,
+  branchGroup,
   ciphersuites,
   createApplicationMessage,
   createCommit,
@@ -26,10 +27,14 @@ import {
   getCiphersuiteImpl,
   joinGroup,
   joinGroupExternal,
+  joinGroupFromBranch,
+  joinGroupFromReinit,
   makePskIndex,
   mlsExporter,
   processPrivateMessage,
   processPublicMessage,
+  reinitCreateNewGroup,
+  reinitGroup,
 } from "ts-mls"
 import { decodeKeyPackage, encodeKeyPackage } from "ts-mls/keyPackage.js"
 import { decodeRatchetTree, encodeRatchetTree } from "ts-mls/ratchetTree.js"
@@ -160,6 +165,42 @@ const operations = {
     member.pending = made.newState
     const welcome = made.welcome && message({ wireformat: "mls_welcome", welcome: made.welcome })
     return { message: text(encodeMlsMessage(made.commit)), welcome: welcome ?? null }
+  },
+
+  async reinit(name, { groupId, suite: id }) {
+    const member = members.get(name)
+    const { state, suite: impl } = member
+    const made = await reinitGroup(state, bytes(groupId), "mls10", (await suite(id)).name, [], impl)
+    member.pending = made.newState
+    return { message: text(encodeMlsMessage(made.commit)) }
+  },
+
+  // `as` is the member, of whom there is a KeyPackage so far, that goes on in the group that follows.
+  async follow(name, { as, groupId, isBranch, keyPackages }) {
+    const { state } = members.get(name)
+    const member = members.get(as)
+    const others = keyPackages.map((item) => decoded(decodeKeyPackage, item, "KeyPackage"))
+    const { keyPackage, privateKeys, suite: impl } = member
+    const made = isBranch
+      ? await branchGroup(state, keyPackage, privateKeys, others, bytes(groupId), impl)
+      : await reinitCreateNewGroup(state, keyPackage, privateKeys, others, bytes(groupId), impl.name, [])
+    member.state = made.newState
+    return {
+      welcome: message({ wireformat: "mls_welcome", welcome: made.welcome }),
+      tree: text(encodeRatchetTree(made.newState.ratchetTree)),
+    }
+  },
+
+  async joinFollowing(name, { as, isBranch, welcome, tree }) {
+    const { state } = members.get(name)
+    const member = members.get(as)
+    const body = decoded(decodeMlsMessage, welcome, "MLSMessage").welcome
+    const ratchetTree = decoded(decodeRatchetTree, tree, "ratchet tree")
+    const { keyPackage, privateKeys, suite: impl } = member
+    member.state = isBranch
+      ? await joinGroupFromBranch(state, body, keyPackage, privateKeys, ratchetTree, impl)
+      : await joinGroupFromReinit(state, body, keyPackage, privateKeys, ratchetTree)
+    return {}
   },
 
   async adopt(name) {

@@ -18,6 +18,7 @@ from mls import (
     Group,
     KeyPackageBundle,
     PendingCommit,
+    ReInit,
     SignaturePrivateKey,
 )
 
@@ -41,6 +42,14 @@ class Made:
 
     message: bytes
     welcome: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """A group that follows another, for its other members: the Welcome, and the tree beside it."""
+
+    welcome: bytes
+    tree: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +207,39 @@ class OurMember:
             case "extensions":
                 return self.group.propose_extensions([Extension(*item) for item in ask.value], **options)
 
+    def reinit(self, group_id: bytes, suite: CipherSuite) -> bytes:
+        pending = self.group.commit(
+            now=self._now, reinit=ReInit(group_id, 1, suite.suite_id, ()), by_reference=False
+        )
+        self._pending = pending.group
+        return pending.message
+
+    def follow(
+        self, next_self: "OurMember", group_id: bytes, key_packages: Sequence[bytes], *, is_branch: bool
+    ) -> Following:
+        if is_branch:
+            pending = self.group.branch(group_id, key_packages, now=self._now, tree_in_welcome=False)
+        else:
+            key = next_self._signature_key
+            pending = self.group.reinitialize(
+                key_packages, now=self._now, signature_key=key, tree_in_welcome=False
+            )
+        next_self.group, next_self.is_member = pending.group, True
+        assert pending.welcome is not None
+        return Following(pending.welcome, pending.group.ratchet_tree)
+
+    def join_following(self, next_self: "OurMember", following: Following, *, is_branch: bool) -> None:
+        assert next_self._bundle is not None
+        next_self.group = Group.join(
+            following.welcome,
+            next_self._bundle,
+            now=self._now,
+            groups=[self.group],
+            ratchet_tree=following.tree,
+        )
+        assert (self.group.reinit is None) is is_branch
+        next_self.is_member = True
+
     def encrypt(self, data: bytes, authenticated_data: bytes) -> bytes:
         return self.group.encrypt(data, authenticated_data, padding=len(data) % 32)
 
@@ -276,6 +318,7 @@ class TsMember:
     ) -> None:
         self.name, self.is_member = name, False
         self._node, self._suite, self._application_id = node, suite, application_id
+        self.identity = name.encode()
 
     def _call(self, op: str, **fields: object) -> dict[str, Any]:
         return self._node.call(op, self.name, **fields)
@@ -284,7 +327,7 @@ class TsMember:
         result = self._call(
             "keyPackage",
             suite=self._suite.suite_id,
-            identity=_text(self.name.encode()),
+            identity=_text(self.identity),
             applicationId=None if self._application_id is None else _text(_opaque(self._application_id)),
         )
         return _bytes(result["keyPackage"])
@@ -336,6 +379,24 @@ class TsMember:
     def propose(self, ask: Ask, *, is_public: bool) -> bytes:
         result = self._call("propose", proposal=_ask(ask), authenticatedData="", isPublic=is_public)
         return _bytes(result["message"])
+
+    def reinit(self, group_id: bytes, suite: CipherSuite) -> bytes:
+        return _bytes(self._call("reinit", groupId=_text(group_id), suite=suite.suite_id)["message"])
+
+    def follow(
+        self, next_self: "TsMember", group_id: bytes, key_packages: Sequence[bytes], *, is_branch: bool
+    ) -> Following:
+        next_self.key_package()
+        packages = [_text(each) for each in key_packages]
+        fields = {"as": next_self.name, "groupId": _text(group_id), "keyPackages": packages}
+        result = self._call("follow", isBranch=is_branch, **fields)
+        next_self.is_member = True
+        return Following(_bytes(result["welcome"]), _bytes(result["tree"]))
+
+    def join_following(self, next_self: "TsMember", following: Following, *, is_branch: bool) -> None:
+        fields = {"as": next_self.name, "welcome": _text(following.welcome), "tree": _text(following.tree)}
+        self._call("joinFollowing", isBranch=is_branch, **fields)
+        next_self.is_member = True
 
     def encrypt(self, data: bytes, authenticated_data: bytes) -> bytes:
         result = self._call("encrypt", data=_text(data), authenticatedData=_text(authenticated_data))

@@ -152,6 +152,30 @@ def test_a_successor_with_other_parameters(circle: Callable, change: dict, match
     assert made["b"].init_key
 
 
+@pytest.mark.parametrize(
+    ("others", "again", "match"),
+    [
+        ("b", "", "'c'.* is not in the new one"),
+        ("bcx", "", "'x'.* nobody"),
+        ("bx", "", "'x'.* nobody"),
+        ("b", "b", "comes twice"),
+    ],
+)
+def test_a_successor_with_other_members(
+    circle: Callable, monkeypatch: pytest.MonkeyPatch, others: str, again: str, match: str
+) -> None:
+    """§11.2: the new group is one "with the same membership", and those who join see to it."""
+    group = ended(circle)
+    made, _ = bundles(group, others, 2)
+    added = packages(made) + packages(bundles(group, again, 2)[0])
+    key = SignaturePrivateKey.generate(cipher_suite(2))
+    monkeypatch.setattr("mls.group.check_can_reinitialize", lambda *rest: None)
+    pending = group["a"].reinitialize(added, signature_key=key, now=group.now)
+    with pytest.raises(InvalidWelcome, match=match):
+        Group.join(pending.welcome, made["b"], groups=[group["b"]], now=group.now)
+    assert made["b"].init_key
+
+
 def test_a_successor_of_a_group_that_did_not_end(circle: Callable) -> None:
     group = circle("ab", capabilities=CAPABLE)
     group["a"]._reinit = replace(NEXT, cipher_suite=1)
