@@ -34,6 +34,8 @@ class HostConfig:
     media_port: int = 0
     advertised: tuple[str, ...] = ()
     """IP addresses for media; empty for this machine's own."""
+    advertised_port: int | None = None
+    """The UDP port for media as participants reach it, if a router forwards another one."""
     state: Path | None = None
     tap: Path | None = None
     signaling_record: Path | None = None
@@ -106,6 +108,7 @@ class Host:
                     advertised=config.advertised or own_addresses(config.address),
                     notify=notify,
                     tap=tap,
+                    advertised_port=config.advertised_port,
                 )
             opened.push_async_callback(sfu.close)
             with _start_errors(f"TCP port {config.port} of {config.address} cannot be used"):

@@ -21,14 +21,14 @@ _SEQUENCES: Final = 1 << 16
 class Window:
     """How long and how much a buffer waits.
 
-    `packets` is also the bound on memory. `ask_s` and `repeat_s` are None where key frames and
-    retransmissions do not exist. Frames of one packet each (audio) need no marker.
+    `packets` is also the bound on memory. A missing packet is asked for at once and then every `repeat_s`.
+    `ask_s` is None where there are no key frames. Frames of one packet each (audio) need no marker.
     """
 
     packets: int
     wait_s: float
     ask_s: float | None
-    repeat_s: float | None
+    repeat_s: float
     one_packet_frames: bool
 
 
@@ -36,7 +36,9 @@ class Window:
 # and the key frame is on its way when the gap is given up, which keeps the freeze under 350 ms at 15 frames
 # per second.
 VIDEO: Final = Window(packets=512, wait_s=0.25, ask_s=0.15, repeat_s=0.05, one_packet_frames=False)
-AUDIO: Final = Window(packets=64, wait_s=0.08, ask_s=None, repeat_s=None, one_packet_frames=True)
+# What is lost of sound is heard as a gap of the window and the packet, 100 ms: long enough for a retransmission
+# on most paths.
+AUDIO: Final = Window(packets=64, wait_s=0.08, ask_s=None, repeat_s=0.03, one_packet_frames=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +142,7 @@ class ReceiveBuffer:
             times.append(gap.since + self._window.wait_s)
             if self._window.ask_s is not None and self._asked_at_gap != self._cursor:
                 times.append(gap.since + self._window.ask_s)
-        if self._window.repeat_s is not None:
-            times.extend(missing.repeat_at for missing in self._missing.values())
+        times.extend(missing.repeat_at for missing in self._missing.values())
         return min(times, default=None)
 
     def reset(self) -> None:
@@ -167,13 +168,13 @@ class ReceiveBuffer:
         if sequence in self._held:
             self.counters.duplicate += 1
             return
-        repeat_s = self._window.repeat_s
         for missing in range(self._highest + 1, sequence):
-            self._missing[missing] = _Missing(now, now if repeat_s is not None else float("inf"))
+            self._missing[missing] = _Missing(now, now)
         self._missing.pop(sequence, None)
         self._highest = max(self._highest, sequence)
         self._held[sequence] = packet
-        if packet.starts and packet.key:
+        # Any packet of sound could begin, but none may be jumped to: what is before it is only late.
+        if packet.starts and packet.key and self._window.ask_s is not None:
             self._key_starts.append(sequence)
 
     def _move(self, packet: Packet, now: float, outcome: Outcome) -> None:
@@ -319,8 +320,6 @@ class ReceiveBuffer:
         ):
             self._asked_at_gap = self._cursor
             outcome.ask_key_frame = True
-        if repeat_s is None:
-            return
         for sequence, missing in self._missing.items():
             if now >= missing.repeat_at:
                 missing.repeat_at = now + repeat_s

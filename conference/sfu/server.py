@@ -68,18 +68,21 @@ class Sfu:
         notify: Notify,
         tap: Tap | None = None,
         bitrates: VideoBitrates | None = None,
+        advertised_port: int | None = None,
     ) -> "Sfu":
         """Open the UDP port (0: any) and serve.
 
         `advertised` are the IP addresses at which clients can reach it, the best first: they become the
-        candidates in descriptions. Raises UsageError if one is no address, OSError if the port is taken.
+        candidates in descriptions, with `advertised_port` where a router forwards another port than ours.
+        Raises UsageError if one is no address, OSError if the port is taken.
         """
         hosts = [_canonical(host) for host in advertised]
         if not hosts:
             raise UsageError("at least one address must be advertised")
         sock = _open(_canonical(address), port)
         certificate = await asyncio.get_running_loop().run_in_executor(None, Certificate.generate)
-        core = SfuCore(certificate, hosts=hosts, port=sock.getsockname()[1], bitrates=bitrates, tap=tap)
+        port = advertised_port or sock.getsockname()[1]
+        core = SfuCore(certificate, hosts=hosts, port=port, bitrates=bitrates, tap=tap)
         return cls(core, sock, notify, tap)
 
     @property

@@ -216,6 +216,7 @@ class PublishedStream:
         if media.starts_key_frame:
             self._keys.satisfied()
         self.fan_out.forward(media, now)
+        self._nack(self._gaps.due(now))  # the timer alone would let a repair come too late for its window
         return media
 
     def sender_report(self, report: rtcp.SenderReport, now: float) -> None:
@@ -225,10 +226,11 @@ class PublishedStream:
 
     def handle_timer(self, now: float) -> None:
         """Ask again for what has not come."""
+        self._nack(self._gaps.due(now))
+        is_lost = self._gaps.given_up(now)
         if not self._is_video:
             return
-        self._nack(self._gaps.due(now))
-        if self._gaps.given_up(now) or any(outlet.is_waiting for outlet in self.fan_out.outlets):
+        if is_lost or any(outlet.is_waiting for outlet in self.fan_out.outlets):
             self._keys.want()
         self._ask_for_key_frame(now)
 
@@ -253,10 +255,10 @@ class PublishedStream:
             # A repeat is of what was missed: it cannot be new.
             if index <= newest - HISTORY or (repeated and index > newest) or self.history.get(index):
                 return None
-            if self._is_video and newest + 1 < index <= newest + MAX_DROPOUT:
+            if newest + 1 < index <= newest + MAX_DROPOUT:
                 missing = self._gaps.open(newest + 1, index, now)
                 self._nack(missing)
-                if not missing:
+                if self._is_video and not missing:
                     self.request_key_frame(now)
         self._gaps.close(index)
         self._unwrapper.advance(index)

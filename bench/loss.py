@@ -1,0 +1,99 @@
+"""`python -m bench.loss`: what a bad network does to picture and sound.
+
+Two participants in a real meeting; a relay before the server's media port loses, delays and reorders the
+datagrams of both directions, each for itself, so what one sees of the other has passed two bad links. All
+figures come from what was decoded: the frame numbers in the picture, and the timestamps of the sound.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bench.relay import Impairment
+from bench.relayed import Quality, Watch, quality, relayed_meeting
+from conference.media import MediaOptions
+
+LOSSES: Final = (0.0, 0.01, 0.05, 0.10)
+SETTLE_S: Final = 2.0
+
+
+async def measure(impairment: Impairment, seconds: float, seed: int) -> list[Quality]:
+    """What each of two participants sees of the other."""
+    async with relayed_meeting(seed) as meeting:
+        options = MediaOptions()
+        for name in ("Ada", "Bob"):
+            await meeting.join(name, options)
+        await meeting.all_see_all()
+        await asyncio.sleep(SETTLE_S)
+        meeting.relay.impair(impairment, impairment)
+        watches = [Watch(participant) for participant in meeting.participants]
+        for watch in watches:
+            watch.begin()
+        await asyncio.sleep(seconds)
+        return [quality(seen) for watch in watches for seen in watch.end().values()]
+
+
+def worst(qualities: Sequence[Quality]) -> Quality:
+    """Of each figure the worst."""
+    return Quality(
+        made=sum(each.made for each in qualities),
+        shown=sum(each.shown for each in qualities),
+        longest_freeze_ms=max(each.longest_freeze_ms for each in qualities),
+        lateness_ms=max(each.lateness_ms for each in qualities),
+        audio_lag_ms=max(each.audio_lag_ms for each in qualities),
+        longest_silence_ms=max(each.longest_silence_ms for each in qualities),
+        sound_share=min(each.sound_share for each in qualities),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    options = _parser().parse_args(arguments)
+    rows: list[dict[str, Any]] = []
+    if not options.json:
+        print("loss   jitter  frames shown   longest freeze  picture late  sound lag  longest silence  sound")
+    for loss in options.loss:
+        impairment = Impairment(
+            loss=loss / 100,
+            delay_s=options.delay / 1000,
+            jitter_s=options.jitter / 1000,
+            bits_per_s=options.kbits * 1000 if options.kbits else None,
+        )
+        found = worst(asyncio.run(measure(impairment, options.seconds, options.seed)))
+        rows.append({"loss": loss, **dataclasses.asdict(found), "shown_share": found.shown_share})
+        if not options.json:
+            print(_line(loss, options.jitter, found), flush=True)
+    if options.json:
+        json.dump({"seconds": options.seconds, "seed": options.seed, "rows": rows}, sys.stdout, indent=1)
+        print()
+    return 0
+
+
+def _line(loss: float, jitter_ms: float, found: Quality) -> str:
+    return (
+        f"{loss:3g} %  {jitter_ms:3g} ms  {found.shown:5d} of {found.made:5d}  {found.longest_freeze_ms:8d} ms"
+        f"  {found.lateness_ms:10d} ms {found.audio_lag_ms:7d} ms  {found.longest_silence_ms:12d} ms"
+        f"  {found.sound_share:6.1%}"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.loss", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each row")
+    parser.add_argument("--seed", type=int, default=1, help="of the relay's chances")
+    parser.add_argument(
+        "--loss", type=float, nargs="+", default=[100 * loss for loss in LOSSES], help="in per cent, on each link"
+    )
+    parser.add_argument("--delay", type=float, default=10.0, help="of each link, in ms")
+    parser.add_argument("--jitter", type=float, default=30.0, help="of each link, in ms")
+    parser.add_argument("--kbits", type=float, default=0.0, help="bottleneck of each link, in kbit/s; 0: none")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
