@@ -15,18 +15,22 @@ from typing import Any, Final
 
 from bench.relay import Impairment
 from bench.relayed import Quality, Watch, quality, relayed_meeting
+from conference.frames import CAMERA
 from conference.media import MediaOptions
+from conference.sources import TestPicture
 
 LOSSES: Final = (0.0, 0.01, 0.05, 0.10)
+PICTURE: Final = (640, 360)
+FPS: Final = 30
 SETTLE_S: Final = 2.0
 
 
 async def measure(impairment: Impairment, seconds: float, seed: int) -> list[Quality]:
     """What each of two participants sees of the other."""
     async with relayed_meeting(seed) as meeting:
-        options = MediaOptions()
-        for name in ("Ada", "Bob"):
-            await meeting.join(name, options)
+        for tag, name in enumerate(("Ada", "Bob")):
+            picture = TestPicture(tag=tag, size=PICTURE, fps=FPS)
+            await meeting.join(name, MediaOptions(tracks={CAMERA: picture}))
         await meeting.all_see_all()
         await asyncio.sleep(SETTLE_S)
         meeting.relay.impair(impairment, impairment)
@@ -75,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _line(loss: float, jitter_ms: float, found: Quality) -> str:
     return (
-        f"{loss:3g} %  {jitter_ms:3g} ms  {found.shown:5d} of {found.made:5d}  {found.longest_freeze_ms:8d} ms"
+        f"{loss:3g} %  {jitter_ms:3g} ms {found.shown:6d} of {found.made:5d}  {found.longest_freeze_ms:7d} ms"
         f"  {found.lateness_ms:10d} ms {found.audio_lag_ms:7d} ms  {found.longest_silence_ms:12d} ms"
         f"  {found.sound_share:6.1%}"
     )
@@ -87,11 +91,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=20.0, help="for each row")
     parser.add_argument("--seed", type=int, default=1, help="of the relay's chances")
     parser.add_argument(
-        "--loss", type=float, nargs="+", default=[100 * loss for loss in LOSSES], help="in per cent, on each link"
+        "--loss",
+        type=float,
+        nargs="+",
+        default=[100 * loss for loss in LOSSES],
+        help="in per cent, on each link",
     )
     parser.add_argument("--delay", type=float, default=10.0, help="of each link, in ms")
     parser.add_argument("--jitter", type=float, default=30.0, help="of each link, in ms")
-    parser.add_argument("--kbits", type=float, default=0.0, help="bottleneck of each link, in kbit/s; 0: none")
+    parser.add_argument(
+        "--kbits", type=float, default=0.0, help="bottleneck of each link, in kbit/s; 0: none"
+    )
     return parser
 
 

@@ -14,6 +14,7 @@ from typing import cast
 
 Address = tuple[str, int]
 
+
 @dataclass(frozen=True, slots=True)
 class Impairment:
     """What a link does to datagrams. Each is delayed for itself, so jitter reorders."""

@@ -1,4 +1,4 @@
-"""A meeting in this process over a bad network: a server, a relay before its media port, real participants."""
+"""A meeting in this process over a bad network: a server, a relay before its media port, participants."""
 
 import asyncio
 import itertools
@@ -12,18 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from av import AudioFrame, VideoFrame
+from av import VideoFrame
 
 from bench.relay import Relay
 from conference import mark
 from conference.create import create_meeting
+from conference.decoders import Decoded
 from conference.frames import AUDIO, CAMERA
 from conference.host import Host, HostConfig
 from conference.link import MeetingLink
 from conference.media import MediaOptions
 from conference.participant import Participant
+from conference.roster import Person
 from conference.session import Phase, Session
-from conference.tile import Decoded, Tile
 
 JOIN_S: Final = 20.0
 LOOK_EVERY_S: Final = 0.02
@@ -45,9 +46,7 @@ class RelayedMeeting:
         """Join, and wait until it is a member."""
         link = self._link
         chance = random.Random(f"{self._seed}/{name}")
-        session = Session(
-            link, link.keys(), name, now=time.monotonic(), wall_time=time.time(), chance=chance
-        )
+        session = Session(link, link.keys(), name, now=time.monotonic(), wall_time=time.time(), chance=chance)
         participant = Participant(session, options or MediaOptions())
         self.participants.append(participant)
         running = asyncio.create_task(participant.run())
@@ -59,7 +58,9 @@ class RelayedMeeting:
 
     async def all_see_all(self) -> None:
         """Wait until every participant decodes picture and sound of every other."""
-        await until(lambda: all(len(_decoding(each)) == len(self.participants) - 1 for each in self.participants))
+        await until(
+            lambda: all(len(_decoding(each)) == len(self.participants) - 1 for each in self.participants)
+        )
 
     async def close(self) -> None:
         """Everybody leaves."""
@@ -72,14 +73,18 @@ class RelayedMeeting:
 def _decoding(participant: Participant) -> set[str]:
     """Whose picture and sound it decodes."""
     tiles = participant.media.path.tiles
-    seen = {str(owner) for (owner, context), tile in tiles.items() if context == CAMERA and tile.stats.decoded}
-    return {str(owner) for (owner, context), tile in tiles.items() if context == AUDIO and tile.stats.decoded} & seen
+    seen = {
+        str(owner) for (owner, context), tile in tiles.items() if context == CAMERA and tile.stats.decoded
+    }
+    return {
+        str(owner) for (owner, context), tile in tiles.items() if context == AUDIO and tile.stats.decoded
+    } & seen
 
 
 async def until(is_so: Callable[[], object], within_s: float = JOIN_S) -> None:
     """Wait for a condition. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY_S)
 
 
@@ -134,42 +139,38 @@ class Quality:
 
 
 class Watch:
-    """Looks over a participant's shoulder: hangs itself on its tiles."""
+    """Looks over a participant's shoulder."""
 
     def __init__(self, participant: Participant) -> None:
         self._participant = participant
         self._watched: dict[str, Watched] = {}
-        self._hung: list[Tile] = []
 
     def begin(self) -> None:
         """From now on."""
-        for (owner, _), tile in self._participant.media.path.tiles.items():
-            watched = self._watched.setdefault(str(owner), Watched(time.monotonic()))
-            tile.on_decoded = _noter(watched)
-            self._hung.append(tile)
+        now = time.monotonic()
+        self._watched = {str(owner): Watched(now) for owner, _ in self._participant.media.path.tiles}
+        self._participant.media.watch(self._note)
 
     def end(self) -> dict[str, Watched]:
         """By participant id, what was seen."""
-        for tile in self._hung:
-            tile.on_decoded = None
+        self._participant.media.unwatch(self._note)
         for watched in self._watched.values():
             watched.ended_at = time.monotonic()
         return self._watched
 
-
-def _noter(watched: Watched) -> Callable[[Decoded], None]:
-    def note(frame: Decoded) -> None:
+    def _note(self, person: Person, context: int, frame: Decoded) -> None:
         now = time.monotonic()
+        watched = self._watched.get(person.participant_id)
+        if watched is None:
+            return
         if isinstance(frame, VideoFrame):
             found = mark.read(frame)
             if found is not None:
                 lateness = found.lateness_ms(time.time_ns() // 1_000_000)
                 watched.pictures.append((now, found.number, lateness))
-        elif isinstance(frame, AudioFrame):
+        else:
             assert frame.pts is not None
             watched.sounds.append((now, frame.pts, frame.samples))
-
-    return note
 
 
 def quality(watched: Watched, rate: int = 48_000) -> Quality:

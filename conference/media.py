@@ -17,6 +17,7 @@ from typing import Final
 from aiortc import MediaStreamTrack
 
 from conference.aiortc_seam import E2eePeerConnection
+from conference.decoders import Decoded
 from conference.decrypt_health import DecryptHealth
 from conference.frames import AUDIO, CAMERA, KINDS, FrameSealer, Kind, ReceivedFrame
 from conference.messages import Trouble
@@ -30,7 +31,7 @@ from conference.sources import Clip, EncodedMedia, MediaFile, OwnStream, TestPic
 from conference.status import StreamStatus
 from conference.subscribing import Subscribing
 from conference.tasks import first_of
-from conference.tile import Decoded, Tile
+from conference.tile import Tile
 from sframe import MisuseError as NothingToSealWith
 from sframe import Opened, UnknownKey
 from signaling import messages as wire

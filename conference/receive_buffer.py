@@ -36,8 +36,8 @@ class Window:
 # and the key frame is on its way when the gap is given up, which keeps the freeze under 350 ms at 15 frames
 # per second.
 VIDEO: Final = Window(packets=512, wait_s=0.25, ask_s=0.15, repeat_s=0.05, one_packet_frames=False)
-# What is lost of sound is heard as a gap of the window and the packet, 100 ms: long enough for a retransmission
-# on most paths.
+# What is lost of sound is heard as a gap of the window and the packet, 100 ms: long enough for a
+# retransmission on most paths.
 AUDIO: Final = Window(packets=64, wait_s=0.08, ask_s=None, repeat_s=0.03, one_packet_frames=True)
 
 

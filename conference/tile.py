@@ -14,28 +14,21 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import av
-import numpy as np
-from av import AudioFrame, VideoFrame
-from numpy.typing import NDArray
+from av import VideoFrame
 
-from conference import mark
+from conference.decoders import AudioDecoder, Decoded, Seen, VideoDecoder
 from conference.frames import KINDS, Kind, vp8_size
 from conference.mark import Mark
 from conference.receive_path import MediaFrame
 from conference.sources.pace import wall_clock_ms
-from conference.sources.tone import tone_frequency
 
 logger = logging.getLogger(__name__)
 
-AUDIO_RATE: Final = 48_000
 ASKS_APART_S: Final = 0.3
 MAX_QUEUED: Final[dict[Kind, int]] = {"audio": 50, "video": 30}
 AT_ONCE: Final = 8  # frames that one visit to the executor decodes
-TONE_SAMPLES: Final = AUDIO_RATE // 4
 MAX_TAGS: Final = 16
 MAX_PIXELS: Final = 3840 * 2160  # a member could ask for a gigabyte of picture with one small frame
-
-Decoded = VideoFrame | AudioFrame
 
 
 @dataclass(slots=True)
@@ -43,7 +36,7 @@ class TileStats:
     """What a tile has seen. Times are monotonic seconds, lateness is on the wall clock of both machines.
 
     `not_decodable` are frames that came while a key frame was missing, `shed` those dropped because
-    decoding lagged.
+    decoding lagged. `concealed` are those of `samples` that stand for lost sound.
     """
 
     opened: int = 0
@@ -59,6 +52,7 @@ class TileStats:
     lateness_ms: int | None = None
     marks: Counter[int] = field(default_factory=Counter)  # pictures by the tag that they carry
     samples: int = 0
+    concealed: int = 0
     tone_hz: float | None = None
 
 
@@ -74,58 +68,6 @@ class FrameWriter(Protocol):
     """Where a recording goes (`recording.RecordingWriter`)."""
 
     def write(self, kind: Kind, frame: MediaFrame) -> None: ...
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What a visit to the executor brought."""
-
-    frames: list[Decoded] = field(default_factory=list)
-    errors: int = 0
-    marks: list[tuple[Mark, int]] = field(default_factory=list)
-    tones: list[float | None] = field(default_factory=list)
-
-
-class _VideoDecoder:
-    def __init__(self, wall_clock: Callable[[], int]) -> None:
-        self._codec = av.VideoCodecContext.create("libvpx", "r")
-        self._wall_clock = wall_clock
-
-    def decode(self, frame: MediaFrame, seen: _Seen) -> None:
-        for picture in self._codec.decode(av.Packet(frame.payload)):
-            assert isinstance(picture, VideoFrame)
-            picture.pts = frame.rtp_timestamp
-            seen.frames.append(picture)
-            found = mark.read(picture)
-            if found is not None:
-                seen.marks.append((found, found.lateness_ms(self._wall_clock())))
-
-
-class _AudioDecoder:
-    def __init__(self) -> None:
-        self._codec = av.AudioCodecContext.create("libopus", "r")
-        self._codec.format = "s16"
-        self._codec.layout = "stereo"
-        self._codec.sample_rate = AUDIO_RATE
-        self._heard: list[NDArray[np.int16]] = []
-        self._heard_samples = 0
-
-    def decode(self, frame: MediaFrame, seen: _Seen) -> None:
-        for sound in self._codec.decode(av.Packet(frame.payload)):
-            assert isinstance(sound, AudioFrame)
-            sound.pts = frame.rtp_timestamp
-            seen.frames.append(sound)
-            self._hear(sound, seen)
-
-    def _hear(self, sound: AudioFrame, seen: _Seen) -> None:
-        samples = sound.to_ndarray()
-        if sound.format.is_packed:
-            samples = samples.reshape(-1, sound.layout.nb_channels).T
-        self._heard.append(samples[0].astype(np.int16))
-        self._heard_samples += sound.samples
-        if self._heard_samples >= TONE_SAMPLES:
-            seen.tones.append(tone_frequency(np.concatenate(self._heard), AUDIO_RATE))
-            self._heard, self._heard_samples = [], 0
 
 
 class Tile:
@@ -156,7 +98,7 @@ class Tile:
         self._ask_key_frame = ask_key_frame
         self._executor = executor
         self._wall_clock = wall_clock
-        self._decoder: _VideoDecoder | _AudioDecoder | None = None
+        self._decoder: VideoDecoder | AudioDecoder | None = None
         self._queue: deque[MediaFrame] = deque()
         self._work: asyncio.Task[None] | None = None
         self._needs_key_frame = self.kind == "video"
@@ -171,7 +113,7 @@ class Tile:
         """From the next key frame on, for one that only counted so far."""
         if self._decoder is None:
             self._needs_key_frame = self.kind == "video"
-            self._decoder = _VideoDecoder(self._wall_clock) if self.kind == "video" else _AudioDecoder()
+            self._decoder = VideoDecoder(self._wall_clock) if self.kind == "video" else AudioDecoder()
             self.request_key_frame()
 
     def receive(self, frame: MediaFrame) -> None:
@@ -250,10 +192,10 @@ class Tile:
         finally:
             self._work = None
 
-    def _decode(self, batch: list[MediaFrame]) -> _Seen:
+    def _decode(self, batch: list[MediaFrame]) -> Seen:
         """In the executor, by one visit at a time."""
         assert self._decoder is not None
-        seen = _Seen()
+        seen = Seen()
         for frame in batch:
             try:
                 self._decoder.decode(frame, seen)
@@ -261,10 +203,11 @@ class Tile:
                 seen.errors += 1
         return seen
 
-    def _take(self, seen: _Seen) -> None:
+    def _take(self, seen: Seen) -> None:
         stats = self.stats
         stats.decoded += len(seen.frames)
         stats.decode_errors += seen.errors
+        stats.concealed += seen.concealed
         for found, lateness_ms in seen.marks:
             stats.last_mark, stats.lateness_ms = found, lateness_ms
             if found.tag in stats.marks or len(stats.marks) < MAX_TAGS:

@@ -93,12 +93,15 @@ def test_gaps_that_are_too_long_are_not_asked_for() -> None:
     assert len(published._gaps._missing) <= 128
 
 
-def test_sound_is_not_asked_for_again() -> None:
+def test_sound_is_asked_for_again_but_never_for_a_key_frame() -> None:
     published, feedback = stream(AUDIO)
     published.receive(packet(1, offered=AUDIO), 1.0)
-    published.receive(packet(5, offered=AUDIO), 1.0)
-    published.handle_timer(2.0)
-    assert feedback.nacks == []
+    published.receive(packet(3, offered=AUDIO), 1.0)
+    published.receive(packet(4, offered=AUDIO), 1.07)  # no need to wait for the timer
+    assert feedback.nacks == [(2,), (2,)]
+    for tick in range(20):
+        published.handle_timer(2.0 + tick)
+    assert len(feedback.nacks) == 5
     assert feedback.key_frame_requests == 0
 
 
