@@ -194,6 +194,7 @@ BROKEN_BY: dict[str, str] = {
     "`leaf_node.encryption_key` is different": "key_package.test_rules",
     "Epoch secret: A fresh": "group.test_no_two_groups_are_the_same",
     "MUST be the same as [...]": "successors.test_a_successor_with_other_parameters",
+    "with the same membership": "successors.test_a_successor_with_other_members",
     "the `epoch` field indicates": "successors.test_a_successor_of_a_group_that_did_not_end",
     "Each LeafNode in a new subgroup": "successors.test_a_branch_is_of_members",
     "MUST be considered invalid": "commit.test_proposals",
