@@ -23,11 +23,11 @@ class Feedback:
         self.key_frame_requests = 0
 
     def send_nack(self, ssrc: int, sequences: tuple[int, ...]) -> None:
-        assert ssrc == 1000
+        assert ssrc in (VIDEO.ssrc, AUDIO.ssrc)
         self.nacks.append(sequences)
 
     def send_key_frame_request(self, ssrc: int) -> None:
-        assert ssrc == 1000
+        assert ssrc in (VIDEO.ssrc, AUDIO.ssrc)
         self.key_frame_requests += 1
 
 
