@@ -2,7 +2,7 @@
 
 Absolute times are those of the machine and the moment; the ratios are what to compare: of our time to the
 floor's, which one thread performs, and of other libraries' times to ours, where they are installed:
-`make bench` brings ts-mls (by npm, in tests/interop), davey and dave.py (extra `dev`), rfc9420 (extra `bench`).
+`make bench` brings ts-mls (by npm, in tests/interop), davey, dave.py (extra `dev`), rfc9420 (extra `bench`).
 """
 
 import argparse
