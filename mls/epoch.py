@@ -1,7 +1,7 @@
 """An epoch as a value: what its members share, and how the next one follows from it (RFC 9420 §8, §12.4)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self
 
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey
@@ -61,7 +61,7 @@ def provisional_context(
     """§12.4.1: the GroupContext of the next epoch, "but with the old confirmed transcript hash"."""
     if before.epoch >= (1 << 64) - 1:
         raise InvalidCommit("epochs are numbered in 64 bits, and this group has used them up")
-    return replace(before, epoch=before.epoch + 1, tree_hash=tree.tree_hash(), extensions=extensions)
+    return before.changed(epoch=before.epoch + 1, tree_hash=tree.tree_hash(), extensions=extensions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def advance(
     confirmed = confirmed_transcript_hash(
         suite, interim_before, commit.wire_and_content, commit.auth.signature
     )
-    context = replace(provisional, confirmed_transcript_hash=confirmed)
+    context = provisional.changed(confirmed_transcript_hash=confirmed)
     schedule = KeySchedule.advance(
         suite, inputs.init_secret, inputs.commit_secret, inputs.psk_secret, context
     )

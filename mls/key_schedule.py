@@ -57,7 +57,7 @@ class EpochSecrets:
             b"authentication",
             b"init",
         )
-        return cls(*(suite.derive_secret(epoch_secret, label) for label in labels))
+        return cls(*[suite.derive_secret(epoch_secret, label) for label in labels])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Leaf nodes: one member's keys, credential and capabilities, signed by it (RFC 9420 §7.2, §7.3)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 from mls.ciphersuite import CIPHER_SUITES, CipherSuite, SignaturePrivateKey
@@ -152,7 +152,7 @@ class LeafNode(Signed):
 
         §7.2: "Each modification of LeafNode content MUST be reflected by a change in its signature."
         """
-        return replace(self, encryption_key=encryption_key, leaf_node_source=source, signature=b"")
+        return self.changed(encryption_key=encryption_key, leaf_node_source=source, signature=b"")
 
     def verify(self, suite: CipherSuite, group_id: bytes = b"", leaf_index: int = 0) -> None:
         """Verify the signature, once. Raises BadKey or BadSignature."""
@@ -174,7 +174,7 @@ class NewIdentity:
     def put_into(self, leaf: LeafNode) -> LeafNode:
         """The leaf with it."""
         key = leaf.signature_key if self.signature_key is None else self.signature_key.public_bytes
-        return replace(leaf, credential=self.credential or leaf.credential, signature_key=key)
+        return leaf.changed(credential=self.credential or leaf.credential, signature_key=key)
 
 
 def unsigned_leaf(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from mls.codec import UINT16, Struct, Uint16, decode, select, struct
 from mls.errors import InvalidMessage, UnsupportedError
-from mls.framing import PrivateMessage, PublicMessage, WireFormat
+from mls.framing import MLS10_BYTES, PrivateMessage, PublicMessage, WireFormat
 from mls.key_package import KeyPackage
 from mls.leaf_node import MLS10
 from mls.welcome import GroupInfo, Welcome
@@ -49,4 +49,4 @@ def decode_message(data: bytes) -> Body:
 
 def encode_message(body: Body) -> bytes:
     """The MLSMessage that carries this."""
-    return MLSMessage.of(body).encode()
+    return MLS10_BYTES + _BODY.write(body)

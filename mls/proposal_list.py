@@ -203,6 +203,8 @@ def check_list(proposals: ProposalList, committer: int) -> None:
 
     Raises InvalidProposals. What remains to be asked is asked of the tree that they lead to.
     """
+    if not proposals.items:
+        return
     updated = [index for index, _ in proposals.updates()]
     removed = list(proposals.removed)
     psks = proposals.psks

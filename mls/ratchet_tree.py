@@ -6,7 +6,7 @@ be computed anew: a change clears only the hashes on the way up. An epoch's tree
 first.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import pairwise
 from typing import TypeVar
 
@@ -218,10 +218,10 @@ class RatchetTree:
         """Replace a parent node."""
         self._put(node, value)
 
-    def blank_direct_path(self, index: int) -> None:
-        """Blank all nodes above a leaf."""
+    def blank_direct_path(self, index: int, filled: Collection[int] = ()) -> None:
+        """Blank all nodes above a leaf, but for those that are to be filled at once."""
         for above in self.direct_path(index):
-            if self._nodes[above] is not None:
+            if self._nodes[above] is not None and above not in filled:
                 self._put(above, None)
 
     def free_leaf(self) -> int:

@@ -92,7 +92,7 @@ def _set_parents(
     §7.5: parent hashes "are computed from root to leaf, so that each hash incorporates all the non-blank
     nodes above it. The root node always has a zero-length hash for its parent hash."
     """
-    tree.blank_direct_path(leaf_index)
+    tree.blank_direct_path(leaf_index, filled={position for position, _ in filtered})
     parent_hash = b""
     for (position, beside), public_key in reversed(list(zip(filtered, public_keys, strict=True))):
         node = ParentNode(public_key, parent_hash, ())
@@ -106,8 +106,11 @@ def _recipients(tree: RatchetTree, beside: int, added: Collection[int]) -> list[
 
     §7.5: "Any new member (from an Add proposal) added in the same Commit MUST be excluded".
     """
+    resolution = tree.resolution(beside)
+    if not added:
+        return resolution
     new_leaves = {2 * leaf for leaf in added}
-    return [node for node in tree.resolution(beside) if node not in new_leaves]
+    return [node for node in resolution if node not in new_leaves]
 
 
 # --- processing a path (§7.5, §12.4.2) ----------------------------------------------------------------------
