@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey, cipher_suite
-from mls.codec import Opaque, Signed, Uint16, check_end, struct
+from mls.codec import Opaque, Signed, Struct, Uint16, check_end, struct
 from mls.credentials import Credential
 from mls.errors import DecodeError, InvalidKeyPackage, KeyPackageUsed, MisuseError, UnsupportedError
 from mls.extensions import (
@@ -29,6 +29,7 @@ from mls.leaf_node import (
     unsigned_leaf,
 )
 from mls.references import key_package_ref
+from mls.sealing import sealed, unsealed
 
 LIFETIME_S = 28 * 86400.0
 CLOCK_SKEW_S = 3600  # a fresh leaf is valid this much before now, for members whose clocks are behind
@@ -118,6 +119,28 @@ def _listing(capabilities: Capabilities, extensions: Sequence[Extension]) -> Cap
     return replace(capabilities, extensions=(*capabilities.extensions, *missing))
 
 
+@struct
+class _Bundle(Struct):
+    """A KeyPackageBundle that has not served, to be stored."""
+
+    key_package: KeyPackage
+    signature_key: Opaque
+    encryption_key: Opaque
+    init_key: Opaque
+
+    def restored(self) -> "KeyPackageBundle":
+        """The bundle. Raises ProtocolError if the parts do not belong together."""
+        self.key_package.verify()
+        suite = self.key_package.suite
+        key = SignaturePrivateKey.from_bytes(suite, self.signature_key)
+        private_key = suite.hpke.kem.private_key
+        encryption_key, init_key = private_key(self.encryption_key), private_key(self.init_key)
+        return KeyPackageBundle.of(self.key_package, key, encryption_key, init_key)
+
+
+_MAGIC = b"MLS KeyPackage 1\n"  # format and version
+
+
 @dataclass(slots=True)
 class KeyPackageBundle:
     """A KeyPackage and its private keys. They serve for joining once, and are erased then."""
@@ -185,6 +208,27 @@ class KeyPackageBundle:
         ):
             raise InvalidKeyPackage("a private key does not belong to the KeyPackage")
         return cls(key_package, signature_key, (init_key, encryption_key))
+
+    @classmethod
+    def load(cls, saved: bytes) -> "KeyPackageBundle":
+        """The bundle that `bytes(bundle)` gave. Raises ProtocolError for anything else."""
+        return unsealed(_MAGIC, saved, "KeyPackage", lambda content: _Bundle.decode(content).restored())
+
+    def __bytes__(self) -> bytes:
+        """KeyPackage and private keys, for `load`, until somebody adds this client: store it as a secret.
+
+        Delete what was stored when the bundle has served. Raises KeyPackageUsed if it has.
+        """
+        init_key, encryption_key = self._unused()
+        suite = self.key_package.suite
+        private_bytes = suite.hpke.kem.private_bytes
+        content = _Bundle(
+            key_package=self.key_package,
+            signature_key=self.signature_key.private_bytes(suite),
+            encryption_key=private_bytes(encryption_key),
+            init_key=private_bytes(init_key),
+        )
+        return sealed(_MAGIC, content.encode())
 
     @property
     def init_key(self) -> HPKEPrivateKey:

@@ -1,11 +1,9 @@
 """A group as bytes, for storing it and going on from there. No RFC says how: the format is this library's.
 
-The first bytes name the format and its version; the last are a SHA-256 of all before, against damage. What
-is between is written with the codec of all else, and read as strictly; then what belongs together is
-compared. It holds private keys and secrets in the clear: whoever stores it must keep it as they would those.
+It is written with the codec of all else, and read as strictly; then what belongs together is compared. How
+it is versioned and kept from damage is `sealing`.
 """
 
-import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import astuple
@@ -15,7 +13,7 @@ from mls import tree_math
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey, cipher_suite
 from mls.codec import UINT8, Opaque, Struct, Uint32, Uint64, optional, struct, vector
 from mls.epoch import Epoch, EpochMessages, OwnLeaf, OwnUpdate, make_epoch
-from mls.errors import DecodeError, MLSError, UnsupportedError
+from mls.errors import DecodeError
 from mls.framing import SENDER, Sender
 from mls.group_state import GroupState, PastEpoch
 from mls.hpke import HPKEPrivateKey
@@ -25,6 +23,7 @@ from mls.proposal_list import CommittedProposal
 from mls.proposals import PROPOSAL, Proposal, ReInit
 from mls.psk import PRE_SHARED_KEY_ID, ExternalPSKID, PreSharedKeyID
 from mls.ratchet_tree import RatchetTree
+from mls.sealing import sealed, unsealed
 from mls.secret_tree import APPLICATION, HANDSHAKE, SavedSecretTree, SecretTree
 
 MAGIC = b"MLS group 1\n"  # format and version
@@ -135,6 +134,7 @@ def save(group: GroupState) -> bytes:
     epoch, own, suite = group._epoch, group._own, group.cipher_suite
     kem = suite.hpke.kem
     return sealed(
+        MAGIC,
         _Group(
             context=epoch.context,
             tree=epoch.tree.encode(),
@@ -156,13 +156,8 @@ def save(group: GroupState) -> bytes:
                 ExternalPSKID(psk, b"") if isinstance(psk, bytes) else psk for psk in group._joined_psk_ids
             ),
             reinit=group._reinit,
-        ).encode()
+        ).encode(),
     )
-
-
-def sealed(content: bytes) -> bytes:
-    """The content between magic and checksum."""
-    return MAGIC + content + hashlib.sha256(MAGIC + content).digest()
 
 
 def _save_past(past: PastEpoch) -> _PastEpoch:
@@ -194,15 +189,7 @@ def _save_limits(limits: Limits) -> _Limits:
 
 def restore(cls: type[G], saved: bytes) -> G:
     """The group that was saved. Raises UnsupportedError or DecodeError, and no other."""
-    if saved[: len(MAGIC)] != MAGIC:
-        raise UnsupportedError("this is no group that was saved in a version known here")
-    content = saved[len(MAGIC) : -hashlib.sha256().digest_size]
-    if saved != sealed(content):
-        raise DecodeError("the saved group is damaged: its checksum is another")
-    try:
-        return _restore(cls, _Group.decode(content))
-    except MLSError as error:
-        raise DecodeError(f"the saved group is damaged: {error}") from error
+    return unsealed(MAGIC, saved, "group", lambda content: _restore(cls, _Group.decode(content)))
 
 
 def _restore(cls: type[G], saved: _Group) -> G:

@@ -48,7 +48,8 @@ from mls.message import MLSMessage, decode_message
 from mls.proposals import PROPOSAL
 from mls.psk import PRE_SHARED_KEY_ID
 from mls.ratchet_tree import NODES
-from mls.saving import MAGIC, _Group, sealed
+from mls.saving import MAGIC, _Group
+from mls.sealing import sealed
 from mls.welcome import GroupInfo, GroupSecrets, Welcome
 
 # Each decoder of bytes from outside, by name; KeyPackage's own verifies too, so its reader stands for it.
@@ -257,7 +258,7 @@ def test_saved_groups(circle: Callable, seed: int) -> None:
     content = bytes(group["b"])[len(MAGIC) : -32]
     for _ in range(100):
         try:
-            loaded = Group.load(sealed(changed(content, chance)))
+            loaded = Group.load(sealed(MAGIC, changed(content, chance)))
         except ProtocolError:
             continue
         loaded.encrypt(b"data")

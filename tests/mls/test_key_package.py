@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 
 from mls import (
+    CIPHER_SUITES,
     BasicCredential,
     Capabilities,
     CipherSuite,
     DecodeError,
     Extension,
+    Group,
     KeyPackage,
     KeyPackageBundle,
     LeafNode,
@@ -33,6 +35,7 @@ from mls.extensions import (
     RequiredCapabilities,
     application_id_extension,
 )
+from mls.key_package import _MAGIC, _Bundle
 from mls.leaf_node import (
     CommitSource,
     KeyPackageSource,
@@ -42,6 +45,7 @@ from mls.leaf_node import (
     check_leaf,
     own_capabilities,
 )
+from mls.sealing import sealed
 
 
 class Author:
@@ -283,3 +287,45 @@ def test_secrets_do_not_print(author: Author) -> None:
     shown = repr(author.bundle)
     assert "init_key=b" in shown  # that of the KeyPackage
     assert "PrivateKey" not in shown
+
+
+@pytest.mark.parametrize("suite_id", sorted(CIPHER_SUITES))
+def test_a_bundle_that_is_stored_joins(suite_id: int, now: float) -> None:
+    suite = cipher_suite(suite_id)
+    alice, bob = SignaturePrivateKey.generate(suite), SignaturePrivateKey.generate(suite)
+    bundle = KeyPackageBundle.create(suite, BasicCredential(b"Bob"), bob, now=now)
+    stored = bytes(bundle)
+    loaded = KeyPackageBundle.load(stored)
+    assert bytes(loaded) == stored
+    group = Group.create(suite, b"group", BasicCredential(b"Alice"), alice, now=now)
+    pending = group.commit(add=[bundle.key_package], now=now)
+    joined = Group.join(pending.welcome, loaded, now=now)
+    assert joined.epoch_authenticator == pending.group.epoch_authenticator
+    with pytest.raises(KeyPackageUsed):
+        bytes(loaded)
+
+
+def test_a_stored_bundle_that_is_damaged(author: Author, now: float) -> None:
+    """Whatever byte is another; and parts of two bundles with a good checksum."""
+    one, other = (
+        KeyPackageBundle.create(author.suite, BasicCredential(b"Bob"), author.key, now=now) for _ in "12"
+    )
+    stored = bytes(one)
+    for at in range(len(stored)):
+        damaged = stored[:at] + bytes([stored[at] ^ 1]) + stored[at + 1 :]
+        with pytest.raises((DecodeError, UnsupportedError)):
+            KeyPackageBundle.load(damaged)
+    for wrong in (b"", stored[:-1], stored + b"\0"):
+        with pytest.raises((DecodeError, UnsupportedError)):
+            KeyPackageBundle.load(wrong)
+    parts, others = (_Bundle.decode(bytes(each)[len(_MAGIC) : -32]) for each in (one, other))
+    for changes in (
+        {"key_package": others.key_package},
+        {"key_package": replace(one.key_package, signature=bytes(64))},
+        {"init_key": others.init_key},
+        {"encryption_key": others.encryption_key},
+        {"signature_key": bytes(32)},
+        {"init_key": b"no key"},
+    ):
+        with pytest.raises(DecodeError, match="saved KeyPackage is damaged"):
+            KeyPackageBundle.load(sealed(_MAGIC, replace(parts, **changes).encode()))

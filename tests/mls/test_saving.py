@@ -20,7 +20,8 @@ from mls import (
     cipher_suite,
 )
 from mls.codec import Struct
-from mls.saving import MAGIC, _Group, sealed
+from mls.saving import MAGIC, _Group
+from mls.sealing import sealed
 
 
 def reloaded(group: Group) -> Group:
@@ -32,7 +33,7 @@ def reloaded(group: Group) -> Group:
 
 def tampered(group: Group, **changes: object) -> bytes:
     """What `bytes(group)` would be with other fields."""
-    return sealed(replace(_Group.decode(bytes(group)[len(MAGIC) : -32]), **changes).encode())
+    return sealed(MAGIC, replace(_Group.decode(bytes(group)[len(MAGIC) : -32]), **changes).encode())
 
 
 def seen(group: Group) -> tuple[object, ...]:
@@ -260,7 +261,7 @@ def test_whatever_is_inside(circle: Callable, seed: int) -> None:
         else:
             del changed[at : at + chance.choice([1, 4, 32])]
         try:
-            loaded = Group.load(sealed(bytes(changed)))
+            loaded = Group.load(sealed(MAGIC, bytes(changed)))
         except (DecodeError, UnsupportedError):
             continue
         loaded.encrypt(b"data")
