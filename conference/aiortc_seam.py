@@ -414,6 +414,10 @@ class E2eePeerConnection(RTCPeerConnection):
             if transceiver.mid == mid and isinstance(transceiver.receiver, SealedReceiver):
                 transceiver.receiver.request_key_frame()
 
+    def frames_sealed(self) -> int:
+        """Frames sealed and given to the transport, of all streams."""
+        return sum(sender.frames_sealed for sender in self._sealed_senders())
+
     def receive_counters(self) -> dict[str, Counters]:
         """What became of the packets of each m-line, by `mid`."""
         return {

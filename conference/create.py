@@ -30,7 +30,7 @@ def create_meeting(server: str, *, has_passphrase: bool = False, home: Path | No
     origin = server_origin(server)
     host_key = Ed25519PrivateKey.generate()
     public = host_key.public_key().public_bytes_raw()
-    meeting_id = _ask_for_meeting(origin)
+    meeting_id = ask_for_meeting(origin)
     try:
         link = MeetingLink.create(origin, meeting_id, public, has_passphrase=has_passphrase)
     except LinkError as error:
@@ -44,7 +44,8 @@ def default_home() -> Path:
     return Path(os.environ.get("CONCLAVE_HOME") or Path.home() / ".local" / "share" / "conclave")
 
 
-def _ask_for_meeting(server: str) -> str:
+def ask_for_meeting(server: str) -> str:
+    """The id of a new meeting. Raises ServerError."""
     request = urllib.request.Request(f"{server}/api/meetings", data=b"", method="POST")  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310

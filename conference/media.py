@@ -22,7 +22,7 @@ from conference.decrypt_health import DecryptHealth
 from conference.frames import AUDIO, CAMERA, KINDS, FrameSealer, Kind, ReceivedFrame
 from conference.messages import Trouble
 from conference.publishing import Publishing
-from conference.receive_path import Misnamed, ReceivePath
+from conference.receive_path import MediaFrame, Misnamed, ReceivePath
 from conference.recordings import Recordings
 from conference.relays import ice_configuration
 from conference.roster import Person
@@ -62,6 +62,8 @@ class MediaOptions:
     """A folder for what is decrypted."""
     decode: bool = True
     """Decode whatever comes; if not, only what is watched."""
+    on_opened: "Callable[[Person, int, MediaFrame], None] | None" = None
+    """Is told of every opened frame: whose, of which context."""
 
 
 Watch = Callable[[Person, int, Decoded], None]
@@ -189,6 +191,10 @@ class Media:
 
     # --- how it goes ---
 
+    def frames_sealed(self) -> int:
+        """Frames given to the transport, on the present connection."""
+        return self._publishing.frames_sealed()
+
     def packets_received(self) -> int:
         """RTP packets that came, on all slots."""
         connection = self._subscribing.connection
@@ -313,11 +319,13 @@ class Media:
         person = self._people.get(str(owner))
         if person is None:
             return None  # its last frames, after it has left
+        on_opened = self._options.on_opened
         return Tile(
             owner,
             kid_context,
             ask_key_frame=self._subscribing.request_key_frame,
             decode=self._options.decode or bool(self._watching[KINDS[kid_context]]),
+            on_opened=partial(on_opened, person, kid_context) if on_opened is not None else None,
             on_decoded=partial(self._decoded, person, kid_context),
             recording=self.recordings.writer(person, kid_context),
         )

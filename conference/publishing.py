@@ -68,6 +68,10 @@ class Publishing:
         elif self._answer is not None and not self._answer.done():
             self._answer.set_result(sdp)
 
+    def frames_sealed(self) -> int:
+        """Frames given to the transport, on the present connection."""
+        return self._connection.frames_sealed() if self._connection is not None else 0
+
     def force_key_frames(self) -> None:
         """The next picture is a key frame, because the keys have changed."""
         if self._connection is not None:

@@ -80,19 +80,21 @@ class Tile:
         *,
         ask_key_frame: Callable[[str], None] = lambda mid: None,
         decode: bool = True,
+        on_opened: Callable[[MediaFrame], None] | None = None,
         on_decoded: Callable[[Decoded], None] | None = None,
         recording: FrameWriter | None = None,
         executor: Executor | None = None,
         wall_clock: Callable[[], int] = wall_clock_ms,
     ) -> None:
         """`ask_key_frame(mid)` is for the m-line that the stream is on. Without `decode` frames are only
-        counted (and recorded). `on_decoded` gets pictures or sound on the event loop. `executor` None is the
-        loop's own.
+        counted (and recorded). `on_opened` gets each frame as it comes, `on_decoded` pictures or sound, both
+        on the event loop. `executor` None is the loop's own.
         """
         self.owner = owner
         self.kid_context = kid_context
         self.kind: Kind = KINDS[kid_context]
         self.stats = TileStats()
+        self.on_opened = on_opened
         self.on_decoded = on_decoded
         self.recording = recording
         self._ask_key_frame = ask_key_frame
@@ -123,6 +125,8 @@ class Tile:
         self.stats.opened += 1
         self.stats.opened_at = self._now = frame.received_at
         self._mid = frame.mid
+        if self.on_opened is not None:
+            self.on_opened(frame)
         if not self._is_decodable(frame):
             self.stats.not_decodable += 1
             self.request_key_frame()
