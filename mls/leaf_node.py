@@ -57,8 +57,8 @@ class Capabilities(Struct):
         return proposal_type in DEFAULT_PROPOSAL_TYPES or proposal_type in self.proposals
 
 
-def own_capabilities(extensions: tuple[int, ...] = ()) -> Capabilities:
-    """What this library supports, and the application's extension types.
+def own_capabilities(extensions: tuple[int, ...] = (), proposals: tuple[int, ...] = ()) -> Capabilities:
+    """What this library supports, the application's extension types, and SELF_REMOVE where it is wanted.
 
     §7.2: "The client MUST list all values for the respective parameters that it supports." §13.4: it "MUST
     support all parameters advertised in it". §13.5: "representations of a client's own capabilities MUST NOT
@@ -68,7 +68,7 @@ def own_capabilities(extensions: tuple[int, ...] = ()) -> Capabilities:
         versions=(MLS10,),
         cipher_suites=tuple(CIPHER_SUITES),
         extensions=extensions,
-        proposals=(),
+        proposals=proposals,
         credentials=tuple(CREDENTIAL_TYPES.values()),
     )
 

@@ -418,7 +418,7 @@ def test_nobody_proposes_as_a_joiner(circle: Callable, refused: Callable) -> Non
 @pytest.fixture
 def free(circle: Callable) -> object:
     """A group whose members may leave by themselves."""
-    return circle("abcd", capabilities=replace(own_capabilities(), proposals=(SELF_REMOVE,)))
+    return circle("abcd", capabilities=own_capabilities(proposals=(SELF_REMOVE,)))
 
 
 def test_leaving(free: object) -> None:
@@ -496,7 +496,7 @@ def test_a_self_remove_is_preferred_to_a_remove(free: object) -> None:
 
 def test_groups_where_not_all_know_it(circle: Callable, refused: Callable) -> None:
     """§12.2: not "a non-default proposal type that is not supported by some members"."""
-    group = circle("a", capabilities=replace(own_capabilities(), proposals=(SELF_REMOVE,)))
+    group = circle("a", capabilities=own_capabilities(proposals=(SELF_REMOVE,)))
     group.capabilities = own_capabilities()
     group.add("a", "bc")
     with pytest.raises(ProtocolError, match="does not list"):
