@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Barrier
@@ -11,13 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sframe import (
+    AES_128_CTR_HMAC_SHA256_80,
     AES_128_GCM_SHA256_128,
     AES_256_GCM_SHA512_128,
     BadTag,
     CipherSuite,
     CounterExhausted,
+    Counts,
     Malformed,
     MisuseError,
+    Reason,
     ReceivingKey,
     Replayed,
     SendingKey,
@@ -25,6 +29,7 @@ from sframe import (
     UnknownKey,
     cipher_suite,
     decode_header,
+    encode_header,
 )
 from sframe.ciphersuite import CIPHER_SUITES
 from sframe.keys import LARGE_FRAME_BYTES, MAX_FRAME_BYTES, derive_key_salt
@@ -132,6 +137,38 @@ def test_counters_begin_at_zero_and_never_repeat() -> None:
     sending, _ = a_pair()
     counters = [decode_header(sending.seal(b""))[1] for _ in range(70_000)]
     assert counters == list(range(70_000))
+
+
+@pytest.mark.parametrize("kid", [3, KID, 2**64 - 1])
+def test_headers_at_every_length_of_the_counter_and_when_threads_overtake(kid: int) -> None:
+    sending, receiving = (kind(AES_128_GCM_SHA256_128, kid, BASE_KEY) for kind in (SendingKey, ReceivingKey))
+    lengths = [
+        counter + step for counter in (8, *(1 << 8 * n for n in range(1, 8))) for step in (-2, -1, 0, 1)
+    ]
+    overtaken = [70_001, 301, 9, 70_000, 300, 7, 70_002]
+    for counters in (lengths, overtaken):
+        sending._counter = iter(counters)
+        for ctr in counters:
+            sealed = sending.seal(b"frame")
+            assert sealed[: decode_header(sealed)[2]] == encode_header(kid, ctr)
+    assert receiving.open(sealed) == b"frame"
+
+
+@pytest.mark.parametrize("suite", [AES_128_GCM_SHA256_128, AES_128_CTR_HMAC_SHA256_80], ids=str)
+@pytest.mark.parametrize("clear", [0, 2])
+def test_a_large_frame_that_was_altered_is_a_bad_tag_and_counted_once(suite: CipherSuite, clear: int) -> None:
+    sending, receiving = a_pair(suite)
+    frame = bytes(range(256)) * 100
+    sealed = sending.seal_frame(frame, clear)
+    _, ctr, end = decode_header(sealed, clear)
+    aad = sealed[clear:end] + sealed[:clear]
+    for at in (end, len(sealed) - 1):
+        altered = bytearray(sealed)
+        altered[at] ^= 1
+        with pytest.raises(BadTag):
+            receiving.decrypt(ctr, aad, bytes(altered), clear, end)
+    assert receiving.counts == Counts(0, Counter({Reason.BAD_TAG: 2}))
+    assert receiving.decrypt(ctr, aad, sealed, clear, end) == frame
 
 
 @pytest.mark.usefixtures("eager_threads")
