@@ -18,7 +18,7 @@ from bench.relay import Relay
 from conference import mark
 from conference.create import create_meeting
 from conference.decoders import Decoded
-from conference.frames import AUDIO, CAMERA
+from conference.frames import AUDIO, CAMERA, KINDS
 from conference.host import Host, HostConfig
 from conference.link import MeetingLink
 from conference.media import MediaOptions
@@ -149,11 +149,13 @@ class Watch:
         """From now on."""
         now = time.monotonic()
         self._watched = {str(owner): Watched(now) for owner, _ in self._participant.media.path.tiles}
-        self._participant.media.watch(self._note)
+        for kind in KINDS[:2]:
+            self._participant.media.watch(kind, self._note)
 
     def end(self) -> dict[str, Watched]:
         """By participant id, what was seen."""
-        self._participant.media.unwatch(self._note)
+        for kind in KINDS[:2]:
+            self._participant.media.unwatch(kind, self._note)
         for watched in self._watched.values():
             watched.ended_at = time.monotonic()
         return self._watched

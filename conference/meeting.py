@@ -23,6 +23,7 @@ from weakref import WeakSet
 from aiortc import MediaStreamTrack
 from av import AudioFrame, VideoFrame
 
+from conference.decoders import Decoded
 from conference.errors import MisuseError, RefusedError
 from conference.feed import Feed
 from conference.frames import AUDIO, CAMERA, SCREEN, SCREEN_AUDIO, Kind
@@ -34,7 +35,6 @@ from conference.rules import checked_name
 from conference.session import ChatReceived, Ended, EpochChanged, Phase, Session
 from conference.status import CodeChanged, MemberJoined, MemberLeft, RecordingSaved, Status
 from conference.tasks import first_of
-from conference.tile import Decoded
 from conference.verification import CodeInput, security_code
 
 __all__ = [
