@@ -19,7 +19,7 @@ from sframe.ciphersuite import CIPHER_SUITES
 
 SIZES = (100, 1200, 10_000, 50_000)
 BATCH_BYTES = 200_000  # of frames that are sealed or opened in one go, so that they stay in the caches
-GOALS_US = {"seal": 1.0, "open": 1.5}  # over the bare call
+GOALS_US = {"seal": 1.0, "open": 1.5}  # over the bare call, with AES-GCM
 REFERENCE = "sframe, keys"  # whose time others are compared with
 
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for operation in GOALS_US:
             rows.append(measure(operation, encryptors, size, options.seconds))
             if not options.json:
-                print(_lines(rows[-1]), flush=True)
+                print(_lines(rows[-1], has_goal=suite.nka is None), flush=True)
     if options.json:
         json.dump(_report(suite, rows), sys.stdout, indent=1)
         print()
@@ -96,14 +96,14 @@ def _timed(calls: Calls) -> float:
         gc.enable()
 
 
-def _lines(row: Row) -> str:
+def _lines(row: Row, *, has_goal: bool) -> str:
     goal, ours = GOALS_US[row.operation], row.seconds[REFERENCE]
     lines = []
     for name, seconds in row.seconds.items():
         line = f"{row.operation} {row.size:6} B  {name:24} {seconds * 1e6:8.2f} us"
         if name.startswith("sframe"):
             over = row.over_us(name)
-            line += f"   {over:+.2f} us" + ("" if over <= goal else f"  misses {goal:+}")
+            line += f"   {over:+.2f} us" + (f"  misses {goal:+}" if has_goal and over > goal else "")
         elif name != Bare.name:
             line += f"   {seconds / ours:.2f}x our time"
         lines.append(line)
@@ -113,7 +113,7 @@ def _lines(row: Row) -> str:
 def _report(suite: CipherSuite, rows: Sequence[Row]) -> dict[str, object]:
     return {
         "suite": suite.name,
-        "goals_over_bare_us": GOALS_US,
+        "goals_over_bare_us": GOALS_US if suite.nka is None else None,
         "frames": [
             {
                 "operation": row.operation,
