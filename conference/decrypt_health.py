@@ -1,7 +1,8 @@
 """Decrypt health (DESIGN §9): whom we cannot decrypt, since when and why; which streams the server misnames.
 
 Sans-I/O. Judged by slot, for a sender whose sound opens may still have a picture that does not. Whose frames
-those are that do not open, only the server says.
+those are that do not open, only the server says; where what opens is another's than it says, that is what is
+told.
 """
 
 from collections.abc import Hashable, Mapping
@@ -16,8 +17,16 @@ FAILING_AFTER_S: Final = 2.0
 """Longer than a frame waits for its key."""
 SILENT_AFTER_S: Final = 5.0
 
-_REASONS: Final[Mapping[Dropped, Reason]] = {Dropped.UNKNOWN_KEY: Reason.NO_KEY}
-"""What else is dropped could not be authenticated as its sender's, or is not what it must be."""
+_REASONS: Final[Mapping[Dropped, Reason]] = {
+    Dropped.UNKNOWN_KEY: Reason.NO_KEY,
+    Dropped.NO_SUCH_SENDER: Reason.WRONG_SENDER,
+    Dropped.OWN_FRAME: Reason.WRONG_SENDER,
+}
+"""What else is dropped could not be authenticated, or is not what it must be."""
+_EPOCHS_IN_KID: Final = 256
+
+TroubleKey = tuple[str, int]
+"""A participant, and the context of the stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +59,56 @@ class DecryptHealth:
         elif known is None or (known.owner, known.kid_context) != (owner, kid_context):
             self._announced[mid] = _Announced(owner, kid_context, now)
 
-    def troubles(self, leaf_of: Mapping[str, int], now: float) -> dict[str, Trouble]:
-        """By participant id, the longest trouble with each of those in `leaf_of`."""
-        found: dict[str, Trouble] = {}
+    def troubles(self, leaf_of: Mapping[str, int], epoch: int, now: float) -> dict[TroubleKey, Trouble]:
+        """The trouble with each stream of those in `leaf_of`; we are in `epoch`. Nothing for what is well."""
+        found: dict[TroubleKey, Trouble] = {}
         slots = self._path.slots()
+        misnamed = {each.mid: each.since for each in self._misnamed(now)}
         for mid, announced in self._announced.items():
-            leaf = leaf_of.get(announced.owner)
-            trouble = _trouble(announced.since, slots.get(mid) or Counts(), now)
-            if leaf is None or trouble is None:
+            leaf, counts = leaf_of.get(announced.owner), slots.get(mid) or Counts()
+            if leaf is None:
                 continue
-            reason, since = trouble
-            longest = found.get(announced.owner)
-            if longest is None or int(now - since) > longest.since_s:
-                found[announced.owner] = Trouble(leaf, reason, int(now - since))
+            if mid in misnamed:
+                reason, since = Reason.WRONG_SENDER, max(misnamed[mid], announced.since)
+            elif (judged := _judge(announced.since, counts, now)) is not None:
+                reason, since = judged
+            else:
+                continue
+            of_epoch = None
+            if reason is Reason.NO_KEY and counts.unknown_kid is not None:
+                of_epoch = nearest_epoch(counts.unknown_kid, epoch)
+            trouble = Trouble(leaf, announced.kid_context, reason, of_epoch, int(now - since))
+            known = found.get((announced.owner, announced.kid_context))
+            if known is None or trouble.since_s > known.since_s:
+                found[announced.owner, announced.kid_context] = trouble
         return found
 
     def newly_misnamed(self, now: float) -> list[Misnamed]:
         """Streams that the server goes on announcing as somebody else's; for each sender once."""
+        fresh = [each for each in self._misnamed(now) if each.actual[0] not in self._told]
+        self._told |= {each.actual[0] for each in fresh}
+        return list({each.actual[0]: each for each in reversed(fresh)}.values())
+
+    def _misnamed(self, now: float) -> list[Misnamed]:
+        """A slot that was emptied or given to the next shows its last stream until a frame comes."""
         slots = self._path.slots()
-        fresh = []
-        for each in self._path.misnamed(now):
-            # A slot that was emptied or given to the next shows its last stream until a frame comes.
-            opened_at = slots[each.mid].opened_at
-            goes_on = opened_at is not None and opened_at >= each.since + MISNAMED_AFTER_S
-            if goes_on and each.actual[0] not in self._told:
-                self._told.add(each.actual[0])
-                fresh.append(each)
-        return fresh
+        return [
+            each
+            for each in self._path.misnamed(now)
+            if (opened_at := slots[each.mid].opened_at) is not None
+            and opened_at >= each.since + MISNAMED_AFTER_S
+            and now - opened_at < FAILING_AFTER_S
+        ]
 
 
-def _trouble(announced_at: float, counts: Counts, now: float) -> tuple[Reason, float] | None:
+def nearest_epoch(kid: int, epoch: int) -> int:
+    """The epoch of a KID, which has its lowest eight bits, nearest to the one that we are in."""
+    ahead = (kid - epoch) % _EPOCHS_IN_KID
+    behind = epoch - (_EPOCHS_IN_KID - ahead)
+    return behind if ahead > _EPOCHS_IN_KID // 2 and behind >= 0 else epoch + ahead
+
+
+def _judge(announced_at: float, counts: Counts, now: float) -> tuple[Reason, float] | None:
     """Why and since when nothing in the slot opens; what happened before the announcement does not count."""
     if counts.failing_since is not None and counts.failing_for is not None:
         since = max(announced_at, counts.failing_since)
@@ -87,4 +116,7 @@ def _trouble(announced_at: float, counts: Counts, now: float) -> tuple[Reason, f
             return _REASONS.get(counts.failing_for, Reason.BAD_TAG), since
         return None
     since = max(announced_at, counts.opened_at or announced_at)
-    return (Reason.NOTHING_RECEIVED, since) if now - since >= SILENT_AFTER_S else None
+    if now - since < SILENT_AFTER_S:
+        return None
+    only_replays = counts.replayed_at is not None and counts.replayed_at > since
+    return (Reason.REPLAYED if only_replays else Reason.NOTHING_RECEIVED), since

@@ -65,6 +65,11 @@ class Heartbeats:
         self._least_offset[leaf] = least
         return sent_s + least
 
+    def hasten(self, now: float) -> None:
+        """There is news: the next is due at once."""
+        if self.next_at is not None:
+            self.next_at = min(self.next_at, now)
+
     def is_due(self, now: float) -> bool:
         """Whether to send one now; if so, the next is due a period later. The first is due at once."""
         if self.next_at is None or now < self.next_at:

@@ -22,7 +22,7 @@ from conference.decrypt_health import DecryptHealth
 from conference.frames import AUDIO, CAMERA, KINDS, FrameSealer, Kind, ReceivedFrame
 from conference.messages import Trouble
 from conference.publishing import Publishing
-from conference.receive_path import MediaFrame, Misnamed, ReceivePath
+from conference.receive_path import Counts, MediaFrame, Misnamed, ReceivePath
 from conference.recordings import Recordings
 from conference.relays import ice_configuration
 from conference.roster import Person
@@ -111,8 +111,10 @@ class Media:
         """`warn` is told in a sentence what the user should know."""
         self.path: ReceivePath[Tile] = ReceivePath(self._open, self._owner_of, self._create_tile)
         self.recordings = Recordings(self._request_key_frame, warn)
-        self.troubles: dict[str, Trouble] = {}
-        """By participant id: whom we cannot decrypt."""
+        self.troubles: tuple[Trouble, ...] = ()
+        """What we cannot decrypt."""
+        self.on_troubles: Callable[[], None] = lambda: None
+        """Called every second, when they have been looked at."""
         self._session = session
         self._options = options
         self._clock = clock
@@ -209,10 +211,9 @@ class Media:
             total.update({str(reason): count for reason, count in counts.dropped.items()})
         return total
 
-    def refused_of(self, participant_id: str) -> int:
-        """Frames of this participant (or said by the server to be) that did not open."""
-        counts = self.path.owners.get(participant_id)
-        return counts.dropped.total() if counts else 0
+    def counts_of(self, participant_id: str) -> Counts:
+        """What became of the frames of this participant, or of those that the server says are."""
+        return self.path.owners.get(participant_id) or Counts()
 
     def stream(self, participant_id: str, kid_context: int) -> StreamStatus | None:
         """What came of one stream; None if nothing has."""
@@ -389,9 +390,12 @@ class Media:
 
     def _check_health(self) -> None:
         now = self._clock()
-        leaves = {who: person.leaf for who, person in self._people.items()}
-        self.troubles = self._health.troubles(leaves, now)
-        self._session.troubles = tuple(self.troubles.values())
+        if self._session.group is not None:
+            leaves = {who: person.leaf for who, person in self._people.items()}
+            found = self._health.troubles(leaves, self._session.group.epoch, now)
+            self.troubles = tuple(found[each] for each in sorted(found))
+            self._session.report_troubles(self.troubles, now)
+            self.on_troubles()
         for misnamed in self._health.newly_misnamed(now):
             self._warn(self._sentence(misnamed))
 

@@ -18,23 +18,25 @@ from conference.fields import Flag, Prose
 from conference.policy import MAX_SIGNED
 from signaling.errors import MessageError
 from signaling.kinds import AtMost, Integer, Octets, Struct
-from signaling.messages import Counter, wire_type
+from signaling.messages import Counter, KidContext, wire_type
 
 VERSION = 1
 BUCKET = 256
 MAX_ENVELOPE = 48 * 1024  # with MLS's framing around it, less than what signaling carries
 MAX_CHAT = 4000
-MAX_TROUBLES = 512
+MAX_TROUBLES = 256
 _HEAD = struct.Struct(">BI")
 
 _Uint32 = Annotated[int, Integer(2**32 - 1)]
 
 
 class Reason(StrEnum):
-    """Why a member cannot be decrypted."""
+    """Why a stream cannot be decrypted."""
 
     NO_KEY = "no key"
     BAD_TAG = "bad tag"
+    REPLAYED = "replayed"
+    WRONG_SENDER = "wrong sender"
     NOTHING_RECEIVED = "nothing received"
 
 
@@ -47,16 +49,18 @@ class Chat:
 
 @dataclass(frozen=True)
 class Trouble:
-    """One member whom the sender cannot decrypt."""
+    """One stream that the sender cannot decrypt. `epoch` is of which it has no key, if it knows."""
 
     leaf: _Uint32
+    kid_context: KidContext
     reason: Reason
+    epoch: Counter | None
     since_s: _Uint32
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """I am in this epoch, and these are the members whom I cannot decrypt."""
+    """I am in this epoch, and these are the streams that I cannot decrypt."""
 
     epoch: Counter
     troubles: Annotated[tuple[Trouble, ...], AtMost(MAX_TROUBLES)] = ()

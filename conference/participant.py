@@ -20,7 +20,8 @@ from conference.frames import AUDIO, CAMERA, FrameSealer
 from conference.link import MeetingLink
 from conference.media import Media, MediaOptions
 from conference.messages import Trouble
-from conference.roster import Row
+from conference.receive_path import Counts, Reason
+from conference.roster import Person, Row
 from conference.session import (
     EpochChanged,
     Event,
@@ -34,6 +35,7 @@ from conference.status import (
     ConnectionChanged,
     DecryptionChanged,
     PersonStatus,
+    SenderHealth,
     Status,
     Undecrypted,
 )
@@ -86,6 +88,8 @@ class Participant:
         self._lost_at: float | None = None
         """When a connection was lost on which the server had spoken."""
         self._recording: set[str] = set()
+        self._own_troubles: tuple[Undecrypted, ...] = ()
+        self.media.on_troubles = self._look_at_own_troubles
         self._undecrypted: dict[str, tuple[Undecrypted, ...]] = {}
 
     async def run(self) -> None:
@@ -189,7 +193,19 @@ class Participant:
         person = self.session.person_at(group.epoch, trouble.leaf) if group else None
         is_us = group is not None and trouble.leaf == group.own_leaf
         name = "you" if is_us else person.name if person else "somebody who is not in the group"
-        return Undecrypted(name, trouble.reason, trouble.since_s)
+        return Undecrypted(name, trouble.kid_context, trouble.reason, trouble.epoch, trouble.since_s)
+
+    def _look_at_own_troubles(self) -> None:
+        before = _without_times(self._own_troubles)
+        self._own_troubles = tuple(self._undecrypted_by(trouble) for trouble in self.media.troubles)
+        person = self._own_person()
+        if _without_times(self._own_troubles) != before and person is not None:
+            self.on_event(DecryptionChanged(person, self._own_troubles, is_us=True))
+        self.pump()
+
+    def _own_person(self) -> Person | None:
+        group = self.session.group
+        return self.session.person_at(group.epoch, group.own_leaf) if group else None
 
     def _warn(self, text: str) -> None:
         self.on_event(Warned(text))
@@ -211,7 +227,7 @@ class Participant:
     def _person_status(self, row: Row) -> PersonStatus:
         who = row.participant_id
         is_us = who == self.session.participant_id
-        trouble = self.media.troubles.get(who)
+        counts = self.media.counts_of(who)
         return PersonStatus(
             participant_id=who,
             leaf=row.person.leaf if row.person else None,
@@ -220,10 +236,28 @@ class Participant:
             presence=row.presence,
             video=self.media.stream(who, CAMERA),
             audio=self.media.stream(who, AUDIO),
-            refused=self.media.refused_of(who),
+            refused=counts.dropped.total(),
             is_recording=self.media.recordings.is_on if is_us else who in self._recording,
-            trouble=f"{trouble.reason} for {trouble.since_s} s" if trouble else None,
-            cannot_decrypt=tuple(each.name for each in self._undecrypted.get(who, ())),
+            health=self._health(counts, row.person.leaf if row.person else None),
+            cannot_decrypt=() if is_us else self._undecrypted.get(who, ()),
+        )
+
+    def _health(self, counts: Counts, leaf: int | None) -> SenderHealth:
+        dropped = counts.dropped
+        wrong_sender = dropped[Reason.NO_SUCH_SENDER] + dropped[Reason.OWN_FRAME]
+        told_apart = (Reason.UNKNOWN_KEY, Reason.BAD_TAG, Reason.REPLAYED)
+        opened_at = counts.opened_at
+        return SenderHealth(
+            opened=counts.opened,
+            unknown_key=dropped[Reason.UNKNOWN_KEY],
+            bad_tag=dropped[Reason.BAD_TAG],
+            replayed=dropped[Reason.REPLAYED],
+            wrong_sender=wrong_sender,
+            malformed=dropped.total() - wrong_sender - sum(dropped[each] for each in told_apart),
+            since_opened_s=None if opened_at is None else self._clock() - opened_at,
+            troubles=tuple(
+                self._undecrypted_by(trouble) for trouble in self.media.troubles if trouble.leaf == leaf
+            ),
         )
 
     def _has_ended(self) -> bool:
@@ -364,5 +398,5 @@ def _why(server: str, error: Exception) -> str:
     return f"{server} cannot be reached: {strerror or error}."
 
 
-def _without_times(whom: tuple[Undecrypted, ...]) -> set[tuple[str, str]]:
-    return {(each.name, str(each.reason)) for each in whom}
+def _without_times(whom: tuple[Undecrypted, ...]) -> set[tuple[object, ...]]:
+    return {(each.name, each.kid_context, each.reason, each.epoch) for each in whom}

@@ -49,7 +49,8 @@ class Counts:
     """What became of frames. Times are monotonic seconds.
 
     `failing_since` is when the first frame was dropped since the last one that opened: None while all is
-    well. Replayed frames do not count as failing, for networks duplicate.
+    well. Replayed frames do not count as failing, for networks duplicate. `unknown_kid` is that of the last
+    frame for which there was no key.
     """
 
     opened: int = 0
@@ -57,6 +58,8 @@ class Counts:
     opened_at: float | None = None
     failing_since: float | None = None
     failing_for: Reason | None = None
+    replayed_at: float | None = None
+    unknown_kid: int | None = None
 
     def count_opened(self, now: float) -> None:
         """One more that opened."""
@@ -67,7 +70,9 @@ class Counts:
     def count_dropped(self, reason: Reason, now: float) -> None:
         """One more that did not, or was refused."""
         self.dropped[reason] += 1
-        if reason is not Reason.REPLAYED:
+        if reason is Reason.REPLAYED:
+            self.replayed_at = now
+        else:
             self.failing_for = reason
             if self.failing_since is None:
                 self.failing_since = now
@@ -230,6 +235,7 @@ class ReceivePath(Generic[TileT]):
         try:
             opened = self._open(frame.payload, CLEAR[frame.kind], now)
         except UnknownKey as error:
+            slot.counts.unknown_kid = error.kid
             if error.may_come and now < frame.received_at + WAIT_S:
                 self._wait(slot, frame, now)
             else:

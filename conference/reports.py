@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from conference.epoch_keys import Switched
+from conference.frames import AUDIO, CAMERA, SCREEN, SCREEN_AUDIO
 from conference.meeting import MeetingEvent
+from conference.messages import Reason
 from conference.roster import Person, Standing
 from conference.session import (
     ChatReceived,
@@ -61,10 +63,9 @@ def sentence(event: MeetingEvent) -> str | None:
             return f"{sender.name}: {text}".replace("\n", "\n          ")
         case RecordingChanged(sender=sender, on=on):
             return f"{sender.name} {'records' if on else 'no longer records'} the meeting."
-        case DecryptionChanged(sender=sender, whom=()):
-            return f"{sender.name} can decrypt everybody again."
-        case DecryptionChanged(sender=sender, whom=whom):
-            return f"{sender.name} cannot decrypt {_undecrypted(whom)}."
+        case DecryptionChanged(sender=sender, whom=whom, is_us=is_us):
+            who = "You" if is_us else sender.name
+            return f"{who} {undecrypted(whom)}." if whom else f"{who} can decrypt everybody again."
         case SendingPaused(on=True):
             return "Most of the members do not confirm our epoch: nothing is sent until they do."
         case SendingPaused(on=False):
@@ -83,11 +84,42 @@ def sentence(event: MeetingEvent) -> str | None:
             return None
 
 
-def _undecrypted(whom: tuple[Undecrypted, ...]) -> str:
-    shown = [f"{each.name} ({each.reason} for {each.since_s} s)" for each in whom[:MAX_NAMED]]
-    if len(whom) > MAX_NAMED:
-        shown.append(f"{len(whom) - MAX_NAMED} more")
-    return ", ".join(shown)
+def undecrypted(whom: tuple[Undecrypted, ...]) -> str:
+    """What somebody cannot decrypt: `cannot hear or see you since 12 s: no key for epoch 41`."""
+    grouped: dict[tuple[str, str], list[Undecrypted]] = {}
+    for each in whom:
+        grouped.setdefault((each.name, _why(each)), []).append(each)
+    shown = [
+        f"cannot {_what({each.kid_context for each in streams}, name)} "
+        f"since {max(each.since_s for each in streams)} s: {why}"
+        for (name, why), streams in grouped.items()
+    ]
+    if len(shown) > MAX_NAMED:
+        shown[MAX_NAMED:] = [f"and so with {len(shown) - MAX_NAMED} more"]
+    return "; ".join(shown)
+
+
+def _what(contexts: set[int], name: str) -> str:
+    verbs = " or ".join(verb for context, verb in ((AUDIO, "hear"), (CAMERA, "see")) if context in contexts)
+    screen = "your screen" if name == "you" else f"{name}'s screen"
+    parts = [f"{verbs} {name}"] if verbs else []
+    parts += [f"see {screen}"] if SCREEN in contexts else []
+    parts += [f"hear {screen}"] if SCREEN_AUDIO in contexts else []
+    return " or ".join(parts)
+
+
+def _why(each: Undecrypted) -> str:
+    match each.reason:
+        case Reason.NO_KEY:
+            return "no key" if each.epoch is None else f"no key for epoch {each.epoch}"
+        case Reason.BAD_TAG:
+            return "the frames are damaged or forged"
+        case Reason.REPLAYED:
+            return "only old frames come again"
+        case Reason.WRONG_SENDER:
+            return "what comes is somebody else's"
+        case Reason.NOTHING_RECEIVED:
+            return "nothing is received"
 
 
 class ScreenReport:
@@ -182,11 +214,10 @@ def _typed_line(text: str, cursor: int, width: int) -> Text:
 
 def _remarks(line: PersonStatus) -> str:
     remarks = ["records"] if line.is_recording else []
-    if line.trouble is not None:
-        remarks.append(f"not decrypted here: {line.trouble}")
-    if line.cannot_decrypt:
-        more = f" and {len(line.cannot_decrypt) - 1} more" if len(line.cannot_decrypt) > 1 else ""
-        remarks.append(f"cannot decrypt {line.cannot_decrypt[0]}{more}")
+    if line.health.troubles:
+        remarks.append(f"you {undecrypted(line.health.troubles)}")
+    if line.cannot_decrypt and not line.health.troubles:
+        remarks.append(undecrypted(line.cannot_decrypt))
     return "; ".join(remarks)
 
 

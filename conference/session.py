@@ -100,7 +100,7 @@ class Session:
         self.policies = Policies(link.meeting_id, link.host)
         self.roster = Roster()
         self.troubles: tuple[messages.Trouble, ...] = ()
-        """Whom we cannot decrypt; the driver sets it, heartbeats carry it."""
+        """What we cannot decrypt; heartbeats carry it."""
         self.is_isolated = False
         self.sframe_suite = SFRAME_SUITE_OF[link.suite]
         self._keys = keys
@@ -189,6 +189,13 @@ class Session:
     def set_recording(self, on: bool) -> None:
         """Tell all members whether we record."""
         self._tell(messages.Recording(on))
+
+    def report_troubles(self, troubles: tuple[messages.Trouble, ...], now: float) -> None:
+        """What we cannot decrypt: told to all in each heartbeat, and at once when it is other than before."""
+        is_news = _without_times(troubles) != _without_times(self.troubles)
+        self.troubles = troubles
+        if is_news:
+            self._heartbeats.hasten(now)
 
     def rotate(self, now: float) -> None:
         """Replace our leaf's keys as soon as we may lead."""
@@ -582,6 +589,10 @@ class Session:
 
     def _warn(self, text: str) -> None:
         self._events.append(Warned(text))
+
+
+def _without_times(troubles: tuple[messages.Trouble, ...]) -> set[tuple[object, ...]]:
+    return {(each.leaf, each.kid_context, each.reason, each.epoch) for each in troubles}
 
 
 def _refuse_proposals(received: mls.ProposalReceived | mls.CommitReceived) -> None:

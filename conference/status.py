@@ -3,7 +3,7 @@ and a program reads."""
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,13 @@ class MemberLeft:
 
 @dataclass(frozen=True)
 class Undecrypted:
-    """Somebody whom a member cannot decrypt."""
+    """A stream of somebody that a member cannot decrypt."""
 
     name: str
+    kid_context: int
     reason: Reason
+    epoch: int | None
+    """Of which it has no key."""
     since_s: int
 
 
@@ -58,6 +61,8 @@ class DecryptionChanged:
 
     sender: Person
     whom: tuple[Undecrypted, ...]
+    is_us: bool = False
+    """That member is ourselves: these are those whom we cannot decrypt."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,29 @@ class StreamStatus:
 
 
 @dataclass(frozen=True)
+class SenderHealth:
+    """How the frames of one sender fare here, or those that the server says are its."""
+
+    opened: int = 0
+    unknown_key: int = 0
+    bad_tag: int = 0
+    replayed: int = 0
+    wrong_sender: int = 0
+    """They bear the KID of nobody who is here, or our own."""
+    malformed: int = 0
+    """They are no sealed frames, of the wrong kind, or of a stream that is not taken."""
+    since_opened_s: float | None = None
+    """How long ago the last one opened; None if none ever has."""
+    troubles: tuple[Undecrypted, ...] = ()
+    """Its streams that cannot be decrypted here now."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether all streams of it that the server announces are decrypted."""
+        return not self.troubles
+
+
+@dataclass(frozen=True)
 class PersonStatus:
     """One line of the roster, and what is received from there."""
 
@@ -99,10 +127,9 @@ class PersonStatus:
     """Frames in its name that did not open."""
     is_recording: bool = False
     """It says that it records."""
-    trouble: str | None = None
-    """Why we cannot decrypt it, if we cannot."""
-    cannot_decrypt: tuple[str, ...] = ()
-    """The names of those whom it says that it cannot decrypt."""
+    health: SenderHealth = field(default_factory=SenderHealth)
+    cannot_decrypt: tuple[Undecrypted, ...] = ()
+    """Whom it says that it cannot decrypt."""
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,19 @@ UINT32, UINT53 = 2**32 - 1, 2**53 - 1
 LONGEST = (
     Chat("\U0001f44b" * 4000),
     Chat('"' * 4000),
-    Heartbeat(UINT53, (Trouble(UINT32, Reason.NOTHING_RECEIVED, UINT32),) * MAX_TROUBLES, UINT53),
+    Heartbeat(UINT53, (Trouble(UINT32, 3, Reason.NOTHING_RECEIVED, UINT53, UINT32),) * MAX_TROUBLES, UINT53),
     PolicyNotice(bytes(MAX_SIGNED)),
 )
 
 prose = st.text(st.characters(exclude_categories=("Cc", "Cs"), include_characters="\t\n"), min_size=1)
-troubles = st.builds(Trouble, st.integers(0, UINT32), st.sampled_from(Reason), st.integers(0, UINT32))
+troubles = st.builds(
+    Trouble,
+    st.integers(0, UINT32),
+    st.integers(0, 3),
+    st.sampled_from(Reason),
+    st.none() | st.integers(0, UINT53),
+    st.integers(0, UINT32),
+)
 any_message: st.SearchStrategy[Message] = st.one_of(
     st.builds(Chat, prose),
     st.builds(
@@ -197,11 +204,13 @@ def test_the_longest_messages_fit_and_signaling_carries_them(message: Message) -
         Heartbeat(-1),
         Heartbeat(2**53),
         Heartbeat(True),
-        Heartbeat(1, [Trouble(1, Reason.NO_KEY, 1)]),  # type: ignore[arg-type]
-        Heartbeat(1, (Trouble(1, "because", 1),)),  # type: ignore[arg-type]
-        Heartbeat(1, (Trouble(-1, Reason.NO_KEY, 1),)),
-        Heartbeat(1, (Trouble(1, Reason.NO_KEY, 1.5),)),  # type: ignore[arg-type]
-        Heartbeat(1, (Trouble(1, Reason.NO_KEY, 1),) * (MAX_TROUBLES + 1)),
+        Heartbeat(1, [Trouble(1, 0, Reason.NO_KEY, 1, 1)]),  # type: ignore[arg-type]
+        Heartbeat(1, (Trouble(1, 0, "because", 1, 1),)),  # type: ignore[arg-type]
+        Heartbeat(1, (Trouble(-1, 0, Reason.NO_KEY, 1, 1),)),
+        Heartbeat(1, (Trouble(1, 4, Reason.NO_KEY, 1, 1),)),
+        Heartbeat(1, (Trouble(1, 0, Reason.NO_KEY, -1, 1),)),
+        Heartbeat(1, (Trouble(1, 0, Reason.NO_KEY, 1, 1.5),)),  # type: ignore[arg-type]
+        Heartbeat(1, (Trouble(1, 0, Reason.NO_KEY, 1, 1),) * (MAX_TROUBLES + 1)),
         Recording(1),  # type: ignore[arg-type]
         PolicyNotice(b""),
         PolicyNotice(bytes(MAX_SIGNED + 1)),
@@ -213,12 +222,12 @@ def test_what_the_others_would_refuse_is_not_sent(message: Message) -> None:
         encode(message)
 
 
-def test_a_heartbeat_names_at_most_512_members() -> None:
-    trouble = '{"leaf":1,"reason":"no key","since_s":2}'
-    for count in (512, 513):
+def test_a_heartbeat_names_at_most_256_streams() -> None:
+    trouble = '{"leaf":1,"kid_context":1,"reason":"no key","epoch":null,"since_s":2}'
+    for count in (256, 257):
         troubles = ",".join([trouble] * count)
         read = _read(_envelope(f'{{"type":"heartbeat","epoch":1,"troubles":[{troubles}],"sent_ms":0}}'))
-        assert isinstance(read, Heartbeat if count == 512 else EnvelopeError)
+        assert isinstance(read, Heartbeat if count == 256 else EnvelopeError)
 
 
 @pytest.mark.parametrize(("more", "buckets"), [(0, 1), (1, 2)])

@@ -137,15 +137,22 @@ class _TornSealer(SessionSealer):
 async def test_who_cannot_be_decrypted_is_told_to_all(house: House) -> None:
     ada, bob = await house.join("Ada"), await house.join("Bob")
     mal = await house.join("Mal", sealer=_TornSealer)
-    await until("Bob says so", lambda: any(told.whom for told in ada.of_kind(DecryptionChanged)))
-    told = next(told for told in ada.of_kind(DecryptionChanged) if told.whom)
-    assert told.sender.name == "Bob"
-    assert [(each.name, each.reason) for each in told.whom] == [("Mal", Reason.BAD_TAG)]
-    await until("the screen says so", lambda: bob.line(mal).trouble)
-    assert ada.line(bob).cannot_decrypt == ("Mal",)
-    assert bob.line(ada).trouble is None
+
+    def of_bob() -> list[DecryptionChanged]:
+        return [told for told in ada.of_kind(DecryptionChanged) if told.sender.name == "Bob"]
+
+    await until("Bob says so", lambda: any(len(told.whom) == 2 for told in of_bob()))
+    told = of_bob()[-1]
+    assert not told.is_us
+    assert {(each.name, each.reason) for each in told.whom} == {("Mal", Reason.BAD_TAG)}
+    await until("the screen says so", lambda: len(bob.line(mal).health.troubles) == 2)
+    assert {each.name for each in ada.line(bob).cannot_decrypt} == {"Mal"}
+    assert bob.line(ada).health.is_well
+    assert bob.line(mal).health.bad_tag > 10
+    assert bob.line(mal).health.opened == 0
     await until("Mal learns it", lambda: any(told.whom for told in mal.of_kind(DecryptionChanged)))
     assert mal.of_kind(DecryptionChanged)[0].whom[0].name == "you"
+    assert [told.is_us for told in bob.of_kind(DecryptionChanged)].count(True) >= 1
     assert ada.line(mal).video is None
 
 

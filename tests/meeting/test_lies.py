@@ -448,7 +448,8 @@ def test_a_list_without_end_is_cut() -> None:
 def test_more_troubles_than_a_heartbeat_holds_are_cut() -> None:
     meeting = settled()
     alice = meeting.devices["Alice"]
-    alice.session.troubles = tuple(Trouble(leaf, Reason.NO_KEY, 1) for leaf in range(MAX_TROUBLES + 100))
+    many = tuple(Trouble(leaf, 0, Reason.NO_KEY, 5, 1) for leaf in range(MAX_TROUBLES + 100))
+    alice.session.report_troubles(many, meeting.now)
     meeting.run(20.0)
     assert meeting.is_settled("Alice", "Bob", "Carol")
     assert not meeting.devices["Bob"].warnings

@@ -12,6 +12,7 @@ import {
   flag,
   integer,
   listOf,
+  nullable,
   octetString,
   oneOf,
   prose,
@@ -27,12 +28,18 @@ const VERSION = 1
 const BUCKET = 256
 const HEAD_SIZE = 5
 const MAX_ENVELOPE = 48 * 1024 // with MLS's framing around it, less than what signaling carries
-export const MAX_TROUBLES = 512
+export const MAX_TROUBLES = 256
 
 const uint32Field = integer(2 ** 32 - 1)
-const reason = oneOf(["no key", "bad tag", "nothing received"])
-/** One member whom the sender cannot decrypt, and since how many seconds. */
-const trouble = struct({ leaf: uint32Field, reason, since_s: uint32Field })
+const reason = oneOf(["no key", "bad tag", "replayed", "wrong sender", "nothing received"])
+/** One stream of a member that the sender cannot decrypt, of which epoch it has no key, and since how many seconds. */
+const trouble = struct({
+  leaf: uint32Field,
+  kid_context: integer(3),
+  reason,
+  epoch: nullable(integer()),
+  since_s: uint32Field,
+})
 
 const structs = {
   chat: tagged("chat", { text: prose(4000) }),
