@@ -264,11 +264,12 @@ def check_supports_group(capabilities: Capabilities, group_extensions: tuple[Ext
 class LifetimeRule:
     """Which lifetimes are accepted (§7.2, §7.3): at most so long, and valid at `now` (seconds since 1970).
 
-    Without `now` expiry is not looked at.
+    Without `now` expiry is not looked at. What has expired for no longer than `grace_s` is accepted.
     """
 
     now: float | None
     longest_s: float
+    grace_s: float = 0.0
 
     def check(self, leaf: LeafNode) -> None:
         """Raise InvalidLeafNode for a leaf from a KeyPackage that breaks the rule."""
@@ -281,5 +282,5 @@ class LifetimeRule:
             raise InvalidLeafNode(
                 f"the leaf's lifetime of {end - start} s is longer than {self.longest_s:.0f} s"
             )
-        if self.now is not None and not start <= self.now <= end:
+        if self.now is not None and not start <= self.now <= end + self.grace_s:
             raise InvalidLeafNode(f"the leaf is valid from {start} to {end}, and it is {self.now:.0f} now")

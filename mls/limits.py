@@ -5,6 +5,8 @@ from dataclasses import astuple, dataclass
 from mls.errors import MisuseError
 from mls.leaf_node import LifetimeRule
 
+RECEIVED_LATE_S = 600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -27,5 +29,9 @@ class Limits:
         return LifetimeRule(now, self.lifetime_s)
 
     def receiving(self, now: float) -> LifetimeRule:
-        """§7.3: for what it receives, that is "RECOMMENDED"."""
-        return LifetimeRule(now if self.check_expiry else None, self.lifetime_s)
+        """§7.3: for what it receives, that is "RECOMMENDED".
+
+        But the leaf "might have expired in the time between when the message was sent and when it was
+        received": a member that is late, or whose clock is ahead, must not be alone in refusing a Commit.
+        """
+        return LifetimeRule(now if self.check_expiry else None, self.lifetime_s, RECEIVED_LATE_S)

@@ -13,6 +13,7 @@ from mls import (
     Extension,
     ExternalInit,
     ExternalPSKID,
+    Group,
     GroupContextExtensions,
     InvalidCommit,
     InvalidKeyPackage,
@@ -185,6 +186,25 @@ def test_clients_that_cannot_be_added(circle: Callable) -> None:
         with pytest.raises(error):
             group["a"].commit(add=add, now=group.now)
     assert group["a"]._messages.secret_tree.sending(b"handshake")._ratchet.generation == 0
+
+
+def test_a_leaf_that_expires_on_the_way(circle: Callable) -> None:
+    """§7.3: it "might have expired in the time between when the message was sent and when it was received"."""
+    group = circle("ab")
+    bundle = group.bundle("c", lifetime_s=60)
+    pending = group["a"].commit(add=[bundle.key_package], now=group.now + 60)
+    with pytest.raises(InvalidLeafNode, match="valid from"):
+        group["a"].commit(add=[bundle.key_package], now=group.now + 61)
+    for late_s in (60 + 601, 60 + 600):
+        for receive in (
+            lambda now: group["b"].process(pending.message, now=now).group,
+            lambda now: Group.join(pending.welcome, bundle, now=now),
+        ):
+            if late_s > 660:
+                with pytest.raises(InvalidLeafNode, match="valid from"):
+                    receive(group.now + late_s)
+            else:
+                assert receive(group.now + late_s).epoch_authenticator == pending.group.epoch_authenticator
 
 
 def test_key_packages_can_be_checked_before(circle: Callable) -> None:
