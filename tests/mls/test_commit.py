@@ -189,7 +189,7 @@ def test_clients_that_cannot_be_added(circle: Callable) -> None:
 
 
 def test_a_leaf_that_expires_on_the_way(circle: Callable) -> None:
-    """§7.3: it "might have expired in the time between when the message was sent and when it was received"."""
+    """§7.3: "between when the message was sent and when it was received"."""
     group = circle("ab")
     bundle = group.bundle("c", lifetime_s=60)
     pending = group["a"].commit(add=[bundle.key_package], now=group.now + 60)
