@@ -152,7 +152,7 @@ def _make_welcome(
     tree = applied.tree.encode() if options.tree_in_welcome else None
     inside = info_extensions(tree, None, options.info_extensions)
     info = make_group_info(suite, own.signature_key, own.index, epoch.context, epoch.confirmation_tag, inside)
-    key, nonce = welcome_key(suite, schedule.welcome_secret)
+    key, nonce = welcome_key(suite, schedule.welcome_secret(suite))
     encrypted_info = suite.aead.seal(key, nonce, b"", info.encode())
     encryption, secrets = suite.encryption(b"Welcome", encrypted_info), []
     for leaf, key_package in applied.added:

@@ -209,7 +209,8 @@ def run_key_schedule(vector: Vector) -> None:
         expect_hex("group_context", context.encode(), epoch["group_context"])
         commit_secret, combined_psk = unhex(epoch["commit_secret"]), unhex(epoch["psk_secret"])
         schedule = KeySchedule.advance(suite, init_secret, commit_secret, combined_psk, context)
-        for name in ("joiner_secret", "welcome_secret", "encryption_secret"):
+        expect_hex("welcome_secret", schedule.welcome_secret(suite), epoch["welcome_secret"])
+        for name in ("joiner_secret", "encryption_secret"):
             expect_hex(name, getattr(schedule, name), epoch[name])
         for each in fields(schedule.secrets):
             expect_hex(each.name, getattr(schedule.secrets, each.name), epoch[each.name])

@@ -65,7 +65,7 @@ class KeySchedule:
     """One step of the schedule, of which all but `secrets` is dropped once the epoch stands."""
 
     joiner_secret: bytes = field(repr=False)
-    welcome_secret: bytes = field(repr=False)
+    member_secret: bytes = field(repr=False)
     encryption_secret: bytes = field(repr=False)
     secrets: EpochSecrets
 
@@ -88,7 +88,11 @@ class KeySchedule:
         """The schedule of the epoch `context`, for who is given its joiner secret."""
         member_secret = suite.extract(joiner_secret, psk_secret)
         epoch_secret = suite.expand_with_label(member_secret, b"epoch", context.encode(), suite.hash_size)
-        return cls._split(suite, joiner_secret, suite.derive_secret(member_secret, b"welcome"), epoch_secret)
+        return cls._split(suite, joiner_secret, member_secret, epoch_secret)
+
+    def welcome_secret(self, suite: CipherSuite) -> bytes:
+        """What the GroupInfo in a Welcome is encrypted under."""
+        return suite.derive_secret(self.member_secret, b"welcome")
 
     @classmethod
     def create(cls, suite: CipherSuite, epoch_secret: bytes) -> Self:
@@ -97,11 +101,11 @@ class KeySchedule:
 
     @classmethod
     def _split(
-        cls, suite: CipherSuite, joiner_secret: bytes, welcome_secret: bytes, epoch_secret: bytes
+        cls, suite: CipherSuite, joiner_secret: bytes, member_secret: bytes, epoch_secret: bytes
     ) -> Self:
         return cls(
             joiner_secret=joiner_secret,
-            welcome_secret=welcome_secret,
+            member_secret=member_secret,
             encryption_secret=suite.derive_secret(epoch_secret, b"encryption"),
             secrets=EpochSecrets.derive(suite, epoch_secret),
         )

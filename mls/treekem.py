@@ -72,6 +72,8 @@ def encrypt_path(
     suite: CipherSuite, tree: RatchetTree, new: NewPath, context: bytes, added: Collection[int]
 ) -> UpdatePath:
     """The UpdatePath that tells the others, except the leaves `added` in the same Commit (§7.6)."""
+    if not new.filtered:
+        return UpdatePath(new.leaf_node, ())
     encryption, nodes = suite.encryption(b"UpdatePathNode", context), []
     for node, beside in new.filtered:
         secret = new.path.secrets[node]
