@@ -1,13 +1,15 @@
 """How a participant comes into the meeting's group: it founds it, or knocks and opens the Welcome.
 
-A participant is one signature key: whoever enters anew, under another participant id, takes a fresh one.
+A person is one signature key: whoever enters anew, under another participant id, claims with it the leaf that
+it had, so that one commit swaps the two.
 """
 
 import os
+from dataclasses import dataclass, field
 
 import mls
 from conference.errors import PolicyError
-from conference.link import LinkKeys, MeetingLink
+from conference.passes import ByLink, Return, encode_knock
 from conference.policies import Policies
 from conference.policy import Policy
 from conference.rules import people_of
@@ -19,10 +21,22 @@ MAX_EPOCH = 2**32
 """More than any meeting reaches, and less than a message can name."""
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What somebody keeps of itself to come back as the same person after losing everything else."""
+
+    name: str
+    group_id: bytes
+    participant_id: str
+    """Of the leaf that it has, or had, in that group."""
+    signature_key: bytes = field(repr=False)
+    """The leaf's private key."""
+
+
 class Entrance:
     """Who we are to the server, the group that it speaks of, and the knock under way. `now` is wall time."""
 
-    def __init__(self, link: MeetingLink, keys: LinkKeys, name: str) -> None:
+    def __init__(self, policies: Policies, name: str, identity: Identity | None = None) -> None:
         self.participant_id: str | None = None
         self.generation = 0
         self.group_id = b""
@@ -32,18 +46,35 @@ class Entrance:
         self._is_founding = False
         self._knock: wire.Knock | None = None
         self._bundle: mls.KeyPackageBundle | None = None
-        self._link = link
-        self._keys = keys
-        self._suite = mls.cipher_suite(link.suite)
+        self._policies = policies
+        self._suite = mls.cipher_suite(policies.link.suite)
+        self._name = name
         self._credential = mls.BasicCredential(name.encode())
-        self._signature_key = mls.SignaturePrivateKey.generate(self._suite)
+        self._former: tuple[bytes, str] | None = None
+        """The group in which we have, or had, a leaf, and that leaf's participant id."""
+        if identity is not None and identity.name == name:
+            self.signature_key = mls.SignaturePrivateKey.from_bytes(self._suite, identity.signature_key)
+            self._former = (identity.group_id, identity.participant_id)
+        else:
+            self.signature_key = mls.SignaturePrivateKey.generate(self._suite)
+
+    @property
+    def identity(self) -> Identity | None:
+        """What to keep, once we have been in a group."""
+        if self._former is None:
+            return None
+        return Identity(self._name, *self._former, self.signature_key.private_bytes(self._suite))
+
+    def entered(self, group_id: bytes) -> None:
+        """We have a leaf in this group, under our present participant id."""
+        assert self.participant_id is not None
+        self._former = (group_id, self.participant_id)
 
     def join(self) -> wire.Join:
-        """Come as somebody new, with a signature key that no leaf has yet."""
+        """Come as somebody whom the server does not know."""
         self.participant_id, self.generation, self.group_id = None, 0, b""
         self._is_resuming = self._is_founding = False
         self.forget_knock()
-        self._signature_key = mls.SignaturePrivateKey.generate(self._suite)
         return wire.Join(wire.PROTOCOL)
 
     def greeted(self, message: wire.Joined) -> None:
@@ -85,7 +116,7 @@ class Entrance:
             self._suite,
             self.group_id,
             self._credential,
-            self._signature_key,
+            self.signature_key,
             now=now,
             application_id=self._application_id,
         )
@@ -99,14 +130,21 @@ class Entrance:
         self._bundle = mls.KeyPackageBundle.create(
             self._suite,
             self._credential,
-            self._signature_key,
+            self.signature_key,
             now=now,
             lifetime_s=KEY_PACKAGE_LIFETIME_S,
             application_id=self._application_id,
         )
-        sealed = self._keys.seal_knock(self.participant_id, self._bundle.key_package.encode())
-        self._knock = wire.Knock(generation, sealed)
+        key_package = self._bundle.key_package
+        knock = encode_knock(self._claim(group_id, key_package.reference), key_package.encode())
+        self._knock = wire.Knock(generation, self._policies.keys.seal_knock(self.participant_id, knock))
         return self._knock
+
+    def _claim(self, group_id: bytes, reference: bytes) -> ByLink | Return:
+        """Whether we say that a leaf of this group is ours."""
+        if self._former is None or self._former[0] != group_id:
+            return ByLink()
+        return Return.create(self._former[1], self.signature_key.key.sign, group_id, reference)
 
     def knock_under_way(self, generation: int, group_id: bytes | None) -> wire.Knock | None:
         """The knock at this group that was not answered yet: its Welcome may be on the way."""
@@ -118,7 +156,7 @@ class Entrance:
         self._knock = self._bundle = None
 
     def open_welcome(
-        self, message: wire.Welcome, policies: Policies, *, newest: int, now: float
+        self, message: wire.Welcome, *, newest: int, now: float
     ) -> tuple[mls.Group, Policy, bytes]:
         """The group, its policy and that policy as signed. The knock is answered then.
 
@@ -127,13 +165,14 @@ class Entrance:
         """
         if self._bundle is None:
             raise PolicyError("It answers no knock.")
-        policy, signed = Policy(self._link.meeting_id), b""
+        policies = self._policies
+        policy, signed = Policy(policies.link.meeting_id), b""
         if message.sealed_policy is not None:
-            signed = self._keys.open_policy(self.group_id, message.epoch, message.sealed_policy)
+            signed = policies.keys.open_policy(self.group_id, message.epoch, message.sealed_policy)
             policy = policies.verify(signed)
         if policy.version < policies.in_force.version:
             raise PolicyError("It was made under an older policy than we have seen in force.")
-        psks = {policy.psk_id: self._keys.link_psk}
+        psks = {policy.psk_id: policies.keys.link_psk}
 
         def check(group: mls.Group) -> None:
             if tuple(group.joined_psk_ids) != tuple(psks):

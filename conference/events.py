@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from conference.link import MeetingLink
 from conference.messages import Trouble
+from conference.policy import Policy
 from conference.roster import Person
 
 
@@ -16,6 +18,8 @@ class EpochChanged:
     left: tuple[Person, ...]
     committer: Person | None
     """None for the epoch in which we founded or joined the group."""
+    returned: tuple[Person, ...] = ()
+    """Those who had a leaf and have another now, as who they are then. Neither joined nor left."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,53 @@ class SendingPaused:
 
 
 @dataclass(frozen=True)
+class WaitingFor:
+    """What stands between us and the meeting, as a sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class LobbyChanged:
+    """Who waits to be let in, for a host to decide."""
+
+    waiting: tuple[Person, ...]
+
+
+@dataclass(frozen=True)
+class PolicyChanged:
+    """A policy came into force."""
+
+    policy: Policy
+
+
+@dataclass(frozen=True)
+class LinkChanged:
+    """The meeting has a new link; the old one opens nothing any more."""
+
+    link: MeetingLink
+
+
+@dataclass(frozen=True)
+class MuteRequested:
+    """A host asks us to fall silent."""
+
+    sender: Person
+
+
+@dataclass(frozen=True)
+class Reacted:
+    sender: Person
+    emoji: str
+
+
+@dataclass(frozen=True)
+class HandChanged:
+    sender: Person
+    raised: bool
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something that the user should know: the server or a member did what it must not."""
 
@@ -71,6 +122,13 @@ Event = (
     | TroubleReported
     | RecordingChanged
     | SendingPaused
+    | WaitingFor
+    | LobbyChanged
+    | PolicyChanged
+    | LinkChanged
+    | MuteRequested
+    | Reacted
+    | HandChanged
     | Warned
     | Ended
 )

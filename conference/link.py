@@ -13,7 +13,7 @@ import os
 import re
 import struct
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from cryptography.exceptions import InvalidTag
@@ -126,13 +126,11 @@ class MeetingLink:
         if passphrase is not None and not self.has_passphrase:
             raise LinkError("This meeting has no passphrase, but one was given.")
         stretched = b"" if passphrase is None else self._stretch(passphrase)
-        root = hmac.digest(b"Conclave 1.0 link", self.link_secret + stretched, "sha256")
-        context = f"{self.public_fragment}/{self.meeting_id}".encode()
-        return LinkKeys(
-            meeting_id=self.meeting_id,
-            link_psk=_expand(root, b"Conclave 1.0 link psk\0" + context),
-            knock_key=_expand(root, b"Conclave 1.0 knock key\0" + context),
-        )
+        return LinkKeys.derive(self, stretched)
+
+    def changed(self, link_secret: bytes) -> "MeetingLink":
+        """The link to the same meeting after the host has given it another secret."""
+        return replace(self, link_secret=link_secret)
 
     def _stretch(self, passphrase: str) -> bytes:
         # Composed, for one keyboard composes what another does not.
@@ -163,13 +161,31 @@ class LinkKeys:
     """32 octets: the external PSK in every commit that adds anybody."""
     knock_key: bytes = field(repr=False)
     """32 octets, AES-256-GCM."""
+    stretched: bytes = field(default=b"", repr=False)
+    """What the passphrase gives, for the link's next secret."""
 
-    def seal_knock(self, participant_id: str, key_package: bytes) -> bytes:
+    @classmethod
+    def derive(cls, link: MeetingLink, stretched: bytes) -> "LinkKeys":
+        """The keys of this link; `stretched` is empty, or what its passphrase gives."""
+        root = hmac.digest(b"Conclave 1.0 link", link.link_secret + stretched, "sha256")
+        context = f"{link.public_fragment}/{link.meeting_id}".encode()
+        return cls(
+            meeting_id=link.meeting_id,
+            link_psk=_expand(root, b"Conclave 1.0 link psk\0" + context),
+            knock_key=_expand(root, b"Conclave 1.0 knock key\0" + context),
+            stretched=stretched,
+        )
+
+    def of(self, link: MeetingLink) -> "LinkKeys":
+        """The keys of the same meeting's changed link: its passphrase stays."""
+        return LinkKeys.derive(link, self.stretched)
+
+    def seal_knock(self, participant_id: str, knock: bytes) -> bytes:
         """A join request that only holders of the link can read: nonce ‖ ciphertext ‖ tag."""
-        return self._seal(self._knock_aad(participant_id), key_package)
+        return self._seal(self._knock_aad(participant_id), knock)
 
     def open_knock(self, participant_id: str, knock: bytes) -> bytes:
-        """The KeyPackage in a join request. MemberError if it was not sealed for this meeting and sender."""
+        """What was sealed as a join request. MemberError if it was not for this meeting and sender."""
         return self._open(self._knock_aad(participant_id), knock)
 
     def seal_policy(self, group_id: bytes, epoch: int, document: bytes) -> bytes:

@@ -11,19 +11,20 @@ import json
 import struct
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, get_args
 
 from conference.errors import EnvelopeError, MisuseError
 from conference.fields import Flag, Prose
 from conference.policy import MAX_SIGNED
 from signaling.errors import MessageError
 from signaling.kinds import AtMost, Integer, Octets, Struct
-from signaling.messages import Counter, KidContext, wire_type
+from signaling.messages import Counter, Id, KidContext, SealedKnock, wire_type
 
 VERSION = 1
 BUCKET = 256
 MAX_ENVELOPE = 48 * 1024  # with MLS's framing around it, less than what signaling carries
 MAX_CHAT = 4000
+MAX_EMOJI = 16
 MAX_TROUBLES = 256
 _HEAD = struct.Struct(">BI")
 
@@ -82,12 +83,52 @@ class PolicyNotice:
     signed: Annotated[bytes, Octets(1, MAX_SIGNED)] = field(repr=False)
 
 
-Message = Chat | Heartbeat | Recording | PolicyNotice
+@dataclass(frozen=True)
+class Reaction:
+    """A sign that is shown for a moment, such as an emoji."""
 
-_STRUCTS = {
-    wire_type(each): Struct(each, {"type": wire_type(each)})
-    for each in (Chat, Heartbeat, Recording, PolicyNotice)
-}
+    emoji: Annotated[str, Prose(MAX_EMOJI)]
+
+
+@dataclass(frozen=True)
+class Hand:
+    """I would like to speak, or no longer; said again to who comes while it is up."""
+
+    raised: Annotated[bool, Flag()]
+
+
+@dataclass(frozen=True)
+class MuteRequest:
+    """A host asks this participant to fall silent; None asks everybody. Nobody else is heeded."""
+
+    participant_id: Id | None
+
+
+@dataclass(frozen=True)
+class LobbyRequest:
+    """The leader passes on a knock about which the hosts have to decide."""
+
+    participant_id: Id
+    knock: SealedKnock = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A host lets in who knocks with this KeyPackage, or refuses it (`passes.Admission`)."""
+
+    participant_id: Id
+    reference: Annotated[bytes, Octets(32, 64)]
+    """Of the KeyPackage (RFC 9420 §5.2)."""
+    admitted: Annotated[bool, Flag()]
+    host: Annotated[bytes, Octets(32, 32)]
+    signature: Annotated[bytes, Octets(64, 64)] = field(repr=False)
+
+
+Message = (
+    Chat | Heartbeat | Recording | PolicyNotice | Reaction | Hand | MuteRequest | LobbyRequest | Decision
+)
+
+_STRUCTS = {wire_type(each): Struct(each, {"type": wire_type(each)}) for each in get_args(Message)}
 
 
 def encode(message: Message) -> bytes:

@@ -1,67 +1,89 @@
-"""Which policy is in force, and what the host has announced beyond it (docs/protocol.md, "Policy")."""
+"""Which policy is in force, and what the hosts have announced beyond it (docs/protocol.md, "Policy")."""
 
 from conference.errors import PolicyError
-from conference.policy import Policy, verify_policy
+from conference.link import LinkKeys, MeetingLink, host_hash
+from conference.policy import KEY_SIZE, Policy, verify_policy
 
 MAX_ANNOUNCED = 8
 
 
 class Policies:
-    """The policies that a member knows. `link_host` (16 octets) names whose signature counts."""
+    """The policies that a member knows, and the link that goes with the one in force."""
 
-    def __init__(self, meeting_id: str, link_host: bytes) -> None:
-        self.in_force = Policy(meeting_id)
+    def __init__(self, link: MeetingLink, keys: LinkKeys) -> None:
+        self.in_force = Policy(link.meeting_id)
         self.signed = b""
         """`in_force` as the host signed it; empty for version 0."""
-        self._link_host = link_host
+        self.link = link
+        self.keys = keys
         self._announced: dict[Policy, bytes] = {}
 
     def verify(self, signed: bytes) -> Policy:
-        """The policy in `signed`, for who joins. PolicyError if it is none of this meeting's host's."""
-        policy = verify_policy(signed, Policy(self.in_force.meeting_id), self._link_host)
-        if policy.link_generation:
-            raise PolicyError("It changes the meeting link, which this version of Conclave cannot.")
+        """The policy in `signed`, for who joins. PolicyError if it is none of this meeting's hosts'."""
+        policy = verify_policy(signed, Policy(self.link.meeting_id), self.link.host)
+        if policy.link_secret not in (None, self.link.link_secret):
+            raise PolicyError("The host has changed the meeting link since: ask for the new one.")
         return policy
 
     def announce(self, signed: bytes) -> None:
-        """A policy of the host's that a commit may bind from now on. PolicyError if it may not follow.
+        """A policy of a host's that a commit may bind from now on. PolicyError if it may not follow.
 
         Whoever heard of two in the other order must come to the same: any that is newer than the one in
         force is taken.
         """
-        policy = self.verify(signed)
-        if policy == self.in_force:
+        if signed == self.signed:
             return
-        if policy.version <= self.in_force.version:
-            raise PolicyError(f"It has version {policy.version}, but {self.in_force.version} is in force.")
+        policy = verify_policy(signed, self.in_force, self.link.host)
         self._announced[policy] = signed
         if len(self._announced) > MAX_ANNOUNCED:
-            del self._announced[min(self._announced, key=_age)]
+            del self._announced[min(self._announced, key=self._rank)]
 
     @property
     def newest(self) -> tuple[Policy, bytes]:
         """The policy that our own next commit binds, and that policy as signed."""
-        policy = max(self._announced, key=_age, default=self.in_force)
+        policy = max(self._announced, key=self._rank, default=self.in_force)
         return policy, self._announced.get(policy, self.signed)
 
+    def _rank(self, policy: Policy) -> tuple[bool, int, bytes]:
+        """The link's host goes before those that it named, whom else it could not get rid of.
+
+        A host that signs two documents under one version gets the same one of them everywhere.
+        """
+        is_links_host = host_hash(self._announced[policy][:KEY_SIZE]) == self.link.host
+        return is_links_host, policy.version, policy.binding
+
     def lawful(self) -> tuple[Policy, ...]:
-        """Those that a commit may have been made under."""
+        """Those that a commit may have been made under; first the one in force."""
         return (self.in_force, *self._announced)
+
+    def keys_of(self, policy: Policy) -> LinkKeys:
+        """The keys of the link that a commit under this policy goes by."""
+        return self.keys.of(self.link_of(policy)) if self._changes_link(policy) else self.keys
+
+    def link_of(self, policy: Policy) -> MeetingLink:
+        """The link of whoever joins under this policy."""
+        if not self._changes_link(policy):
+            return self.link
+        assert policy.link_secret is not None
+        return self.link.changed(policy.link_secret)
+
+    def _changes_link(self, policy: Policy) -> bool:
+        return policy.link_secret not in (None, self.link.link_secret)
 
     def enforce(self, policy: Policy) -> None:
         """A commit was made under one of the lawful ones: it is in force, and no earlier one can be."""
-        if policy in self._announced:
-            self.in_force, self.signed = policy, self._announced[policy]
-        self._announced = {
-            each: signed for each, signed in self._announced.items() if each.version > policy.version
-        }
+        if policy not in self._announced:
+            return
+        self.link, self.keys = self.link_of(policy), self.keys_of(policy)
+        self.in_force, self.signed = policy, self._announced.pop(policy)
+        rest, self._announced = self._announced, {}
+        for signed in rest.values():
+            try:
+                self.announce(signed)
+            except PolicyError:
+                continue  # it may not follow this one
 
     def join_under(self, policy: Policy, signed: bytes) -> None:
         """The policy of the Welcome by which we came in."""
         self.in_force, self.signed = policy, signed
         self._announced = {}
-
-
-def _age(policy: Policy) -> tuple[int, bytes]:
-    """A host that signs two documents under one version gets the same one of them everywhere."""
-    return policy.version, policy.binding

@@ -40,6 +40,10 @@ class Person:
     """The leaf's `application_id`, by which the two lists are compared."""
     signature_key: bytes
 
+    def is_same_as(self, other: "Person") -> bool:
+        """Whether it is the same person with another leaf."""
+        return (self.signature_key, self.name) == (other.signature_key, other.name)
+
 
 @dataclass(frozen=True)
 class Row:

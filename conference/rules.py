@@ -5,12 +5,13 @@ They look at what a commit does, not at what its sender or the server says that 
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import mls
 from conference.errors import MisuseError, PolicyError
-from conference.policy import Policy
+from conference.passes import Admission, ByLink, Pass, Return, decode_passes
+from conference.policy import BINDING_SIZE, Policy
 from conference.roster import Person
 from signaling.kinds import encode_base64url
 
@@ -60,11 +61,45 @@ def check_key_package(key_package: mls.KeyPackage, policy: Policy) -> Person:
     person = person_of(mls.Member(0, leaf.credential, leaf.signature_key, leaf.application_id))
     # One leaf to which nothing can be encrypted, and nobody could make a commit with a path any more.
     key_package.suite.hpke.kem.encapsulate(leaf.encryption_key)
-    if policy.locked:
-        raise PolicyError("The meeting is locked: nobody is added.")
     if person.signature_key in policy.barred:
         raise PolicyError("This signature key is barred from the meeting.")
     return person
+
+
+class LockedError(PolicyError):
+    """The meeting is locked."""
+
+
+class NotAdmittedError(PolicyError):
+    """No host has let somebody in whom one has to let in."""
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """Somebody who is to be added: as whom, and by which KeyPackage."""
+
+    person: Person
+    reference: bytes
+
+    def check_pass(
+        self, given: Pass, policy: Policy, link_host: bytes, group_id: bytes, gone: Mapping[str, Person]
+    ) -> None:
+        """PolicyError unless it is right; `gone` are those whom the commit removes, by participant id."""
+        match given:
+            case Return(participant_id):
+                was = gone.get(participant_id)
+                if was is None or not self.person.is_same_as(was):
+                    raise PolicyError("Somebody comes back as a member who is another, or is not removed.")
+                return given.verify(was.signature_key, group_id, self.reference)
+            case _ if policy.locked:
+                raise LockedError("The meeting is locked: nobody is added.")
+            case ByLink():
+                if policy.lobby:
+                    raise NotAdmittedError("Nobody is added whom no host has let in.")
+            case Admission(host):
+                if not policy.has_host(host, link_host):
+                    raise PolicyError("Somebody was let in by one who is not a host of this meeting.")
+                given.verify(group_id, self.reference, admitted=True)
 
 
 @dataclass(frozen=True)
@@ -72,13 +107,16 @@ class Rules:
     """What holds a commit to the meeting's rules."""
 
     policies: tuple[Policy, ...]
-    """The policy in force and, if the host has announced one, its successor."""
+    """The policy in force and those that hosts have announced, which may follow it."""
     used_key_packages: Collection[bytes]
     """References of the KeyPackages that this meeting has seen added."""
+    link_host: bytes
+    """Whose word counts first: as the link says."""
 
     def check_commit(self, before: mls.Group, commit: mls.CommitReceived) -> Policy:
         """The policy that the commit was made under; PolicyError if it breaks a rule."""
-        policy = next((each for each in self.policies if each.is_bound_by(commit.authenticated_data)), None)
+        binding, passes = commit.authenticated_data[:BINDING_SIZE], commit.authenticated_data[BINDING_SIZE:]
+        policy = next((each for each in self.policies if each.is_bound_by(binding)), None)
         if policy is None:
             raise PolicyError("The commit was made under another policy than the meeting's.")
         if commit.is_external:
@@ -90,22 +128,33 @@ class Rules:
         removes = [each for each in proposals if isinstance(each, mls.Remove)]
         if (removes or not adds) and not commit.has_path:
             raise PolicyError("A commit that removes, or adds nobody, must have a path.")
-        self._check_adds(adds, commit.psk_ids, policy)
+        gone = {remove.removed for remove in removes}
+        self._check_psks(adds, commit.psk_ids, policy)
+        self._check_adds(adds, decode_passes(passes, len(adds)), policy, before, gone)
         if commit.group is not None:
-            _check_unchanged_leaves(before, commit.group, {remove.removed for remove in removes})
+            _check_unchanged_leaves(before, commit.group, gone)
+            if policy != self.policies[0]:
+                _check_removals(commit.group, policy)
         return policy
 
-    def _check_adds(self, adds: list[mls.Add], psk_ids: tuple[mls.PSKName, ...], policy: Policy) -> None:
+    def _check_psks(self, adds: list[mls.Add], psk_ids: tuple[mls.PSKName, ...], policy: Policy) -> None:
         # The link's PSK is what proves that whoever committed an Add knew the link, and not only the server.
         expected = (policy.psk_id,) if adds else ()
         if psk_ids != expected:
             raise PolicyError(
                 "A commit carries the PSK of the meeting link if it adds somebody, and no other."
             )
-        for add in adds:
-            check_key_package(add.key_package, policy)
-            if add.key_package.reference in self.used_key_packages:
+
+    def _check_adds(
+        self, adds: list[mls.Add], passes: tuple[Pass, ...], policy: Policy, before: mls.Group, gone: set[int]
+    ) -> None:
+        people = map(person_of, before.members)
+        by_id = {person.participant_id: person for person in people if person.leaf in gone}
+        for add, given in zip(adds, passes, strict=True):
+            newcomer = Newcomer(check_key_package(add.key_package, policy), add.key_package.reference)
+            if newcomer.reference in self.used_key_packages:
                 raise PolicyError("The commit adds a KeyPackage that was used before.")
+            newcomer.check_pass(given, policy, self.link_host, before.group_id, by_id)
 
 
 def people_of(group: mls.Group) -> tuple[Person, ...]:
@@ -122,3 +171,9 @@ def _check_unchanged_leaves(before: mls.Group, after: mls.Group, removed: set[in
     for was in map(person_of, before.members):
         if was.leaf not in removed and people.get(was.leaf) != was:
             raise PolicyError("The commit changes who a member is.")
+
+
+def _check_removals(after: mls.Group, policy: Policy) -> None:
+    """Whoever the hosts want gone is gone as soon as their policy is in force."""
+    if any(member.signature_key in (*policy.barred, *policy.removed) for member in after.members):
+        raise PolicyError("The commit puts a policy in force, but leaves somebody in whom it removes.")

@@ -10,13 +10,15 @@ only asks it for keys.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import mls
 from conference import messages
 from conference.commit_leader import CommitLeader, Situation
-from conference.entrance import Entrance
+from conference.entrance import Entrance, Identity
 from conference.epoch_keys import EpochKeys, EpochSecret
 from conference.epochs import Epochs
 from conference.errors import MemberError, MisuseError, PolicyError
@@ -25,14 +27,18 @@ from conference.events import (
     Ended,
     EpochChanged,
     Event,
+    HandChanged,
+    Reacted,
     RecordingChanged,
     RoomChanged,
     SendingPaused,
     TroubleReported,
+    WaitingFor,
     Warned,
 )
 from conference.heartbeat import Heartbeats
 from conference.link import X25519_SUITE, X_WING_SUITE, LinkKeys, MeetingLink
+from conference.moderation import REMOVED, Moderation
 from conference.policies import Policies
 from conference.roster import Person, Roster
 from conference.rules import Rules, checked_name, people_of
@@ -92,28 +98,31 @@ class Session:
         now: float,
         wall_time: float,
         chance: random.Random,
+        host_key: Ed25519PrivateKey | None = None,
+        identity: Identity | None = None,
     ) -> None:
-        self.link = link
+        """`host_key` makes us the meeting's host; by `identity` we come back as who we were (`identity`)."""
         self.name = checked_name(name)
         self.phase = Phase.OFFLINE
         self.group: mls.Group | None = None
-        self.policies = Policies(link.meeting_id, link.host)
+        self.policies = Policies(link, keys)
+        self.moderation = Moderation(self, self.policies, host_key, chance)
         self.roster = Roster()
         self.troubles: tuple[messages.Trouble, ...] = ()
         """What we cannot decrypt; heartbeats carry it."""
         self.is_isolated = False
         self.sframe_suite = SFRAME_SUITE_OF[link.suite]
-        self._keys = keys
         self._started_at = now
         self._wall_offset = wall_time - now
         self._chance = chance
-        self._entrance = Entrance(link, keys, self.name)
+        self._entrance = Entrance(self.policies, self.name, identity)
         self._epochs: Epochs | None = None
         """Of the group that we are in, or were in last."""
         self._setbacks: list[float] = []
         self._used_key_packages: set[bytes] = set()
-        self._leader = CommitLeader(keys)
+        self._leader = CommitLeader()
         self._heartbeats = Heartbeats()
+        self._has_hand_up = False
         self._refresh_at: float | None = None
         self._forget_at: float | None = None
         self._outbox: list[ClientMessage] = []
@@ -139,7 +148,7 @@ class Session:
         handler = _HANDLERS.get(type(message))
         if handler is not None:
             handler(self, message, now)
-            self._lead(now)
+            self.lead(now)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due by `now`."""
@@ -153,14 +162,20 @@ class Session:
         if self._heartbeats.is_due(now):
             troubles = self.troubles[: messages.MAX_TROUBLES]
             sent_ms = round((now - self._started_at) * 1000)
-            self._tell(messages.Heartbeat(self._member_group.epoch, troubles, sent_ms))
+            self.tell(messages.Heartbeat(self._member_group.epoch, troubles, sent_ms))
             self._check_isolation(now)
         if self._refresh_at is not None and now >= self._refresh_at:
             self._refresh(now)
+        self.moderation.handle_timer(now)
 
     def next_timer(self) -> float | None:
         """When `handle_timer` is due next."""
-        member_times = [self._heartbeats.next_at, self._refresh_at, self._forget_at]
+        member_times = [
+            self._heartbeats.next_at,
+            self._refresh_at,
+            self._forget_at,
+            self.moderation.next_timer(),
+        ]
         times = member_times if self.phase is Phase.MEMBER else []
         times.append(self.epoch_keys.next_timer() if self.epoch_keys else None)
         return min((time for time in times if time is not None), default=None)
@@ -180,15 +195,24 @@ class Session:
     def leave(self) -> None:
         """Go, without grace; every key is erased."""
         if self.phase is not Phase.LEFT:
-            self._end("You left the meeting.")
+            self.end("You left the meeting.")
 
     def chat(self, text: str) -> None:
         """Say something to all members."""
-        self._tell(messages.Chat(text))
+        self.tell(messages.Chat(text))
 
     def set_recording(self, on: bool) -> None:
         """Tell all members whether we record."""
-        self._tell(messages.Recording(on))
+        self.tell(messages.Recording(on))
+
+    def react(self, emoji: str) -> None:
+        """Show all members a sign for a moment."""
+        self.tell(messages.Reaction(emoji))
+
+    def raise_hand(self, on: bool) -> None:
+        """Show all members, and who comes later, that we would like to speak."""
+        self.tell(messages.Hand(on))
+        self._has_hand_up = on
 
     def report_troubles(self, troubles: tuple[messages.Trouble, ...], now: float) -> None:
         """What we cannot decrypt: told to all in each heartbeat, and at once when it is other than before."""
@@ -210,14 +234,22 @@ class Session:
         """
         if self.phase is not Phase.MEMBER:
             raise MisuseError("A policy is announced in a meeting; this session is not in one.")
-        self.policies.announce(signed)
-        self._tell(messages.PolicyNotice(signed))
-        self._lead(now)
+        self.moderation.announce(signed, now)
 
     def code_input(self) -> CodeInput:
         """What `verification.security_code` makes this epoch's code from."""
         group = self._member_group
         return CodeInput(group.group_id, group.epoch, group.epoch_authenticator)
+
+    @property
+    def link(self) -> MeetingLink:
+        """The link by which others can join now."""
+        return self.policies.link
+
+    @property
+    def identity(self) -> Identity | None:
+        """What to keep to come back as the same person after a crash; secret. None before the meeting."""
+        return self._entrance.identity
 
     @property
     def may_send_media(self) -> bool:
@@ -303,12 +335,13 @@ class Session:
     def _knock(self, generation: int, group_id: bytes, now: float) -> None:
         self.phase = Phase.WAITING
         self._send(self._entrance.knock(generation, group_id, self._wall(now)))
+        self.happened(WaitingFor("Waiting for a member of the meeting to let you in."))
 
     def _knock_again(self, now: float) -> None:
         """After a setback. Whoever causes too many of them is not to be outwaited."""
         self._setbacks = [at for at in self._setbacks if now - at < SETBACK_S] + [now]
         if len(self._setbacks) > MAX_SETBACKS:
-            return self._end("This participant lost its place in the group again and again, and gives up.")
+            return self.end("This participant lost its place in the group again and again, and gives up.")
         self._knock(self._generation, self._entrance.group_id, now)
 
     def _on_dismissed(self, message: wire.Dismissed, now: float) -> None:
@@ -316,15 +349,11 @@ class Session:
             return self._lose("The server cannot bring us into step with the group.", now)
         if self.phase is not Phase.WAITING:
             return
-        if message.reason is wire.DismissReason.UNREADABLE:
-            self._end(
-                "The members cannot open the request to join: the link or the passphrase is another one."
-            )
-        else:
-            self._end(
-                "The members did not let this participant in: by the host's policy, or because its clock "
-                "differs from theirs."
-            )
+        self.end(_DISMISSED[message.reason])
+
+    def _on_held(self, message: wire.Held, now: float) -> None:
+        if self.phase is Phase.WAITING:
+            self.happened(WaitingFor("Waiting for the host to let you in."))
 
     def _on_welcome(self, message: wire.Welcome, now: float) -> None:
         if self.phase is not Phase.WAITING or message.generation != self._generation:
@@ -332,9 +361,7 @@ class Session:
         epochs = self._epochs
         newest = epochs.newest if epochs and epochs.group_id == self._entrance.group_id else -1
         try:
-            group, policy, signed = self._entrance.open_welcome(
-                message, self.policies, newest=newest, now=self._wall(now)
-            )
+            group, policy, signed = self._entrance.open_welcome(message, newest=newest, now=self._wall(now))
         except (mls.MLSError, MemberError) as error:
             self._warn(f"The Welcome was refused: {error}")
             return self._knock_again(now)
@@ -366,13 +393,14 @@ class Session:
     def _process(self, group: mls.Group, commit: bytes, now: float) -> None:
         """Adopt the epoch that another member's commit leads to, or raise and change nothing."""
         lawful = self.policies.lawful()
-        psks = {policy.psk_id: self._keys.link_psk for policy in lawful}
+        psks = {policy.psk_id: self.policies.keys_of(policy).link_psk for policy in lawful}
         received = group.process(commit, now=self._wall(now), psks=psks, check=_refuse_proposals)
         if not isinstance(received, mls.CommitReceived):
             raise PolicyError("The log holds a message that is not a commit.")
-        policy = Rules(lawful, self._used_key_packages).check_commit(group, received)
+        policy = Rules(lawful, self._used_key_packages, self.link.host).check_commit(group, received)
         if received.group is None:
-            return self._end("The members removed this participant from the meeting.")
+            is_hosts_wish = self._entrance.signature_key.public_bytes in (*policy.removed, *policy.barred)
+            return self.end(REMOVED if is_hosts_wish else "The members removed this participant.")
         committer = self.person_at(group.epoch, received.sender)
         added = [each.proposal for each in received.proposals if isinstance(each.proposal, mls.Add)]
         self._used_key_packages |= {each.key_package.reference for each in added}
@@ -404,6 +432,7 @@ class Session:
         people = people_of(group)
         epochs.adopt(self.epoch_secret(group), people, removes=removes, now=now)
         self.group, self.phase = group, Phase.MEMBER
+        self._entrance.entered(group.group_id)
         self._forget_at = now + PAST_EPOCHS_S
         group.forget_past_epochs(self._wall(now) - PAST_EPOCHS_S)
         self._leader.drop_commit()
@@ -413,10 +442,12 @@ class Session:
         self._check_isolation(now)
         if self._refresh_at is None or (committer is not None and committer.leaf == group.own_leaf):
             self._schedule_refresh(len(people), now)
-        joined = tuple(person for person in people if person not in before)
-        left = tuple(sorted(before.difference(people), key=lambda person: person.leaf))
-        self._events.append(EpochChanged(group.epoch, people, joined, left, committer))
+        changed = _epoch_changed(group.epoch, before, people, committer)
+        self._events.append(changed)
         self._send(wire.Ack(self._generation, group.epoch))
+        if self._has_hand_up and (changed.joined or changed.returned):
+            self.tell(messages.Hand(True))
+        self.moderation.set_group(group, people, self._entrance.signature_key, now)
 
     def _epochs_of(self, group_id: bytes) -> Epochs:
         """A group that was begun afresh shares nothing with the one before."""
@@ -452,7 +483,7 @@ class Session:
             return self._warn("The server gave the leader's work to somebody who does not lead.")
         self._leader.add_work(message)
 
-    def _lead(self, now: float) -> None:
+    def lead(self, now: float) -> None:
         """Commit what is to be committed, if it is ours to do."""
         if self.phase is not Phase.MEMBER or self._leader.leader != self.participant_id:
             return
@@ -464,6 +495,9 @@ class Session:
             signed_policy=signed,
             is_new_policy=policy != self.policies.in_force,
             used_key_packages=self._used_key_packages,
+            link_host=self.link.host,
+            keys=self.policies.keys_of(policy),
+            lobby=self.moderation.lobby,
             wall_time=self._wall(now),
         )
         try:
@@ -472,15 +506,24 @@ class Session:
             return self._warn(f"This participant leads, but cannot commit: {error}")
         if on.is_new_policy and any(isinstance(each, wire.Commit) for each in built):
             # Who was added since it was announced has not heard of it, and would refuse the commit.
-            self._tell(messages.PolicyNotice(signed))
-        self._outbox += built
+            self.tell(messages.PolicyNotice(signed))
+        for each in built:
+            if isinstance(each, messages.LobbyRequest):
+                self.tell(each)
+                self.moderation.hear_request(each, on.group, now, on.wall_time)
+            else:
+                self._send(each)
 
     def _refresh(self, now: float) -> None:
         # Ask again in a while if it is not granted, or if the commit is lost.
         self._refresh_at = now + 10.0
         self._leader.wants_refresh = True
+        self.ask_to_lead(now)
+
+    def ask_to_lead(self, now: float) -> None:
+        """There is something to commit, whoever leads now."""
         if self._leader.leader == self.participant_id:
-            self._lead(now)
+            self.lead(now)
         else:
             self._send(wire.Lead(self._leader.term))
 
@@ -490,7 +533,8 @@ class Session:
 
     # --- what members say ---------------------------------------------------------------------------------
 
-    def _tell(self, message: messages.Message) -> None:
+    def tell(self, message: messages.Message) -> None:
+        """Say this to all members."""
         group = self._member_group
         sealed = group.encrypt(messages.encode(message))
         self._send(wire.Application(self._generation, group.epoch, sealed))
@@ -525,15 +569,29 @@ class Session:
         self._events.append(RecordingChanged(sender, told.on))
 
     def _on_policy_notice(self, sender: Person, told: messages.PolicyNotice, now: float) -> None:
-        try:
-            self.policies.announce(told.signed)
-        except PolicyError as error:
-            self._warn(f"{sender.name} announced a policy that was refused: {error}")
+        self.moderation.hear_policy(sender, told, now)
+
+    def _on_reaction(self, sender: Person, told: messages.Reaction, now: float) -> None:
+        self._events.append(Reacted(sender, told.emoji))
+
+    def _on_hand(self, sender: Person, told: messages.Hand, now: float) -> None:
+        self._events.append(HandChanged(sender, told.raised))
+
+    def _on_mute_request(self, sender: Person, told: messages.MuteRequest, now: float) -> None:
+        self.moderation.hear_mute_request(sender, told)
+
+    def _on_lobby_request(self, sender: Person, told: messages.LobbyRequest, now: float) -> None:
+        self.moderation.hear_request(told, self._member_group, now, self._wall(now))
+
+    def _on_decision(self, sender: Person, told: messages.Decision, now: float) -> None:
+        self.moderation.hear_decision(sender, told, now)
 
     # --- the server's list, and the end -------------------------------------------------------------------
 
     def _on_presence(self, message: wire.Presence, now: float) -> None:
         presence = None if message.state is wire.State.LEFT else str(message.state)
+        if presence is None:
+            self.moderation.gone(message.participant_id)
         self.roster.set_presence(message.participant_id, presence, now)
         self._events.append(RoomChanged())
 
@@ -541,7 +599,7 @@ class Session:
         if message.code is ErrorCode.CANNOT_RESUME and self._entrance.take_answer():
             return self._come_as_somebody_new()
         if message.code in _FATAL:
-            return self._end(f"The server ended the connection: {message.message}")
+            return self.end(f"The server ended the connection: {message.message}")
         if message.code in _OF_COMMITS and self.group is not None:
             self._leader.refuse_commit(self.group.epoch)
         if message.code not in _RACES:
@@ -559,7 +617,8 @@ class Session:
             self.is_isolated = is_isolated
             self._events.append(SendingPaused(is_isolated))
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
+        """The meeting is over for us; every key is erased."""
         if self.phase is not Phase.OFFLINE:
             self._send(wire.Leave())  # or our place would be kept for a while
         self.phase, self.group = Phase.LEFT, None
@@ -587,8 +646,30 @@ class Session:
     def _send(self, message: ClientMessage) -> None:
         self._outbox.append(message)
 
+    def happened(self, event: Event) -> None:
+        """What the driver is told next."""
+        self._events.append(event)
+
     def _warn(self, text: str) -> None:
-        self._events.append(Warned(text))
+        self.happened(Warned(text))
+
+
+def _epoch_changed(
+    epoch: int, before: Collection[Person], after: tuple[Person, ...], committer: Person | None
+) -> EpochChanged:
+    """Who came and went; who changed its leaf is the same person by its signature key."""
+    came = [person for person in after if person not in before]
+    gone = sorted(set(before).difference(after), key=lambda person: person.leaf)
+    keys_before = {person.signature_key for person in gone}
+    keys_after = {person.signature_key for person in came}
+    return EpochChanged(
+        epoch,
+        after,
+        joined=tuple(person for person in came if person.signature_key not in keys_before),
+        left=tuple(person for person in gone if person.signature_key not in keys_after),
+        committer=committer,
+        returned=tuple(person for person in came if person.signature_key in keys_before),
+    )
 
 
 def _without_times(troubles: tuple[messages.Trouble, ...]) -> set[tuple[object, ...]]:
@@ -605,6 +686,15 @@ def _refuse_handshake(received: mls.ProposalReceived | mls.CommitReceived) -> No
     raise PolicyError("A handshake message came as an application message.")
 
 
+_DISMISSED = {
+    wire.DismissReason.UNREADABLE: "The members cannot open the request to join: the link or the passphrase "
+    "is another one, or the host has changed the link since.",
+    wire.DismissReason.LOCKED: "The meeting is locked: nobody is let in.",
+    wire.DismissReason.REFUSED: "The host did not let you in.",
+    wire.DismissReason.POLICY: "The members did not let this participant in: by the host's policy, or "
+    "because its clock differs from theirs.",
+    wire.DismissReason.UNNEEDED: "The members have nothing to let this participant in to.",
+}
 _FATAL = (ErrorCode.UNSUPPORTED_PROTOCOL, ErrorCode.ROOM_FULL, ErrorCode.REPLACED)
 # What else than `refused` may answer a commit.
 _OF_COMMITS = (ErrorCode.UNKNOWN_PARTICIPANT, ErrorCode.CONTRADICTION)
@@ -631,6 +721,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     wire.Refused: Session._on_refused,
     wire.Welcome: Session._on_welcome,
     wire.Dismissed: Session._on_dismissed,
+    wire.Held: Session._on_held,
     wire.Acknowledged: Session._on_acknowledged,
     wire.ApplicationFrom: Session._on_application_from,
     wire.Error: Session._on_error,
@@ -641,4 +732,9 @@ _LISTENERS: dict[type, Callable[..., None]] = {
     messages.Heartbeat: Session._on_heartbeat,
     messages.Recording: Session._on_recording,
     messages.PolicyNotice: Session._on_policy_notice,
+    messages.Reaction: Session._on_reaction,
+    messages.Hand: Session._on_hand,
+    messages.MuteRequest: Session._on_mute_request,
+    messages.LobbyRequest: Session._on_lobby_request,
+    messages.Decision: Session._on_decision,
 }

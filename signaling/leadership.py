@@ -14,6 +14,8 @@ from signaling.messages import (
     Dismiss,
     Dismissed,
     DismissReason,
+    Held,
+    Hold,
     JoinRequest,
     Lead,
     Leader,
@@ -29,7 +31,7 @@ class Leadership:
     def __init__(self, participants: Participants, outbox: Outbox, limits: Limits) -> None:
         self.term = 0
         self.leader: str | None = None
-        self.work = WorkList(limits.gather_s, limits.takeover_s, limits.knock_terms)
+        self.work = WorkList(limits.gather_s, limits.takeover_s, limits.hold_s, limits.knock_terms)
         self._participants = participants
         self._outbox = outbox
         self._lead_gap_s = limits.lead_gap_s
@@ -50,15 +52,25 @@ class Leadership:
 
     def dismiss(self, leader: Participant, message: Dismiss, now: float) -> None:
         """The leader strikes an item off its work; a leave only if the leaf is gone already."""
-        if message.term != self.term:
-            raise ProtocolError(ErrorCode.WRONG_TERM, f"the term is {self.term}")
-        if leader.participant_id != self.leader:
-            raise ProtocolError(ErrorCode.NOT_LEADER, "somebody else leads")
+        self._check_leads(leader, message.term)
         item = self.work.get(message.participant_id)
         if item is None or (item.knock is None and message.reason is not DismissReason.UNNEEDED):
             return
         self.settle(message.participant_id)
         self._tell_dismissed(message.participant_id, message.reason)
+
+    def hold(self, leader: Participant, message: Hold, now: float) -> None:
+        """The leader asks the hosts about an item of its work; that may take them as long as it does."""
+        self._check_leads(leader, message.term)
+        joiner = self._participants.get(message.participant_id)
+        if self.work.hold(message.participant_id, now) and joiner is not None:
+            self._outbox.send((joiner,), Held())
+
+    def _check_leads(self, leader: Participant, term: int) -> None:
+        if term != self.term:
+            raise ProtocolError(ErrorCode.WRONG_TERM, f"the term is {self.term}")
+        if leader.participant_id != self.leader:
+            raise ProtocolError(ErrorCode.NOT_LEADER, "somebody else leads")
 
     def _tell_dismissed(self, participant_id: str, reason: DismissReason) -> None:
         joiner = self._participants.get(participant_id)
@@ -81,11 +93,11 @@ class Leadership:
     # --- Terms --------------------------------------------------------------------------------------------
 
     def lead(self, asker: Participant, message: Lead, now: float) -> None:
-        """A member's leaf is due for a refresh: it has the lead if there is nothing else to do."""
+        """A member has a leaf to refresh or a policy to put in force: removals alone are more urgent."""
         if asker.participant_id == self.leader:
             return
-        is_idle = not self.work and now - self._term_began_at >= self._lead_gap_s
-        if message.term == self.term and is_idle:
+        may_change = not self.work.has_leaves and now - self._term_began_at >= self._lead_gap_s
+        if message.term == self.term and may_change:
             self.begin_term(asker, now)
         else:
             self._outbox.send((asker,), Leader(self.term, self.leader))
@@ -104,15 +116,18 @@ class Leadership:
             is_behind = newest - member.acked > 1  # one entry may be on its way
             return member.failed_term, is_behind, member.connected_at, member.number
 
-        self.begin_term(min(candidates, key=rank, default=None), now)
+        self.begin_term(min(candidates, key=rank, default=None), now, has_failed=True)
 
-    def begin_term(self, leader: Participant | None, now: float) -> None:
-        """A new term; its leader is handed all there is. None if no member is connected."""
+    def begin_term(self, leader: Participant | None, now: float, *, has_failed: bool = False) -> None:
+        """A new term; its leader is handed all there is. None if no member is connected.
+
+        `has_failed` says that what the last one was handed may have been its undoing.
+        """
         self.term += 1
         self.leader = None if leader is None else leader.participant_id
         self._term_began_at = now
         self._outbox.send(self._participants, Leader(self.term, self.leader))
-        for item in self.work.begin_term():
+        for item in self.work.begin_term(has_failed=has_failed):
             self._participants.touched.add(item.participant_id)
             self._tell_dismissed(item.participant_id, DismissReason.UNREADABLE)
         self.hand_over(now, at_once=True)
@@ -131,6 +146,9 @@ class Leadership:
         leader = self._participants.get(self.leader)
         if leader is not None and self.work.is_overdue(now):
             leader.failed_term = self.term
+            self.elect(now)
+        elif leader is not None and self.work.is_held_too_long(now):
+            leader.failed_term = self.term  # so that the members take turns
             self.elect(now)
         self.hand_over(now)
 

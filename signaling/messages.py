@@ -77,6 +77,8 @@ class DismissReason(StrEnum):
     UNREADABLE = "unreadable"
     POLICY = "policy"
     UNNEEDED = "unneeded"
+    LOCKED = "locked"
+    REFUSED = "refused"
 
 
 class RefusedReason(StrEnum):
@@ -188,6 +190,14 @@ class Dismiss:
     term: Counter
     participant_id: Id
     reason: DismissReason
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The leader says that this knock of its work waits for a host to decide."""
+
+    term: Counter
+    participant_id: Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +373,11 @@ class Dismissed:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """To a joiner: a host has to let it in; there is nothing to do but to wait."""
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """All connected members, and the joiners of the entry that led to `epoch`, have acknowledged it."""
 
@@ -429,6 +444,7 @@ ClientMessage = (
     | Knock
     | Commit
     | Dismiss
+    | Hold
     | Welcomed
     | Ack
     | Application
@@ -451,6 +467,7 @@ ServerMessage = (
     | Refused
     | Welcome
     | Dismissed
+    | Held
     | Acknowledged
     | ApplicationFrom
     | Published

@@ -17,25 +17,45 @@ class Item:
 
 
 class WorkList:
-    """The pending work: `fresh` is not known to the leader yet, `handed` is. Both oldest first."""
+    """The pending work: `fresh` is not known to the leader yet, `handed` is, `held` waits for a host.
 
-    def __init__(self, gather_s: float, takeover_s: float, knock_terms: int) -> None:
+    Each oldest first.
+    """
+
+    def __init__(self, gather_s: float, takeover_s: float, hold_s: float, knock_terms: int) -> None:
         self._gather_s = gather_s
         self._takeover_s = takeover_s
+        self._hold_s = hold_s
         self._knock_terms = knock_terms
         self._fresh: dict[str, Item] = {}
         self._handed: dict[str, Item] = {}
+        self._held: dict[str, Item] = {}
         self._offered: set[str] = set()
 
     def __iter__(self) -> Iterator[Item]:
+        yield from self._held.values()
         yield from self._handed.values()
         yield from self._fresh.values()
 
     def __bool__(self) -> bool:
-        return bool(self._fresh or self._handed)
+        return bool(self._fresh or self._handed or self._held)
+
+    @property
+    def has_leaves(self) -> bool:
+        """Whether somebody is to be removed."""
+        return any(item.knock is None for item in self)
 
     def get(self, participant_id: str) -> Item | None:
-        return self._handed.get(participant_id) or self._fresh.get(participant_id)
+        places = (self._handed, self._fresh, self._held)
+        return next((place[participant_id] for place in places if participant_id in place), None)
+
+    def hold(self, participant_id: str, now: float) -> bool:
+        """The leader waits with this knock for a host. False if it is none that it was handed."""
+        item = self._handed.get(participant_id)
+        if item is None or item.knock is None:
+            return False
+        self._held[participant_id] = replace(self._handed.pop(participant_id), at=now)
+        return True
 
     def note(self, participant_id: str, knock: bytes | None, now: float) -> None:
         """Something to commit; it replaces what was noted of this participant before."""
@@ -47,13 +67,14 @@ class WorkList:
 
     def withdraw(self, participant_id: str) -> None:
         """Needed no more. If the leader knows of it, a commit under way may do it all the same."""
-        self._handed.pop(participant_id, None)
-        self._fresh.pop(participant_id, None)
+        for place in (self._handed, self._fresh, self._held):
+            place.pop(participant_id, None)
 
     def clear(self) -> None:
         """There is no group any more."""
         self._fresh.clear()
         self._handed.clear()
+        self._held.clear()
         self._offered.clear()
 
     def settle(self, participant_id: str) -> None:
@@ -75,15 +96,16 @@ class WorkList:
         self._offered.update(item.participant_id for item in items if item.knock is not None)
         return items
 
-    def begin_term(self) -> list[Item]:
+    def begin_term(self, *, has_failed: bool) -> list[Item]:
         """All is to be handed over anew. Returns the knocks that outlived their terms and are given up."""
-        survivors = [replace(item, survived=item.survived + 1) for item in self._handed.values()]
+        survivors = [replace(item, survived=item.survived + has_failed) for item in self._handed.values()]
         given_up = [
             item for item in survivors if item.knock is not None and item.survived >= self._knock_terms
         ]
         kept = {item.participant_id: item for item in survivors if item not in given_up}
-        self._fresh = {**kept, **self._fresh}
+        self._fresh = {**self._held, **kept, **self._fresh}
         self._handed.clear()
+        self._held.clear()
         self._offered.clear()
         return given_up
 
@@ -92,8 +114,13 @@ class WorkList:
         at = self._takeover_at
         return at is not None and now >= at
 
+    def is_held_too_long(self, now: float) -> bool:
+        """Whether somebody else should ask the hosts."""
+        at = self._held_until
+        return at is not None and now >= at
+
     def next_timer(self) -> float | None:
-        times = [self._takeover_at]
+        times = [self._takeover_at, self._held_until]
         if self._fresh:
             times.append(self._gathered_at)
         return min((time for time in times if time is not None), default=None)
@@ -102,6 +129,11 @@ class WorkList:
     def _takeover_at(self) -> float | None:
         oldest = next(iter(self._handed.values()), None)
         return None if oldest is None else oldest.at + self._takeover_s
+
+    @property
+    def _held_until(self) -> float | None:
+        oldest = next(iter(self._held.values()), None)
+        return None if oldest is None else oldest.at + self._hold_s
 
     @property
     def _gathered_at(self) -> float:

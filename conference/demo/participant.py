@@ -40,12 +40,11 @@ class HoardingSession(Session):
     ) -> None:
         super().__init__(*args, **options)
         self.hoard = Hoard(self.sframe_suite)
-        self._leader = leader(self._keys)
+        self._leader = leader()
         self._secrets_file = secrets
-        self._write(self.link.link_secret, self._keys.link_psk, self._keys.knock_key)
-        self.follower = Follower(
-            record, {self.policies.in_force.psk_id: self._keys.link_psk}, self.epoch_secret
-        )
+        keys = self.policies.keys
+        self._write(self.link.link_secret, keys.link_psk, keys.knock_key)
+        self.follower = Follower(record, {self.policies.in_force.psk_id: keys.link_psk}, self.epoch_secret)
 
     def leave(self) -> None:
         self.follower.group = self.group

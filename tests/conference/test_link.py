@@ -60,6 +60,16 @@ def test_the_keys_of_a_link_are_those_of_its_vector(case: dict[str, Any]) -> Non
     assert keys.knock_key.hex() == case["knock_key"]
 
 
+@_named(VECTORS["changed_links"])
+def test_a_changed_link_has_the_keys_of_its_vector(case: dict[str, Any]) -> None:
+    link = MeetingLink.parse(case["link"])
+    changed = link.changed(bytes.fromhex(case["new_link_secret"]))
+    keys = link.keys(case["passphrase"]).of(changed)
+    assert str(changed) == case["new_link"]
+    assert (keys.link_psk.hex(), keys.knock_key.hex()) == (case["link_psk"], case["knock_key"])
+    assert keys == changed.keys(case["passphrase"])
+
+
 @_named(VECTORS["invalid_links"])
 def test_a_damaged_link_is_refused_without_repeating_its_secret(case: dict[str, Any]) -> None:
     assert case["error"] == "LinkError"
@@ -69,9 +79,9 @@ def test_a_damaged_link_is_refused_without_repeating_its_secret(case: dict[str, 
 
 
 @_named(KNOCKS)
-def test_a_knock_opens_to_the_key_package_of_its_vector(case: dict[str, Any]) -> None:
+def test_a_knock_opens_to_the_plaintext_of_its_vector(case: dict[str, Any]) -> None:
     opened = _keys(case).open_knock(case["participant_id"], bytes.fromhex(case["knock"]))
-    assert opened.hex() == case["key_package"]
+    assert opened.hex() == case["plaintext"]
 
 
 @_named(VECTORS["invalid_knocks"])

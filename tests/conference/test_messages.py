@@ -15,9 +15,14 @@ from conference.messages import (
     MAX_ENVELOPE,
     MAX_TROUBLES,
     Chat,
+    Decision,
+    Hand,
     Heartbeat,
+    LobbyRequest,
     Message,
+    MuteRequest,
     PolicyNotice,
+    Reaction,
     Reason,
     Recording,
     Trouble,
@@ -25,7 +30,7 @@ from conference.messages import (
     encode,
 )
 from conference.policy import MAX_SIGNED
-from signaling.kinds import decode_base64url
+from signaling.kinds import decode_base64url, encode_base64url
 from signaling.messages import Application
 from signaling.messages import MisuseError as SignalingMisuseError
 from signaling.messages import encode as encode_signaling
@@ -37,9 +42,11 @@ LONGEST = (
     Chat('"' * 4000),
     Heartbeat(UINT53, (Trouble(UINT32, 3, Reason.NOTHING_RECEIVED, UINT53, UINT32),) * MAX_TROUBLES, UINT53),
     PolicyNotice(bytes(MAX_SIGNED)),
+    LobbyRequest("A" * 22, bytes(16 * 1024)),
 )
 
 prose = st.text(st.characters(exclude_categories=("Cc", "Cs"), include_characters="\t\n"), min_size=1)
+ids = st.binary(min_size=16, max_size=16).map(encode_base64url)
 troubles = st.builds(
     Trouble,
     st.integers(0, UINT32),
@@ -55,6 +62,18 @@ any_message: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(Recording, st.booleans()),
     st.builds(PolicyNotice, st.binary(min_size=1, max_size=500)),
+    st.builds(Reaction, prose.map(lambda text: text[:16])),
+    st.builds(Hand, st.booleans()),
+    st.builds(MuteRequest, st.none() | ids),
+    st.builds(LobbyRequest, ids, st.binary(min_size=1, max_size=500)),
+    st.builds(
+        Decision,
+        ids,
+        st.binary(min_size=32, max_size=64),
+        st.booleans(),
+        st.binary(min_size=32, max_size=32),
+        st.binary(min_size=64, max_size=64),
+    ),
 )
 
 
@@ -72,6 +91,19 @@ def _message(fields: dict[str, Any]) -> Message:
             return Recording(on)
         case {"type": "policy_notice", "signed": signed}:
             return PolicyNotice(decode_base64url(signed))
+        case {"type": "reaction", "emoji": emoji}:
+            return Reaction(emoji)
+        case {"type": "hand", "raised": raised}:
+            return Hand(raised)
+        case {"type": "mute_request", "participant_id": participant_id}:
+            return MuteRequest(participant_id)
+        case {"type": "lobby_request", "participant_id": participant_id, "knock": knock}:
+            return LobbyRequest(participant_id, decode_base64url(knock))
+        case {"type": "decision", "participant_id": participant_id, "admitted": admitted, **octets}:
+            reference, host, signature = (
+                decode_base64url(octets[name]) for name in ("reference", "host", "signature")
+            )
+            return Decision(participant_id, reference, admitted, host, signature)
     raise AssertionError(fields)
 
 

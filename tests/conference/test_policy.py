@@ -13,15 +13,30 @@ from hypothesis import strategies as st
 
 from conference.errors import MisuseError, PolicyError
 from conference.link import host_hash
-from conference.policy import MAX_BARRED, MAX_SIGNED, Policy, verify_policy
-from signaling.kinds import encode_base64url
+from conference.policy import MAX_BARRED, MAX_SIGNED, FurtherHost, Policy, verify_policy
+from signaling.kinds import decode_base64url, encode_base64url
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/conference/policy.json").read_text())
 POLICIES, LAWFUL = VECTORS["policies"], VECTORS["lawful"]
 HOST_KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(VECTORS["host_private_key"]))
 LINK_HOST = bytes.fromhex(VECTORS["link_host"])
 NONE = Policy(VECTORS["meeting_id"])
-FULL = Policy(VECTORS["meeting_id"], 2, True, tuple(bytes([each]) * 32 for each in range(256)), 3)
+FURTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(VECTORS["further_host_private_key"]))
+FURTHER = FurtherHost.create(
+    HOST_KEY, VECTORS["meeting_id"], bytes.fromhex(VECTORS["further_host_public_key"])
+)
+FULL = Policy(
+    VECTORS["meeting_id"],
+    2,
+    locked=True,
+    barred=tuple(bytes([each]) * 32 for each in range(256)),
+    link_generation=3,
+    link_secret=bytes(16),
+    lobby=True,
+    hosts=(FURTHER,) * 8,
+    removed=tuple(bytes([each]) * 32 for each in range(32)),
+)
+NO_CHANGE = {"link_generation": 0, "link_secret": None}
 
 policies = st.builds(
     Policy,
@@ -29,7 +44,13 @@ policies = st.builds(
     version=st.integers(1, 2**32 - 1),
     locked=st.booleans(),
     barred=st.lists(st.binary(min_size=32, max_size=32), max_size=3).map(tuple),
-    link_generation=st.integers(0, 2**32 - 1),
+    lobby=st.booleans(),
+    ended=st.booleans(),
+    removed=st.lists(st.binary(min_size=32, max_size=32), max_size=3).map(tuple),
+    hosts=st.lists(
+        st.builds(FurtherHost, st.binary(min_size=96, max_size=96), st.binary(min_size=32, max_size=32)),
+        max_size=2,
+    ).map(tuple),
 )
 
 
@@ -38,7 +59,30 @@ def _named(cases: list[dict[str, Any]]) -> Any:
 
 
 def _current(case: dict[str, Any]) -> Policy:
-    return replace(NONE, version=case["current_version"], link_generation=case["current_link_generation"])
+    """The policy in force: what the case does not say of it is as in the case's own document."""
+    secret = case["current_link_secret"]
+    try:
+        hosts = Policy.decode(bytes.fromhex(case["signed"])[96:]).hosts
+    except PolicyError:
+        hosts = ()
+    if "current_hosts" in case:
+        hosts = tuple(
+            FurtherHost(decode_base64url(each["grant"]), decode_base64url(each["key"]))
+            for each in case["current_hosts"]
+        )
+    return replace(
+        NONE,
+        version=case["current_version"],
+        link_generation=case["current_link_generation"],
+        link_secret=None if secret is None else decode_base64url(secret),
+        hosts=hosts,
+        ended=case.get("current_ended", False),
+    )
+
+
+def _signer(signed: bytes) -> Ed25519PrivateKey:
+    keys = {key.public_key().public_bytes_raw(): key for key in (HOST_KEY, FURTHER_KEY)}
+    return keys[signed[:32]]
 
 
 # --- vectors ------------------------------------------------------------------------------------------------
@@ -48,11 +92,17 @@ def _current(case: dict[str, Any]) -> Policy:
 def test_a_policy_is_read_written_signed_and_bound_as_its_vector_says(case: dict[str, Any]) -> None:
     signed = bytes.fromhex(case["signed"])
     policy = verify_policy(signed, _current(case), LINK_HOST)
-    for name in ("meeting_id", "version", "locked", "link_generation"):
+    for name in ("meeting_id", "version", "locked", "lobby", "ended", "link_generation"):
         assert getattr(policy, name) == case["policy"][name]
-    assert [encode_base64url(key) for key in policy.barred] == case["policy"]["barred"]
+    for name in ("barred", "removed"):
+        assert [encode_base64url(key) for key in getattr(policy, name)] == case["policy"][name]
+    assert [encode_base64url(each.key) for each in policy.hosts] == [
+        each["key"] for each in case["policy"]["hosts"]
+    ]
+    secret = case["policy"]["link_secret"]
+    assert policy.link_secret == (None if secret is None else decode_base64url(secret))
     assert policy.encode() == case["document"].encode()
-    assert policy.sign(HOST_KEY) == signed
+    assert policy.sign(_signer(signed)) == signed
     assert policy.binding.hex() == case["binding"]
     assert policy.psk_id.hex() == case["psk_id"]
 
@@ -72,7 +122,7 @@ def test_the_example_of_the_document_is_a_policy() -> None:
     document = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
     section = document.split("\n## Policy\n")[1].split("\n## ")[0]
     (example,) = re.findall(r"```json\n(.*)\n```", section)
-    assert Policy.decode(example.encode()) == Policy("A" * 22, version=1, locked=True)
+    assert Policy.decode(example.encode()) == Policy("A" * 22, version=1, lobby=True)
 
 
 def test_without_a_policy_the_binding_is_that_of_version_0() -> None:
@@ -99,7 +149,7 @@ def test_any_octets_are_refused_with_a_policy_error(document: bytes) -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [b"[" * 15_000, b'{"barred":' * 1600, FULL.encode().replace(b'"version":2', b'"version":' + b"9" * 4500)],
+    [b"[" * 15_000, b'{"barred":' * 1600, b'{"version":' + b"9" * 4500 + b"}"],
     ids=["15,000 lists deep", "1,600 objects deep", "a number of 4,500 digits"],
 )
 def test_a_document_made_to_exhaust_the_parser_is_refused(document: bytes) -> None:
@@ -136,6 +186,11 @@ def test_the_fullest_policy_is_accepted_and_one_key_more_is_not() -> None:
         {"version": -1},
         {"version": True},
         {"link_generation": 2**32},
+        {"link_generation": 0},
+        {"link_secret": None},
+        {"link_secret": bytes(15)},
+        {"removed": (bytes(32),) * 33},
+        {"hosts": (FURTHER,) * 9},
         {"locked": 1},
         {"meeting_id": "A" * 21},
         {"meeting_id": "\ud800" * 22},
@@ -181,7 +236,8 @@ def test_a_single_bit_changed_is_refused(bit: int) -> None:
 
 
 def test_versions_only_go_up_and_skipping_some_is_lawful() -> None:
-    for version, is_lawful in ((4, False), (5, False), (6, True), (900, True)):
+    lawful = ((4, False), (5, False), (6, True), (900, True), (65_541, True))
+    for version, is_lawful in lawful:
         signed = replace(FULL, version=version).sign(HOST_KEY)
         current = replace(FULL, version=5)
         if is_lawful:
@@ -197,7 +253,7 @@ def test_a_newer_policy_may_not_bring_an_old_link_back() -> None:
 
 
 def test_a_host_of_two_meetings_signs_for_one_at_a_time() -> None:
-    elsewhere = replace(FULL, meeting_id=encode_base64url(bytes(16)))
+    elsewhere = replace(FULL, hosts=(), meeting_id=encode_base64url(bytes(16)))
     with pytest.raises(PolicyError, match="another meeting"):
         verify_policy(elsewhere.sign(HOST_KEY), NONE, LINK_HOST)
 

@@ -312,7 +312,7 @@ def key_package(
 def work(meeting: Meeting, knocks: dict[str, mls.KeyPackage]) -> wire.Work:
     """What hands the leader these knocks."""
     keys, term = meeting.link.keys(), meeting.room.delivery.leadership.term
-    sealed = {who: keys.seal_knock(who, package.encode()) for who, package in knocks.items()}
+    sealed = {who: keys.seal_knock(who, b"\0" + package.encode()) for who, package in knocks.items()}
     return wire.Work(term, tuple(wire.JoinRequest(who, knock) for who, knock in sealed.items()), ())
 
 

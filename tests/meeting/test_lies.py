@@ -8,6 +8,7 @@ import pytest
 from conference import session as session_module
 from conference.errors import MisuseError
 from conference.messages import MAX_TROUBLES, Reason, Trouble
+from conference.passes import decode_knock
 from conference.roster import Standing
 from conference.session import Phase, SendingPaused, Session
 from signaling import messages as wire
@@ -72,8 +73,8 @@ def test_who_has_not_asked_to_resume_is_not_thrown_out_by_the_answer() -> None:
     assert len(bob.warnings) == 2
 
 
-def test_who_comes_anew_has_a_new_signature_key() -> None:
-    """Its old leaf may still stand, and a key stands in a group once."""
+def test_who_comes_anew_swaps_the_leaf_that_it_still_has() -> None:
+    """A key stands in a group once: one commit removes the old leaf and adds the new one."""
     meeting = settled()
     leader, victim = meeting.leader, meeting.follower
     before = victim.group.members[victim.group.own_leaf].signature_key
@@ -85,7 +86,11 @@ def test_who_comes_anew_has_a_new_signature_key() -> None:
     meeting.thaw(leader)
     meeting.settle("Alice", "Bob", "Carol")
     own = next(member for member in victim.group.members if member.leaf_index == victim.group.own_leaf)
-    assert own.signature_key != before
+    assert own.signature_key == before
+    (changed,) = [each for each in leader.events if isinstance(each, EpochChanged) and each.returned]
+    assert [person.name for person in changed.returned] == [victim.name]
+    assert not changed.joined
+    assert not changed.left
     assert "comes in anew" in " ".join(victim.warnings)
 
 
@@ -115,13 +120,13 @@ def test_a_welcome_leads_nowhere_where_we_have_been() -> None:
     # A leader and a server that agree could lead Bob back: it is that Welcome that we make here.
     meeting.tell(bob, wire.Entry(1, bob.group.epoch, 1, leader.id, b"no commit"))
     (sent,) = meeting.sent_by(bob, wire.Knock)[-1:]
-    opened = meeting.link.keys().open_knock(bob.id, sent.knock)
+    opened = decode_knock(meeting.link.keys().open_knock(bob.id, sent.knock))[1]
     policy = bob.session.policies.in_force
     built = before.commit(
         add=[opened],
         remove=[leaf],
         psk=[(policy.psk_id, meeting.link.keys().link_psk)],
-        authenticated_data=policy.binding,
+        authenticated_data=policy.binding + b"\0",
         now=WALL + meeting.now,
     )
     answer = meeting.overhear(bob, wire.Welcome(1, built.group.epoch, built.welcome, None))

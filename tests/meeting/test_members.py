@@ -9,6 +9,7 @@ import pytest
 import mls
 from conference import messages
 from conference.errors import PolicyError
+from conference.passes import decode_knock
 from conference.policy import Policy
 from conference.rules import Rules
 from conference.session import ChatReceived, EpochChanged, Phase
@@ -49,7 +50,8 @@ class Mallory:
         return key_package(self.meeting, anybody(), **options)
 
     def commit(self, **options: object) -> bytes:
-        options = {"authenticated_data": self.policy.binding, "now": self.now, **options}
+        passes = bytes(len(options.get("add", ())))  # all by the link
+        options = {"authenticated_data": self.policy.binding + passes, "now": self.now, **options}
         return self.group.commit(**options).message
 
     @property
@@ -98,13 +100,26 @@ def test_what_mallory_changes_is_what_is_refused(mallory: Mallory) -> None:
         b"",
         b"\1" + bytes(36),
         Policy("A" * 22, 1).binding,
-        Policy("A" * 22).binding + b"\0",
         Policy("A" * 22).binding[:-1],
     ],
-    ids=["none", "wrong", "another policy's", "longer", "shorter"],
+    ids=["none", "wrong", "another policy's", "shorter"],
 )
 def test_another_binding(mallory: Mallory, binding: bytes) -> None:
     refuses(mallory, mallory.commit(authenticated_data=binding), "another policy")
+
+
+@pytest.mark.parametrize("passes", [b"\0", b"\1", bytes(97)], ids=["one", "cut off", "many"])
+def test_passes_for_nobody(mallory: Mallory, passes: bytes) -> None:
+    refuses(
+        mallory, mallory.commit(authenticated_data=mallory.policy.binding + passes), "a pass for each Add"
+    )
+
+
+@pytest.mark.parametrize("passes", [b"", b"\3", b"\0\0", b"\2" + bytes(79)])
+def test_passes_that_are_not_one_for_each_add(mallory: Mallory, passes: bytes) -> None:
+    data = mallory.policy.binding + passes
+    commit = mallory.commit(add=[mallory.key_package()], psk=mallory.psk, authenticated_data=data)
+    refuses(mallory, commit, "added" if passes in (b"", b"\3") else "pass")
 
 
 def test_a_policy_that_was_not_announced(mallory: Mallory) -> None:
@@ -234,7 +249,7 @@ def test_an_add_of_a_barred_key(mallory: Mallory) -> None:
 def test_a_key_package_used_before(mallory: Mallory) -> None:
     meeting, package = mallory.meeting, mallory.key_package()
     first = mallory.group.commit(
-        add=[package], psk=mallory.psk, authenticated_data=mallory.policy.binding, now=mallory.now
+        add=[package], psk=mallory.psk, authenticated_data=mallory.policy.binding + b"\0", now=mallory.now
     )
     honest = meeting.follower
     assert [type(each) for each in mallory.send(first.message, honest)] == [wire.Ack]
@@ -320,7 +335,7 @@ def test_a_commit_from_outside(mallory: Mallory) -> None:
     honest = mallory.meeting.follower
     received = honest.group.process(mallory.commit(), now=mallory.now)
     outside = dataclasses.replace(received, is_external=True)
-    rules = Rules(honest.session.policies.lawful(), ())
+    rules = Rules(honest.session.policies.lawful(), (), mallory.meeting.link.host)
     assert rules.check_commit(honest.group, received) == mallory.policy
     with pytest.raises(PolicyError, match="outside"):
         rules.check_commit(honest.group, outside)
@@ -332,8 +347,8 @@ def test_a_commit_from_outside(mallory: Mallory) -> None:
 def welcomed(mallory: Mallory, joiner: Device, why: str, **options: object) -> None:
     """The Welcome of such a commit lets nobody in who is honest."""
     knock = mallory.meeting.sent_by(joiner, wire.Knock)[-1]
-    package = mallory.meeting.link.keys().open_knock(joiner.id, knock.knock)
-    options = {"psk": mallory.psk, "authenticated_data": mallory.policy.binding, **options}
+    package = decode_knock(mallory.meeting.link.keys().open_knock(joiner.id, knock.knock))[1]
+    options = {"psk": mallory.psk, "authenticated_data": mallory.policy.binding + b"\0", **options}
     built = mallory.group.commit(add=[package, *options.pop("add", ())], now=mallory.now, **options)
     message = wire.Welcome(1, built.group.epoch, built.welcome, None)
     assert [type(each) for each in mallory.meeting.overhear(joiner, message)] == [wire.Knock]
@@ -423,7 +438,7 @@ def test_late_chat_is_of_who_said_it() -> None:
 def test_a_late_heartbeat_confirms_nobody_else() -> None:
     late = told_late(
         lambda meeting, device: meeting.act(
-            device, lambda session: session._tell(messages.Heartbeat(session.group.epoch))
+            device, lambda session: session.tell(messages.Heartbeat(session.group.epoch))
         )
     )
     assert late.reader.confirmed == []
@@ -493,7 +508,7 @@ def test_policies_that_the_host_did_not_sign_are_refused(mallory: Mallory) -> No
     honest, meeting = mallory.meeting.follower, mallory.meeting
     for signed in (
         meeting.policy(1).sign(Meeting(1).host_key),
-        meeting.policy(1, link_generation=1).sign(meeting.host_key),
+        meeting.policy(1, link_secret=bytes(16), link_generation=1).sign(Meeting(1).host_key),
         dataclasses.replace(meeting.policy(1), meeting_id="B" * 21 + "A").sign(meeting.host_key),
         bytes(200),
     ):
@@ -612,7 +627,7 @@ def test_a_knock_heard_before_lets_nobody_in() -> None:
 
 def test_a_knock_sealed_for_somebody_else_is_unreadable() -> None:
     meeting = settled()
-    knock = meeting.link.keys().seal_knock(anybody(), key_package(meeting, anybody()).encode())
+    knock = meeting.link.keys().seal_knock(anybody(), b"\0" + key_package(meeting, anybody()).encode())
     request = wire.JoinRequest(anybody(), knock)
     (dismissal,) = meeting.overhear(
         meeting.leader, wire.Work(meeting.room.delivery.leadership.term, (request,), ())
@@ -665,7 +680,7 @@ def test_a_key_that_nobody_can_encrypt_to_stays_out(field: str) -> None:
     def knock(generation: int, group_id: bytes, now: float) -> wire.Knock:
         package = key_package(meeting, mallory.id, signature_key=signature_key)
         forged = with_keys(package, signature_key, **{field: LOW_ORDER})
-        return wire.Knock(generation, keys.seal_knock(mallory.id, forged.encode()))
+        return wire.Knock(generation, keys.seal_knock(mallory.id, b"\0" + forged.encode()))
 
     mallory.session._entrance.knock = knock
     meeting.run(3.0)

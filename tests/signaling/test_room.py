@@ -44,6 +44,7 @@ def messages_of(hall):
         "knock": wire.Knock(hall.generation, b"fresh knock"),
         "commit": hall.commit(),
         "dismiss": wire.Dismiss(hall.term, "A" * 22, wire.DismissReason.POLICY),
+        "hold": wire.Hold(hall.term, "A" * 22),
         "welcomed": wire.Welcomed(hall.generation, hall.head),
         "ack": wire.Ack(hall.generation, hall.head),
         "application": wire.Application(hall.generation, hall.head, b"hello"),
@@ -63,7 +64,7 @@ MAY = {  # docs/protocol.md, "A participant's way"
     "joining": {"knock", "welcomed", "ack", "lost", "leave"},
     "member": {
         *("knock", "ack", "lost", "leave"),
-        *("commit", "dismiss", "application", "lead", "publish", "subscribed"),
+        *("commit", "dismiss", "hold", "application", "lead", "publish", "subscribed"),
     },
     "lost": {"knock", "leave"},
 }
