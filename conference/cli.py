@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-DEFAULT_PORT = 8443
+from conference.host_settings import HOST
+from conference.settings import SettingError
+
 FIRST_STEPS = """\
 to begin:
   conclave host                                    serve meetings; leave it running
@@ -51,78 +53,25 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_host(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Serve meetings: the page, HTTP and WebSocket on one TCP port, media on one UDP port. The server "
-        "orders what the members send and forwards their media; it cannot read either."
+        "Serve meetings: the page, HTTP and WebSocket on one TCP port, media on one UDP port. The server\n"
+        "orders what the members send and forwards their media; it cannot read either. docs/operating.md\n"
+        "tells how to serve the public."
     )
-    parser.add_argument(
-        "--address",
-        default="0.0.0.0",  # noqa: S104  (people from elsewhere are to reach it)
-        metavar="ADDRESS",
-        help="IP address to listen at (default: all of this machine's)",
-    )
-    parser.add_argument(
-        "--port",
-        type=_port,
-        default=DEFAULT_PORT,
-        metavar="N",
-        help=f"TCP port for the page and signaling (default {DEFAULT_PORT}; 0 takes a free one)",
-    )
-    parser.add_argument(
-        "--media-port",
-        type=_port,
-        default=0,
-        metavar="N",
-        help="UDP port for media; open it in the firewall (default 0: a free one)",
-    )
-    parser.add_argument(
-        "--advertise",
-        action="append",
-        default=[],
-        metavar="ADDRESS",
-        help="IP address at which participants reach the media port; may be given more than once "
-        "(default: this machine's own addresses)",
-    )
-    parser.add_argument(
-        "--state",
-        type=Path,
-        metavar="FILE",
-        help="keep meetings in this SQLite file, so that they go on after a restart (default: in memory)",
-    )
-    parser.add_argument(
-        "--tap",
-        type=Path,
-        metavar="FILE",
-        help="write all media as the server sees it, SRTP removed (for audits)",
-    )
-    parser.add_argument(
-        "--record-signaling",
-        type=Path,
-        metavar="FILE",
-        help="write all signaling as the server sees it (for audits)",
-    )
-    parser.add_argument(
-        "--report",
-        choices=("screen", "json"),
-        default="screen",
-        help="say where it listens in words (the default) or as a line of JSON",
-    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    HOST.add_flags(parser)
+    parser.epilog = HOST.epilog
     parser.set_defaults(run=_host)
 
 
 def _host(options: argparse.Namespace) -> int:
-    from conference.host import HostConfig, host
+    from conference.host import run
 
-    config = HostConfig(
-        address=options.address,
-        port=options.port,
-        media_port=options.media_port,
-        advertised=tuple(options.advertise),
-        state=options.state,
-        tap=options.tap,
-        signaling_record=options.record_signaling,
-        report=options.report,
-    )
-    return asyncio.run(host(config))
+    try:
+        values = HOST.values(options, os.environ)
+    except SettingError as error:
+        print(f"conclave: {error}.", file=sys.stderr)
+        return 2
+    return run(values)
 
 
 # --- create ---------------------------------------------------------------------------------------
@@ -146,15 +95,33 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
         help="joining needs a passphrase beside the link: agree on one, and tell it to people by another way "
         "than the link; the server and this command do not need it",
     )
+    parser.add_argument(
+        "--token",
+        metavar="TOKEN",
+        help="the host token, if the server wants one; better in CONCLAVE_HOST_TOKEN, for other users of "
+        "this machine can read the command line",
+    )
+    parser.add_argument(
+        "--fingerprint",
+        metavar="SHA256",
+        help="of the server's self-signed certificate, as `conclave host --tls-self-signed` prints it: that "
+        "one is trusted and no other, by who joins too, for the link carries it",
+    )
     parser.set_defaults(run=_create)
 
 
 def _create(options: argparse.Namespace) -> int:
     from conference.create import create_meeting
     from conference.errors import ConferenceError
+    from conference.pinning import parse_fingerprint
 
     try:
-        link = create_meeting(options.server, has_passphrase=options.passphrase)
+        link = create_meeting(
+            options.server,
+            has_passphrase=options.passphrase,
+            token=options.token or os.environ.get("CONCLAVE_HOST_TOKEN"),
+            certificate=parse_fingerprint(options.fingerprint) if options.fingerprint else None,
+        )
     except ConferenceError as error:
         return _fail(error)
     print(link)
@@ -252,12 +219,6 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 # --- small things ---------------------------------------------------------------------------------
-
-
-def _port(text: str) -> int:
-    if not (text.isdecimal() and text.isascii() and int(text) < 65536):
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import datetime
 import json
+import logging
 import signal
 import sqlite3
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,16 +15,26 @@ from pathlib import Path
 
 import ifaddr
 
+from conference.certificate import read_der, self_signed, server_context
+from conference.home import default_home
+from conference.pinning import fingerprint, show_fingerprint
+from conference.settings import SettingError, Values
+from conference.sfu.counters import Totals
 from conference.sfu.errors import SfuError, UnknownParticipantError
 from conference.sfu.notifications import Notification, SubscribeOffer
 from conference.sfu.server import Sfu
 from conference.sfu.tap import Tap
-from signaling.errors import MediaRefusedError
+from signaling.errors import MediaRefusedError, MisuseError
 from signaling.limits import Limits
+from signaling.logs import configure, log_event
 from signaling.messages import Slot, Slots, Subscribe
+from signaling.relays import Relays
 from signaling.server import Config, Server
 
+_log = logging.getLogger("conclave.host")
+
 PAGE = Path(__file__).with_name("page.html")
+MIN_TOKEN = 16
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (compared with)
 
 
@@ -42,6 +55,17 @@ class HostConfig:
     report: str = "screen"
     """How to say where it listens: `screen` or `json`."""
     limits: Limits = field(default_factory=Limits)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_self_signed: bool = False
+    home: Path = field(default_factory=default_home)
+    """Where a certificate of our own is kept."""
+    host_token: str | None = field(default=None, repr=False)
+    origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    relays: Relays = field(default_factory=Relays)
+    metrics_token: str | None = field(default=None, repr=False)
+    metrics_address: tuple[str, int] | None = None
 
 
 class StartError(Exception):
@@ -84,9 +108,12 @@ class Media:
 class Host:
     """A running server: `await Host.start(config)`, then `await host.close()`."""
 
-    def __init__(self, signaling: Server, sfu: Sfu, opened: contextlib.AsyncExitStack) -> None:
+    def __init__(
+        self, signaling: Server, sfu: Sfu, tls: "Tls | None", opened: contextlib.AsyncExitStack
+    ) -> None:
         self.signaling = signaling
         self.sfu = sfu
+        self.tls = tls
         self._opened = opened
 
     @classmethod
@@ -99,6 +126,7 @@ class Host:
                 for server in servers:
                     server.notify(meeting_id, participant_id, _as_message(notification))
 
+            tls = open_tls(config)
             with _start_errors(f"{config.tap} cannot be written"):
                 tap = opened.enter_context(Tap(config.tap)) if config.tap is not None else None
             with _start_errors(f"UDP port {config.media_port} of {config.address} cannot be used"):
@@ -113,13 +141,12 @@ class Host:
             opened.push_async_callback(sfu.close)
             with _start_errors(f"TCP port {config.port} of {config.address} cannot be used"):
                 signaling = await Server.listen(
-                    Config(config.address, config.port, config.state, config.signaling_record, config.limits),
-                    Media(sfu),
-                    PAGE.read_text(encoding="utf-8"),
+                    _signaling_config(config, tls), Media(sfu), PAGE.read_text(encoding="utf-8")
                 )
             opened.push_async_callback(signaling.close)
             servers.append(signaling)
-            return cls(signaling, sfu, opened.pop_all())
+            _add_media_figures(signaling, sfu)
+            return cls(signaling, sfu, tls, opened.pop_all())
         raise AssertionError("an exit stack lets exceptions pass")
 
     async def close(self) -> None:
@@ -138,8 +165,95 @@ def _start_errors(what: str) -> Iterator[None]:
         raise StartError(f"{culprit}: {error.strerror or error}") from error
     except sqlite3.Error as error:
         raise StartError(f"the file for --state cannot be used: {error}") from error
-    except SfuError as error:
+    except (SfuError, MisuseError) as error:
         raise StartError(str(error)) from error
+
+
+def _signaling_config(config: HostConfig, tls: "Tls | None") -> Config:
+    return Config(
+        host=config.address,
+        port=config.port,
+        state=config.state,
+        record=config.signaling_record,
+        limits=config.limits,
+        tls=tls.context if tls is not None else None,
+        host_token=config.host_token,
+        origins=config.origins,
+        trusted_proxies=config.trusted_proxies,
+        relays=config.relays,
+        metrics_token=config.metrics_token,
+        metrics_address=config.metrics_address,
+    )
+
+
+def _add_media_figures(signaling: Server, sfu: Sfu) -> None:
+    """The SFU's figures beside signaling's."""
+    read = signaling.metrics.read
+
+    def total(name: str, explanation: str, of: Callable[[Totals], float]) -> None:
+        read(name, explanation, lambda: {"": of(sfu.totals())}, kind="counter")
+
+    total("conclave_media_received_packets_total", "RTP packets taken.", lambda all: all.received_packets)
+    total("conclave_media_received_bytes_total", "Bytes of them.", lambda all: all.received_bytes)
+    total("conclave_media_forwarded_packets_total", "RTP packets sent.", lambda all: all.forwarded_packets)
+    total("conclave_media_forwarded_bytes_total", "Bytes of them.", lambda all: all.forwarded_bytes)
+    total(
+        "conclave_media_repeated_packets_total",
+        "Answers to NACKs.",
+        lambda all: all.repeated_packets,
+    )
+    read(
+        "conclave_media_refused_datagrams_total",
+        "Datagrams that were not taken.",
+        lambda: {str(reason): float(number) for reason, number in sfu.refused.items()},
+        "reason",
+        "counter",
+    )
+    read(
+        "conclave_media_unsent_datagrams_total",
+        "Datagrams that the system did not take.",
+        lambda: {"": sfu.unsent},
+        kind="counter",
+    )
+
+
+@dataclass(frozen=True)
+class Tls:
+    """What the server shows of itself."""
+
+    context: ssl.SSLContext
+    certificate: Path
+    key: Path
+    fingerprint: bytes | None
+    """Of a certificate of our own; links carry it."""
+
+    def reload(self) -> None:
+        """Use what the files are now, for connections from now on. Raises OSError; then the old ones stay."""
+        server_context(self.certificate, self.key)
+        self.context.load_cert_chain(self.certificate, self.key)
+
+
+def open_tls(config: HostConfig) -> Tls | None:
+    """The certificate that the configuration names or asks for. Raises StartError."""
+    if config.tls_self_signed and (config.tls_cert or config.tls_key):
+        raise StartError("tls-self-signed makes a certificate; tls-cert and tls-key cannot be given with it")
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise StartError("tls-cert and tls-key go together: one of them is missing")
+    try:
+        if config.tls_self_signed:
+            addresses = own_addresses(config.address)
+            now = datetime.datetime.now(datetime.UTC)
+            certificate, key = self_signed(config.home / "tls", addresses, now)
+            shown = fingerprint(read_der(certificate))
+            return Tls(server_context(certificate, key), certificate, key, shown)
+        if config.tls_cert is not None and config.tls_key is not None:
+            return Tls(server_context(config.tls_cert, config.tls_key), config.tls_cert, config.tls_key, None)
+    except ssl.SSLError as error:
+        raise StartError(f"certificate and key cannot be used together: {error.reason}") from error
+    except OSError as error:
+        named = error.filename or f"{config.tls_cert} or {config.tls_key}"
+        raise StartError(f"{named} cannot be used: {error.strerror or error}") from error
+    return None
 
 
 def _as_message(notification: Notification) -> Subscribe | Slots:
@@ -162,41 +276,162 @@ def own_addresses(bound: str) -> tuple[str, ...]:
     return (*outer, "127.0.0.1")
 
 
+def config_of(values: Values) -> HostConfig:
+    """The configuration that the settings of `conference.host_settings` give. Raises SettingError."""
+    home = default_home()
+    state = None if values["in_memory"] else values["state"] or _own_state(home, values["port"])
+    limits = {
+        "meetings": values["max_meetings"],
+        "participants": values["max_participants"],
+        "sockets": values["max_connections"],
+        "address_connections": values["max_connections_per_address"],
+        "grace_s": int(values["grace"]) if values["grace"] else None,
+        "unjoined_meeting_s": values["unjoined"],
+        "unused_meeting_s": values["unused"],
+    }
+    try:
+        relays = Relays(values["turn"], _secret(values, "turn_secret") or "", int(values["turn_lifetime"]))
+    except MisuseError as error:
+        raise SettingError(f"turn: {error}") from error
+    return HostConfig(
+        address=values["address"],
+        port=values["port"],
+        media_port=values["media_port"],
+        advertised=values["advertise"],
+        state=state,
+        tap=values["tap"],
+        signaling_record=values["record_signaling"],
+        report=values["report"],
+        limits=Limits(**{name: limit for name, limit in limits.items() if limit is not None}),
+        tls_cert=values["tls_cert"],
+        tls_key=values["tls_key"],
+        tls_self_signed=values["tls_self_signed"],
+        home=home,
+        host_token=_secret(values, "host_token"),
+        origins=values["origin"],
+        trusted_proxies=values["trusted_proxy"],
+        relays=relays,
+        metrics_token=_secret(values, "metrics_token"),
+        metrics_address=values["metrics"],
+    )
+
+
+def _own_state(home: Path, port: int) -> Path | None:
+    """Where meetings are kept if nothing is said. Who takes any port is somewhere else the next time."""
+    return home / "meetings" / f"{port}.sqlite" if port else None
+
+
+def _secret(values: Values, name: str) -> str | None:
+    """A secret that stands in a setting, or in the file that another names. Raises SettingError."""
+    path: Path | None = values[f"{name}_file"]
+    if values[name] is not None and path is not None:
+        raise SettingError(f"{name} and {name}_file cannot be given both")
+    secret: str | None = values[name]
+    if path is not None:
+        try:
+            secret = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"{name}_file: {path} cannot be read: {_reason(error)}") from error
+    if secret is not None and len(secret) < MIN_TOKEN:
+        raise SettingError(f"{name} has at least {MIN_TOKEN} characters")
+    return secret
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or "it is not text"
+
+
 async def host(config: HostConfig) -> int:
-    """Serve until Ctrl-C or SIGTERM. The exit code."""
+    """Serve until Ctrl-C or SIGTERM; SIGHUP reads the certificate again. The exit code."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    _allow_many_connections()
     try:
         running = await Host.start(config)
     except StartError as error:
         print(f"conclave: the server cannot start: {error}.", file=sys.stderr)
         return 1
+    loop.add_signal_handler(signal.SIGHUP, _reload, running)
     _announcers[config.report](config, running)
+    log_event(_log, logging.INFO, "started", port=running.signaling.port, media_port=running.sfu.port)
     try:
         await stopping.wait()
+        log_event(_log, logging.INFO, "stopping")
     finally:
         await running.close()
+        log_event(_log, logging.INFO, "stopped")
     return 0
+
+
+def _reload(running: Host) -> None:
+    if running.tls is None:
+        return
+    try:
+        running.tls.reload()
+    except OSError as error:
+        log_event(_log, logging.ERROR, "certificate_not_reloaded", why=error.strerror or str(error))
+    else:
+        log_event(_log, logging.INFO, "certificate_reloaded")
+
+
+def _allow_many_connections() -> None:
+    """As many open files as the system lets this process have: each connection is one."""
+    try:
+        import resource
+    except ImportError:  # not on Windows, where there is no such limit
+        return
+    with contextlib.suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def run(values: Values) -> int:
+    """What `conclave host` does with its settings. The exit code."""
+    try:
+        config = config_of(values)
+        configure(values["log_format"], values["log_level"], addresses=values["log_addresses"])
+        if config.state is not None and values["state"] is None:
+            config.state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except SettingError as error:
+        print(f"conclave: {error}.", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"conclave: meetings cannot be kept in {error.filename}: {error.strerror}.", file=sys.stderr)
+        return 1
+    return asyncio.run(host(config))
 
 
 def announce_on_screen(config: HostConfig, running: Host) -> None:
     """Tell a person where the server is, and what to do next."""
     shown = "127.0.0.1" if config.address in EVERYWHERE else config.address
-    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{running.signaling.port}"
+    scheme = "https" if running.tls is not None else "http"
+    url = f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{running.signaling.port}"
     print(f"Serving meetings at {url}  (media: UDP port {running.sfu.port})")
     others = [each for each in own_addresses(config.address) if each != shown]
     if others:
         print(f"This machine is also reached at {', '.join(others)}.")
-    print(f"Make a meeting:  conclave create --server {url}")
+    option = ""
+    if running.tls is not None and running.tls.fingerprint is not None:
+        option = f" --fingerprint {show_fingerprint(running.tls.fingerprint)}"
+        print("The certificate is our own. Browsers warn of it, and show this SHA-256 fingerprint.")
+    if config.host_token is not None:
+        print("Who makes a meeting sets CONCLAVE_HOST_TOKEN to the host token.")
+    print(f"Make a meeting:  conclave create --server {url}{option}")
     print("Ctrl-C ends the server.", flush=True)
 
 
 def announce_as_json(config: HostConfig, running: Host) -> None:
     """Tell a program the same."""
+    told = {"kind": "listening", "port": running.signaling.port, "media_port": running.sfu.port}
+    own = running.tls.fingerprint if running.tls is not None else None
     print(
-        json.dumps({"kind": "listening", "port": running.signaling.port, "media_port": running.sfu.port}),
+        json.dumps(
+            told
+            | {"tls": running.tls is not None, "fingerprint": own.hex() if own is not None else None}
+            | {"metrics_port": running.signaling.metrics_port}
+        ),
         flush=True,
     )
 

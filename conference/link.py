@@ -33,7 +33,8 @@ MAX_LINK = 2048
 MAX_PASSPHRASE = 1024
 ID_SIZE = SECRET_SIZE = HOST_SIZE = 16
 NONCE_SIZE = 12
-NO_FLAGS, WITH_PASSPHRASE = "0", "p"
+NO_FLAGS, WITH_PASSPHRASE, WITH_CERTIFICATE = "0", "p", "c"
+CERTIFICATE_SIZE = 32
 
 # Argon2id's parameters are part of the protocol: every participant must come to the same key.
 ARGON2_MEMORY_KIB = 19456
@@ -64,6 +65,8 @@ class MeetingLink:
     """`host_hash` of the key that signs the meeting's policy."""
     link_secret: bytes = field(repr=False)
     has_passphrase: bool = False
+    certificate: bytes | None = None
+    """SHA-256 of the server's certificate, if that alone is to be trusted; else the system's roots are."""
 
     def __post_init__(self) -> None:
         if server_origin(self.server) != self.server:
@@ -73,6 +76,13 @@ class MeetingLink:
             raise LinkError("The link asks for a cipher suite that this version of Conclave does not know.")
         if len(self.host) != HOST_SIZE or len(self.link_secret) != SECRET_SIZE:
             raise LinkError("The host or the secret of a link has the wrong length.")
+        if self.certificate is not None:
+            if len(self.certificate) != CERTIFICATE_SIZE:
+                raise LinkError("The fingerprint of a certificate has the wrong length.")
+            if not self.server.startswith("https://"):
+                raise LinkError(
+                    "The link has the fingerprint of a certificate, but its address is not https://."
+                )
 
     @classmethod
     def create(
@@ -83,12 +93,12 @@ class MeetingLink:
         *,
         suite: int = DEFAULT_SUITE,
         has_passphrase: bool = False,
+        certificate: bytes | None = None,
     ) -> "MeetingLink":
         """A link with a fresh secret. LinkError if the server's address or meeting id is none."""
         secret = os.urandom(SECRET_SIZE)
-        return cls(
-            server_origin(server), meeting_id, suite, host_hash(host_public_key), secret, has_passphrase
-        )
+        host = host_hash(host_public_key)
+        return cls(server_origin(server), meeting_id, suite, host, secret, has_passphrase, certificate)
 
     @classmethod
     def parse(cls, text: str) -> "MeetingLink":
@@ -105,7 +115,8 @@ class MeetingLink:
 
     @property
     def flags(self) -> str:
-        return WITH_PASSPHRASE if self.has_passphrase else NO_FLAGS
+        flags = WITH_CERTIFICATE + encode_base64url(self.certificate) if self.certificate is not None else ""
+        return flags + (WITH_PASSPHRASE if self.has_passphrase else "") or NO_FLAGS
 
     @property
     def public_fragment(self) -> str:
@@ -258,8 +269,11 @@ def _octets(what: str, text: str, size: int) -> bytes:
     return octets
 
 
-def _fragment(fragment: str) -> tuple[int, bytes, bytes, bool]:
-    """Suite, host, secret and whether there is a passphrase, of the part after `#`."""
+_FLAGS = re.compile(r"(?!$)(?:c(?P<certificate>[A-Za-z0-9_-]{43}))?(?P<passphrase>p)?|0")
+
+
+def _fragment(fragment: str) -> tuple[int, bytes, bytes, bool, bytes | None]:
+    """Suite, host, secret, whether there is a passphrase, and certificate, of the part after `#`."""
     fields = fragment.split(".")
     if fields[0] != str(VERSION):
         raise LinkError(
@@ -269,8 +283,10 @@ def _fragment(fragment: str) -> tuple[int, bytes, bytes, bool]:
         raise LinkError("The part of the link after # is incomplete. Copy the whole link again.")
     if fields[1] not in map(str, SUITES):
         raise LinkError("The link asks for a cipher suite that this version of Conclave does not know.")
-    if fields[2] not in (NO_FLAGS, WITH_PASSPHRASE):
+    flags = _FLAGS.fullmatch(fields[2])
+    if flags is None:
         raise LinkError("The link asks for a feature that this version of Conclave does not know.")
     host = _octets("host key", fields[3], HOST_SIZE)
     secret = _octets("secret", fields[4], SECRET_SIZE)
-    return int(fields[1]), host, secret, fields[2] == WITH_PASSPHRASE
+    certificate = flags["certificate"] and _octets("certificate", flags["certificate"], CERTIFICATE_SIZE)
+    return int(fields[1]), host, secret, flags["passphrase"] is not None, certificate or None

@@ -6,6 +6,7 @@ Everything that decides is sans-I/O and elsewhere; here are the tasks, the clock
 import asyncio
 import contextlib
 import random
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from conference.frames import AUDIO, CAMERA, FrameSealer
 from conference.link import MeetingLink
 from conference.media import Media, MediaOptions
 from conference.messages import Trouble
+from conference.pinning import certificate_trouble, pinned_context
 from conference.receive_path import Counts, Reason
 from conference.roster import Person, Row
 from conference.session import (
@@ -306,6 +308,7 @@ class Participant:
     def _connection(self) -> connect:
         return connect(
             websocket_url(self.session.link),
+            ssl=_tls(self.session.link),
             open_timeout=CONNECT_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=PING_EVERY_S,
@@ -381,10 +384,21 @@ def websocket_url(link: MeetingLink) -> str:
     return urlunsplit((scheme, parts.netloc, f"/ws/{link.meeting_id}", "", ""))
 
 
+def _tls(link: MeetingLink) -> ssl.SSLContext | bool | None:
+    """How to speak TLS with the link's server: as everybody does, with its one certificate, or not at all."""
+    if link.certificate is not None:
+        return pinned_context(link.certificate)
+    return True if link.server.startswith("https:") else None
+
+
 def _why(server: str, error: Exception) -> str:
     """In a sentence, why there is no connection."""
+    if isinstance(error, ssl.SSLError):
+        return f"{server} cannot be used: {certificate_trouble(error)}."
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
+        if status in (429, 503):
+            return f"{server} has too much to do, or hears too much from this address. Trying again."
         if status == 404:
             return f"{server} has no such meeting: it is over, or the link is another server's."
         return f"{server} answers, but not as a Conclave server does (HTTP {status})."

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from conference.sfu import sdp, stun
 from conference.sfu.bandwidth import VideoBitrates
-from conference.sfu.counters import Counters
+from conference.sfu.counters import Counters, Totals
 from conference.sfu.dtls import Certificate
 from conference.sfu.errors import PeerError, RtpError, UnknownParticipantError
 from conference.sfu.forwarding import MediaPacket
@@ -109,6 +109,7 @@ class SfuCore:
         self._by_ufrag: dict[str, tuple[Meeting, Participant, Connection]] = {}
         self._by_path: dict[Path, tuple[Meeting, Participant, Connection]] = {}
         self._departed: OrderedDict[tuple[str, str], Counters] = OrderedDict()
+        self._of_departed = Totals()
         self._datagrams: list[tuple[bytes, Path]] = []
         self._notifications: list[tuple[str, str, Notification]] = []
 
@@ -182,6 +183,7 @@ class SfuCore:
         participant.subscription.close()
         participant.counters.has_left = True
         self._departed[meeting_id, participant_id] = replace(participant.counters)
+        self._of_departed = self._of_departed.plus(participant.counters)
         if len(self._departed) > MAX_DEPARTED:
             self._departed.popitem(last=False)
         self._collect_streams(meeting)
@@ -238,6 +240,14 @@ class SfuCore:
                     subscribed=subscription.transport.state is State.CONNECTED,
                 )
         return counted
+
+    def totals(self) -> Totals:
+        """What all figures add up to, those of all who ever left among them."""
+        total = self._of_departed
+        for meeting in self._meetings.values():
+            for participant in meeting.participants.values():
+                total = total.plus(participant.counters)
+        return total
 
     def close(self) -> None:
         """Say goodbye on every connection."""

@@ -3,6 +3,27 @@
 from dataclasses import dataclass
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What all participants' figures add up to, of those who left too: it never gets less."""
+
+    received_packets: int = 0
+    received_bytes: int = 0
+    forwarded_packets: int = 0
+    forwarded_bytes: int = 0
+    repeated_packets: int = 0
+
+    def plus(self, counters: "Counters") -> "Totals":
+        """These and one participant's."""
+        return Totals(
+            self.received_packets + counters.received_packets,
+            self.received_bytes + counters.received_bytes,
+            self.forwarded_packets + counters.forwarded_packets,
+            self.forwarded_bytes + counters.forwarded_bytes,
+            self.repeated_packets + counters.repeated_packets,
+        )
+
+
 @dataclass(slots=True)
 class Counters:
     """One participant's figures, over all its connections since it entered."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from conference.sfu.bandwidth import VideoBitrates
 from conference.sfu.core import TICK_S, SfuCore
-from conference.sfu.counters import Counters
+from conference.sfu.counters import Counters, Totals
 from conference.sfu.dtls import Certificate
 from conference.sfu.errors import ClosedError, UsageError
 from conference.sfu.ice import Path
@@ -129,6 +129,10 @@ class Sfu:
     def counters(self) -> dict[tuple[str, str], Counters]:
         """Figures by (meeting, participant), also of those who left last."""
         return self._core.counters()
+
+    def totals(self) -> Totals:
+        """What all figures add up to, those of all who ever left among them."""
+        return self._core.totals()
 
     async def close(self) -> None:
         """Say goodbye to all connections and free the port. The tap is flushed, not closed."""

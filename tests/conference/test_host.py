@@ -118,7 +118,10 @@ async def test_a_signal_ends_it(number: signal.Signals) -> None:
             child.kill()
 
 
-def test_the_command_says_in_a_sentence_why_it_cannot_start(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_in_a_sentence_why_it_cannot_start(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONCLAVE_HOME", str(tmp_path))
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()

@@ -50,6 +50,7 @@ def test_a_link_is_read_and_written_as_its_vector_says(case: dict[str, Any]) -> 
         assert getattr(link, name) == case[name]
     assert link.host == bytes.fromhex(case["host"]) == host_hash(bytes.fromhex(case["host_public_key"]))
     assert link.link_secret == bytes.fromhex(case["link_secret"])
+    assert (link.certificate.hex() if link.certificate else None) == case["certificate"]
     assert str(link) == case["link"]
 
 

@@ -25,6 +25,9 @@ const HOST_SIZE = 16
 const NONCE_SIZE = 12
 const NO_FLAGS = "0"
 const WITH_PASSPHRASE = "p"
+const WITH_CERTIFICATE = "c"
+const CERTIFICATE_SIZE = 32
+const FLAGS = /^(?:(?!$)(?:c([A-Za-z0-9_-]{43}))?(p)?|0)$/
 // Part of the protocol: every participant must come to the same key.
 const ARGON2 = { m: 19456, t: 2, p: 1, dkLen: 32 }
 
@@ -42,10 +45,23 @@ export class MeetingLink {
   /** `hostHash` of the key that signs the meeting's policy. */
   readonly host: Octets
   readonly hasPassphrase: boolean
+  /**
+   * SHA-256 of the server's certificate, which a terminal client trusts alone. A page cannot see certificates: here
+   * it is carried on, for what is derived from the link depends on it.
+   */
+  readonly certificate: Octets | null
   // Private, so that no console, log or error report prints it.
   readonly #secret: Octets
 
-  constructor(server: string, meetingId: string, suite: number, host: Octets, secret: Octets, hasPassphrase: boolean) {
+  constructor(
+    server: string,
+    meetingId: string,
+    suite: number,
+    host: Octets,
+    secret: Octets,
+    hasPassphrase: boolean,
+    certificate: Octets | null = null,
+  ) {
     if (serverOrigin(server) !== server) {
       throw new LinkError("A server's address is in lower case and has no slash at its end.")
     }
@@ -56,12 +72,16 @@ export class MeetingLink {
     if (host.length !== HOST_SIZE || secret.length !== SECRET_SIZE) {
       throw new LinkError("The host or the secret of a link has the wrong length.")
     }
+    if (certificate !== null && (certificate.length !== CERTIFICATE_SIZE || !server.startsWith("https://"))) {
+      throw new LinkError("The link's fingerprint of a certificate is none, or its address is not https://.")
+    }
     this.server = server
     this.meetingId = meetingId
     this.suite = suite
     this.host = host
     this.#secret = secret
     this.hasPassphrase = hasPassphrase
+    this.certificate = certificate
   }
 
   /** A link with a fresh secret. */
@@ -96,13 +116,15 @@ export class MeetingLink {
       fields.host,
       fields.secret,
       fields.hasPassphrase,
+      fields.certificate,
     )
   }
 
   /** The fragment without its secret: what the derived keys are bound to. */
   get publicFragment(): string {
-    const flags = this.hasPassphrase ? WITH_PASSPHRASE : NO_FLAGS
-    return `${VERSION}.${this.suite}.${flags}.${encodeBase64url(this.host)}`
+    const certificate = this.certificate === null ? "" : WITH_CERTIFICATE + encodeBase64url(this.certificate)
+    const flags = certificate + (this.hasPassphrase ? WITH_PASSPHRASE : "")
+    return `${VERSION}.${this.suite}.${flags || NO_FLAGS}.${encodeBase64url(this.host)}`
   }
 
   /** The whole link, secret and all. */
@@ -252,7 +274,15 @@ function octetsOf(what: string, text: string, size: number): Octets {
   return decoded
 }
 
-function fragmentOf(fragment: string): { suite: number; host: Octets; secret: Octets; hasPassphrase: boolean } {
+interface Fragment {
+  suite: number
+  host: Octets
+  secret: Octets
+  hasPassphrase: boolean
+  certificate: Octets | null
+}
+
+function fragmentOf(fragment: string): Fragment {
   const [version, suite, flags, host, secret, ...more] = fragment.split(".")
   if (version !== String(VERSION)) {
     throw new LinkError("The part after # is missing or of another version. Copy the whole link, or update Conclave.")
@@ -263,13 +293,15 @@ function fragmentOf(fragment: string): { suite: number; host: Octets; secret: Oc
   if (!SUITES.map(String).includes(suite!)) {
     throw new LinkError("The link asks for a cipher suite that this version of Conclave does not know.")
   }
-  if (flags !== NO_FLAGS && flags !== WITH_PASSPHRASE) {
+  const known = FLAGS.exec(flags)
+  if (known === null) {
     throw new LinkError("The link asks for a feature that this version of Conclave does not know.")
   }
   return {
     suite: Number(suite),
     host: octetsOf("host key", host, HOST_SIZE),
     secret: octetsOf("secret", secret, SECRET_SIZE),
-    hasPassphrase: flags === WITH_PASSPHRASE,
+    hasPassphrase: known[2] !== undefined,
+    certificate: known[1] === undefined ? null : octetsOf("certificate", known[1], CERTIFICATE_SIZE),
   }
 }

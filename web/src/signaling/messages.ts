@@ -52,6 +52,13 @@ const present = struct({
 })
 const joinRequest = struct({ participant_id: identifier, knock: sealedKnock })
 const stream = struct({ mid, kid_context: kidContext })
+const iceUrl = text(
+  256,
+  1,
+  /^(?:stuns?|turns?):(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?(?:\?transport=(?:udp|tcp))?$/,
+)
+const credential = nullable(text(256, 1, /^[!-~]+$/))
+const iceServer = struct({ url: iceUrl, username: credential, credential })
 const slot = struct({ mid, participant_id: nullable(identifier), kid_context: nullable(kidContext) })
 const room = {
   grace_s: counter,
@@ -141,6 +148,8 @@ const serverStructs = {
   published: tagged("published", { sdp }),
   subscribe: tagged("subscribe", { sequence: counter, sdp }),
   slots: tagged("slots", { slots: listOf(slot, 1024) }),
+  ice_servers: tagged("ice_servers", { servers: listOf(iceServer, 8) }),
+  going_down: tagged("going_down", {}),
   error: tagged("error", { code: oneOf(errorCodes), message: text(512) }),
 }
 
