@@ -110,7 +110,7 @@ async def test_who_speaks_no_tls_to_a_tls_port_is_let_go(host: Host) -> None:
         assert b"HTTP/1.1 200" not in await reader.read()
     writer.close()
     async with asyncio.timeout(5):
-        while host.signaling.admission.connections:  # noqa: ASYNC110
+        while host.signaling.admission.connections:
             await asyncio.sleep(0.01)
 
 

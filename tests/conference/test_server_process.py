@@ -28,8 +28,7 @@ from tests.conference.conftest import WITHIN_S, Seat, all_see_all, is_settled, s
 # The command itself, with everything logged that anything in the process would ever log; and in the end, from
 # inside of the very process that served the meeting, what is loaded there.
 RUNNER = """
-import json, logging, sys
-logging.basicConfig(level=logging.DEBUG)
+import json, sys
 from conference.cli import main
 code = main(sys.argv[1:])
 print(json.dumps({"kind": "modules", "modules": sorted(sys.modules)}), flush=True)
@@ -69,7 +68,7 @@ class ServerProcess:
 async def server(tmp_path: Path) -> AsyncIterator[ServerProcess]:
     log = tmp_path / "server.log"
     options = ["--address", "127.0.0.1", "--port", "0", "--report", "json"]
-    options += ["--state", str(tmp_path / "state.sqlite")]
+    options += ["--state", str(tmp_path / "state.sqlite"), "--log-level", "debug"]
     with log.open("wb") as errors:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-c", RUNNER, "host", *options, stdout=asyncio.subprocess.PIPE, stderr=errors
