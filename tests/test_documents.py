@@ -11,7 +11,7 @@ DOCUMENTS = Path(__file__).parent.parent / "docs"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def _program(document: Path) -> str:
+def program(document: Path) -> str:
     """All blocks, each on the lines that it has in the document, so that a failure names them."""
     text = document.read_text()
     lines = [""] * text.count("\n")
@@ -26,6 +26,6 @@ def _program(document: Path) -> str:
 def test_the_blocks_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ciphersuite, "_suites", dict(ciphersuite._suites))  # one of them registers a suite
     document = DOCUMENTS / name
-    program = _program(document)
-    assert program.strip()
-    exec(compile(program, document, "exec"), {"__name__": "__main__"})
+    code = program(document)
+    assert code.strip()
+    exec(compile(code, document, "exec"), {"__name__": "__main__"})

@@ -11,10 +11,12 @@ LAST_LINES = {
     "sframe_frames.py": "opened 2, failed: replayed 1, bad tag 1",
     "two_members.py": "epoch 2: both derive the same keys",
 }
+IN_A_MEETING = {"chat_bot.py", "play_file.py", "recorder.py"}
+"""These need one: tests/conference/test_python.py."""
 
 
 def test_all_are_tested() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == set(LAST_LINES)
+    assert {path.name for path in EXAMPLES.glob("*.py")} == LAST_LINES.keys() | IN_A_MEETING
 
 
 @pytest.mark.parametrize("name", LAST_LINES)

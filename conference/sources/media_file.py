@@ -44,7 +44,7 @@ class SourceError(ConferenceError):
 
 
 class MediaFile:
-    """A recording: `video` and `audio` are its tracks. `tag` is for the marks on its pictures.
+    """A recording: `video` and `audio` are its tracks. With a `tag` its pictures carry marks.
 
     The video keeps its shape, is never enlarged, and has at most `max_fps` frames in a second.
     """
@@ -53,7 +53,7 @@ class MediaFile:
         self,
         path: Path,
         *,
-        tag: int,
+        tag: int | None = None,
         loop: bool = True,
         max_size: tuple[int, int] = (640, 360),
         max_fps: int = 30,
@@ -62,13 +62,22 @@ class MediaFile:
         """Raises SourceError."""
         self.has_video, self.has_audio, self.duration_s = _look_into(path)
         timeline = timeline or Timeline()
-        self.video: SourceTrack = TestPicture(tag=tag, timeline=timeline)
+        self.video: SourceTrack = TestPicture(tag=tag or 0, timeline=timeline)
         self.audio: SourceTrack = Silence(timeline=timeline)
         if self.has_video:
             pictures = _Pictures(path, self.duration_s, loop, max_size)
             self.video = _VideoTrack(pictures, timeline, tag, max_fps)
         if self.has_audio:
             self.audio = _AudioTrack(_Sound(path, self.duration_s, loop), timeline)
+
+    async def played(self) -> None:
+        """Until the file has been played to its end, or was stopped."""
+        of_file = [(self.has_video, self.video), (self.has_audio, self.audio)]
+        for track in (track for is_there, track in of_file if is_there):
+            ended = asyncio.Event()
+            track.on("ended", ended.set)
+            if track.readyState == "live":
+                await ended.wait()
 
     def stop(self) -> None:
         """Stop both tracks and close the file."""
@@ -168,7 +177,7 @@ class _Pictures(_Reader):
 class _VideoTrack(SourceTrack):
     kind = "video"
 
-    def __init__(self, pictures: _Pictures, timeline: Timeline, tag: int, max_fps: int) -> None:
+    def __init__(self, pictures: _Pictures, timeline: Timeline, tag: int | None, max_fps: int) -> None:
         super().__init__()
         self._pictures = pictures
         self._timeline = timeline
@@ -191,7 +200,7 @@ class _VideoTrack(SourceTrack):
         self._fetch(max(due + 0.9 * self._apart_s, self._timeline.now()))
         await self._timeline.until(due)
         self.check_live()
-        if mark.has_room(picture.shape[1], picture.shape[0] * 2 // 3):
+        if self._tag is not None and mark.has_room(picture.shape[1], picture.shape[0] * 2 // 3):
             mark.stamp(picture, Mark(self._tag, self._number, wall_clock_ms()))
         self._number += 1
         return video_frame(picture, Fraction(due))

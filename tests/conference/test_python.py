@@ -1,0 +1,125 @@
+"""What docs/python.md shows runs as it stands there, and so do the examples, in a real meeting."""
+
+import asyncio
+import inspect
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from conference.session import ChatReceived
+from tests.conference.conftest import WITHIN_S, House, Seat, until
+from tests.test_documents import DOCUMENTS, program
+from tests.test_examples import EXAMPLES
+
+
+@pytest.fixture
+async def talkative(house: House) -> AsyncIterator[Seat]:
+    """A member with a test picture and a tone, who says something again and again."""
+    ada = await house.join("Ada")
+
+    async def talk() -> None:
+        while True:
+            ada.participant.chat("Hello?")
+            await asyncio.sleep(0.3)
+
+    talking = asyncio.create_task(talk())
+    yield ada
+    talking.cancel()
+
+
+async def test_the_document(
+    house: House, talkative: Seat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    document = DOCUMENTS / "python.md"
+    names: dict[str, object] = {}
+    exec(compile(program(document), document, "exec"), names)
+    shown = [each for each in names.values() if inspect.iscoroutinefunction(each)]
+    assert [each.__name__ for each in shown] == [
+        "answer", "watch", "speak", "look", "record", "try_to_join"
+    ]  # fmt: skip
+    async with asyncio.timeout(4 * WITHIN_S):
+        for each in shown:
+            await each(str(house.link))
+    heard = [told for told in talkative.of_kind(ChatReceived) if told.sender.name == "Echo"]
+    assert heard[0].text == "Ada said: Hello?"
+
+
+class Example:
+    """An example that runs in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    @classmethod
+    async def start(cls, house: House, name: str, *arguments: str) -> "Example":
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-W", "error", str(EXAMPLES / name), *arguments),
+                env={**os.environ, "CONCLAVE_LINK": str(house.link), "PYTHONPATH": str(EXAMPLES.parent)},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        )
+
+    async def said(self) -> list[str]:
+        """Its lines, when it has ended well."""
+        async with asyncio.timeout(2 * WITHIN_S):
+            out, errors = await self.process.communicate()
+        assert (self.process.returncode, errors.decode()) == (0, "")
+        return out.decode().splitlines()
+
+
+@pytest.mark.parametrize("name", ["chat_bot.py", "recorder.py", "play_file.py"])
+def test_an_example_is_short(name: str) -> None:
+    assert len((EXAMPLES / name).read_text().splitlines()) < 40
+
+
+async def test_the_chat_bot(house: House) -> None:
+    bot = await Example.start(house, "chat_bot.py")
+    assert bot.process.stdout is not None
+    async with asyncio.timeout(WITHIN_S):
+        assert (await bot.process.stdout.readline()).startswith(b"security code: ")
+    ada = await house.join("Ada")
+
+    def heard() -> list[str]:
+        return [told.text for told in ada.of_kind(ChatReceived)]
+
+    await until("Ada is greeted", lambda: heard() == ["Welcome, Ada. I know !who and !bye."])
+    ada.participant.chat("!who")
+    await until("it lists the members", lambda: "Bot, Ada" in heard())
+    ada.participant.chat("!bye")
+    assert await bot.said() == ["You left the meeting."]
+    assert heard()[-1] == "Goodbye, Ada."
+
+
+async def test_the_recorder(house: House, tmp_path: Path) -> None:
+    ada = await house.join("Ada")
+    recorder = await Example.start(house, "recorder.py", str(tmp_path), "3")
+    (name,) = await recorder.said()
+    assert name.startswith("Ada-")
+    assert ada.session.group is not None
+    with av.open(str(tmp_path / name)) as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 15
+
+
+async def test_the_player(house: House, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        for number in range(45):
+            picture = np.full((90, 160, 3), 5 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    ada = await house.join("Ada")
+    shown: list[str] = []
+    ada.media.watch("video", lambda person, context, frame: shown.append(person.name))
+    player = await Example.start(house, "play_file.py", str(path))
+    assert await player.said() == ["playing to Ada, clip", "played"]
+    assert shown.count("clip") > 15
