@@ -41,6 +41,7 @@ from av.frame import Frame
 
 from conference.errors import ConferenceError, MisuseError
 from conference.frames import KINDS, FrameSealer, FrameSink, Kind, ReceivedFrame, is_vp8_key_frame
+from conference.media_threads import MEDIA_THREADS
 from conference.receive_buffer import AUDIO, VIDEO, Counters, Outcome, Packet, ReceiveBuffer
 from conference.sealing_encoders import Seal, SealingEncoder, sealing_encoder
 
@@ -111,8 +112,10 @@ class SealedSender(RTCRtpSender):
         sealer: FrameSealer | None = None,
         kid_context: int | None = None,
         bitrate: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(track_or_kind, transport)
+        self._clock = clock
         self.kid_context = kid_context
         self._force_key_frame = False
         self._ready: deque[RTCEncodedFrame] = deque()
@@ -120,7 +123,7 @@ class SealedSender(RTCRtpSender):
         self._encoder: SealingEncoder | None = None
         if sealer is not None and kid_context is not None:
             self._seal = Seal(sealer, kid_context)
-            self._encoder = sealing_encoder(self._seal, KINDS[kid_context], bitrate)
+            self._encoder = sealing_encoder(self._seal, kid_context, bitrate)
         # aiortc hands it the receiver's bitrate estimates.
         _put(self, "_RTCRtpSender__encoder", self._encoder)
 
@@ -161,14 +164,23 @@ class SealedSender(RTCRtpSender):
         if codec.name.lower() != encoder.codec_name.lower():
             raise SeamError(f"{codec.name} was negotiated where only {encoder.codec_name} is sealed.")
         if isinstance(data, Frame):
-            force, self._force_key_frame = self._force_key_frame, False
-            loop = asyncio.get_running_loop()
-            self._ready.extend(await loop.run_in_executor(None, encoder.encode, data, force))
+            await self._encode(encoder, data)
         else:
             self._ready.extend(encoder.pack(data))
             if encoder.wants_key_frame:
                 self._ask_track_for_key_frame()
         return self._ready.popleft() if self._ready else None
+
+    async def _encode(self, encoder: SealingEncoder, frame: Frame) -> None:
+        came_at = self._clock()
+        if not encoder.wants(frame, came_at):
+            return
+        force, self._force_key_frame = self._force_key_frame, False
+        loop = asyncio.get_running_loop()
+        frames = await loop.run_in_executor(MEDIA_THREADS, encoder.encode, frame, force)
+        now = self._clock()
+        encoder.encoded(frames, now - came_at, now)
+        self._ready.extend(frames)
 
 
 # --- receiving ---
@@ -441,7 +453,9 @@ class E2eePeerConnection(RTCPeerConnection):
         transceiver: RTCRtpTransceiver = create(direction=direction, kind=kind, sender_track=None)
         stock = transceiver.sender
         transport = stock.transport
-        sender = SealedSender(sender_track or kind, transport, self._sealer, kid_context, bitrate)
+        sender = SealedSender(
+            sender_track or kind, transport, self._sealer, kid_context, bitrate, self._clock
+        )
         receiver = SealedReceiver(kind, transport, self._sink, self._clock, lambda: transceiver.mid)
         sender._stream_id = stock._stream_id
         receiver._set_rtcp_ssrc(sender._ssrc)

@@ -17,7 +17,8 @@ from aiortc.rtcrtpsender import RTCEncodedFrame
 from av.frame import Frame
 from av.stream import Stream
 
-from conference.frames import CLEAR, KINDS, FrameSealer, Kind, is_vp8_key_frame
+from conference.frames import CLEAR, KINDS, SCREEN, FrameSealer, is_vp8_key_frame
+from conference.rate import Plan, VideoRate
 
 if TYPE_CHECKING:
     EncodedPacket = av.Packet[Stream]
@@ -26,11 +27,10 @@ else:  # generic for type checkers only
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_VIDEO_BITRATE: Final = 500_000
-MINIMUM_VIDEO_BITRATE: Final = 100_000
 AUDIO_BITRATE_PER_CHANNEL: Final = 32_000
 
 _PICTURE_IDS: Final = 1 << 15
+_PACE_RANGE: Final = (0.25, 2.0)  # of the bitrate that an encoder was opened with
 _AUDIO_RATE: Final = 48_000
 _AUDIO_SAMPLES: Final = 960  # 20 ms
 _AUDIO_TIME_BASE: Final = Fraction(1, _AUDIO_RATE)
@@ -79,8 +79,14 @@ class SealingEncoder(Protocol):
     def wants_key_frame(self) -> bool:
         """Whether nothing is sent before a key frame."""
 
+    def wants(self, frame: Frame, now: float) -> bool:
+        """Whether to encode the next frame, or to leave it out."""
+
     def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]:
-        """Encode and seal a frame. May run in a thread."""
+        """Encode and seal a frame that was wanted. May run in a thread."""
+
+    def encoded(self, frames: list[RTCEncodedFrame], took_s: float, now: float) -> None:
+        """Told what `encode` gave, and how long after the frame came."""
 
     def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]:
         """Seal what is encoded already."""
@@ -105,33 +111,58 @@ class Vp8Sealing:
 
     codec_name = "VP8"
 
-    def __init__(self, seal: Seal, bitrate: int | None) -> None:
+    def __init__(self, seal: Seal, rate: VideoRate) -> None:
         self.wants_key_frame = False
+        self.rate = rate
         self._seal = seal
-        self._ceiling = self._bitrate = bitrate or DEFAULT_VIDEO_BITRATE
+        self._plan = Plan(0, 0, 0)
         self._codec: av.VideoCodecContext | None = None
+        self._opened_for = 0
+        """The bitrate that the codec knows."""
+        self._codec_time = 0.0
+        self._source_time: float | None = None
         self._picture_id = secrets.randbelow(_PICTURE_IDS)
 
     @property
     def target_bitrate(self) -> int:
-        """What the receiver estimates that it can take, within our bounds; aiortc sets it."""
-        return self._bitrate
+        """What the receivers say that the path takes; aiortc sets it."""
+        return self.rate.limit
 
     @target_bitrate.setter
     def target_bitrate(self, bitrate: int) -> None:
-        # Each change makes a new encoder and a key frame, so small ones wait.
-        bitrate = max(MINIMUM_VIDEO_BITRATE, min(bitrate, self._ceiling))
-        if not 0.9 * self._bitrate <= bitrate <= 1.25 * self._bitrate or bitrate == self._ceiling:
-            self._bitrate = bitrate
+        self.rate.limit_to(bitrate)
+
+    def wants(self, frame: Frame, now: float) -> bool:
+        assert isinstance(frame, av.VideoFrame)
+        plan = self.rate.take(frame.width, frame.height, _seconds(frame), now)
+        self._plan = plan or self._plan
+        return plan is not None
+
+    def encoded(self, frames: list[RTCEncodedFrame], took_s: float, now: float) -> None:
+        octets = sum(len(payload) for frame in frames for payload in frame.payloads)
+        self.rate.encoded(octets, took_s, now)
 
     def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]:
         assert isinstance(frame, av.VideoFrame)
-        if frame.format.name != "yuv420p":
-            frame = frame.reformat(format="yuv420p")
-        codec = self._fitting_codec(frame)
-        if force_key_frame or self.wants_key_frame:
-            frame.pict_type = av.video.frame.PictureType.I
-        return self._sealed(b"".join(bytes(packet) for packet in codec.encode(frame)), frame)
+        plan = self._plan
+        picture = frame
+        if frame.format.name != "yuv420p" or (frame.width, frame.height) != (plan.width, plan.height):
+            picture = frame.reformat(plan.width, plan.height, format="yuv420p")
+        codec = self._fitting_codec(plan)
+        is_key = force_key_frame or self.wants_key_frame
+        data = _coded(codec, picture, self._paced(_seconds(frame), plan.bitrate), is_key)
+        return self._sealed(data, frame)
+
+    def _paced(self, at: float, bitrate: int) -> int:
+        """The picture's time, as the codec is told.
+
+        A codec that is open keeps its bitrate, and another codec would begin with a key frame. But libvpx
+        shares its bits out by time: pictures that are said to follow each other faster get fewer bits each.
+        """
+        since = at - self._source_time if self._source_time is not None else 1 / 30
+        self._source_time = at
+        self._codec_time += max(0.001, min(since, 1.0)) * bitrate / self._opened_for
+        return round(self._codec_time / VIDEO_TIME_BASE)
 
     def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]:
         return self._sealed(bytes(packet), packet)
@@ -146,41 +177,52 @@ class Vp8Sealing:
         self._picture_id = (self._picture_id + 1) % _PICTURE_IDS
         return _encoded(packetize_vp8(sealed, self._picture_id), timed, VIDEO_TIME_BASE)
 
-    def _fitting_codec(self, frame: av.VideoFrame) -> av.VideoCodecContext:
+    def _fitting_codec(self, plan: Plan) -> av.VideoCodecContext:
         codec = self._codec
-        if codec is None or (codec.width, codec.height, codec.bit_rate) != (
-            frame.width,
-            frame.height,
-            self._bitrate,
-        ):
-            self._codec = codec = self._open(frame.width, frame.height)
+        least, most = (share * self._opened_for for share in _PACE_RANGE)
+        is_fit = codec is not None and (codec.width, codec.height) == (plan.width, plan.height)
+        if codec is None or not is_fit or not least <= plan.bitrate <= most:
+            self._codec = codec = _open_vp8(plan)
+            self._opened_for = plan.bitrate
         return codec
 
-    def _open(self, width: int, height: int) -> av.VideoCodecContext:
-        codec = av.VideoCodecContext.create("libvpx", "w")
-        codec.width, codec.height = width, height
-        codec.pix_fmt = "yuv420p"
-        codec.time_base = VIDEO_TIME_BASE
-        codec.bit_rate = self._bitrate
-        codec.gop_size = 3000  # key frames are made when asked for
-        codec.qmin, codec.qmax = 2, 56
-        codec.thread_count = number_of_threads(width * height, os.cpu_count() or 1)
-        # aiortc's, but for noise-sensitivity (4 there) and static-thresh (1): together they leave blocks of
-        # the picture as they were although they changed.
-        codec.options = {
-            "bufsize": str(self._bitrate),
-            "cpu-used": "-6",
-            "deadline": "realtime",
-            "lag-in-frames": "0",
-            "maxrate": str(self._bitrate),
-            "minrate": str(self._bitrate),
-            "noise-sensitivity": "0",
-            "overshoot-pct": "15",
-            "partitions": "0",
-            "static-thresh": "0",
-            "undershoot-pct": "100",
-        }
-        return codec
+
+def _coded(codec: av.VideoCodecContext, picture: av.VideoFrame, pts: int, is_key: bool) -> bytes:
+    """The picture is left as it was: its maker may send it again."""
+    before = picture.pts, picture.time_base, picture.pict_type
+    picture.pts, picture.time_base = pts, VIDEO_TIME_BASE
+    picture.pict_type = av.video.frame.PictureType.I if is_key else av.video.frame.PictureType.NONE
+    try:
+        return b"".join(bytes(packet) for packet in codec.encode(picture))
+    finally:
+        picture.pts, picture.time_base, picture.pict_type = before
+
+
+def _open_vp8(plan: Plan) -> av.VideoCodecContext:
+    codec = av.VideoCodecContext.create("libvpx", "w")
+    codec.width, codec.height = plan.width, plan.height
+    codec.pix_fmt = "yuv420p"
+    codec.time_base = VIDEO_TIME_BASE
+    codec.bit_rate = plan.bitrate
+    codec.gop_size = 3000  # key frames are made when asked for
+    codec.qmin, codec.qmax = 2, 56
+    codec.thread_count = number_of_threads(plan.width * plan.height, os.cpu_count() or 1)
+    # aiortc's, but for noise-sensitivity (4 there) and static-thresh (1): together they leave blocks of
+    # the picture as they were although they changed.
+    codec.options = {
+        "bufsize": str(plan.bitrate),
+        "cpu-used": "-6",
+        "deadline": "realtime",
+        "lag-in-frames": "0",
+        "maxrate": str(plan.bitrate),
+        "minrate": str(plan.bitrate),
+        "noise-sensitivity": "0",
+        "overshoot-pct": "15",
+        "partitions": "0",
+        "static-thresh": "0",
+        "undershoot-pct": "100",
+    }
+    return codec
 
 
 class OpusSealing:
@@ -194,6 +236,12 @@ class OpusSealing:
         self._bitrate = bitrate
         self._codec: av.AudioCodecContext | None = None
         self._resampler: av.AudioResampler | None = None
+
+    def wants(self, frame: Frame, now: float) -> bool:
+        return True
+
+    def encoded(self, frames: list[RTCEncodedFrame], took_s: float, now: float) -> None:
+        pass
 
     def encode(self, frame: Frame, force_key_frame: bool) -> list[RTCEncodedFrame]:
         assert isinstance(frame, av.AudioFrame)
@@ -240,6 +288,14 @@ class OpusSealing:
         return self._resampler.resample(frame)
 
 
-def sealing_encoder(seal: Seal, kind: Kind, bitrate: int | None) -> SealingEncoder:
+def sealing_encoder(seal: Seal, kid_context: int, bitrate: int | None) -> SealingEncoder:
     """VP8 or Opus, sealed by `seal`; `bitrate` in bits per second is the most that it takes."""
-    return Vp8Sealing(seal, bitrate) if kind == "video" else OpusSealing(seal, bitrate)
+    if KINDS[kid_context] == "audio":
+        return OpusSealing(seal, bitrate)
+    return Vp8Sealing(seal, VideoRate(bitrate, is_screen=kid_context == SCREEN))
+
+
+def _seconds(frame: Frame) -> float:
+    assert frame.pts is not None
+    assert frame.time_base is not None
+    return float(frame.pts * frame.time_base)

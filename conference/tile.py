@@ -19,6 +19,7 @@ from av import VideoFrame
 from conference.decoders import AudioDecoder, Decoded, Seen, VideoDecoder
 from conference.frames import KINDS, Kind, vp8_size
 from conference.mark import Mark
+from conference.media_threads import MEDIA_THREADS
 from conference.receive_path import MediaFrame
 from conference.sources.pace import wall_clock_ms
 
@@ -83,12 +84,12 @@ class Tile:
         on_opened: Callable[[MediaFrame], None] | None = None,
         on_decoded: Callable[[Decoded], None] | None = None,
         recording: FrameWriter | None = None,
-        executor: Executor | None = None,
+        executor: Executor = MEDIA_THREADS,
         wall_clock: Callable[[], int] = wall_clock_ms,
     ) -> None:
         """`ask_key_frame(mid)` is for the m-line that the stream is on. Without `decode` frames are only
         counted (and recorded). `on_opened` gets each frame as it comes, `on_decoded` pictures or sound, both
-        on the event loop. `executor` None is the loop's own.
+        on the event loop.
         """
         self.owner = owner
         self.kid_context = kid_context

@@ -13,6 +13,7 @@ from av import VideoFrame
 from conference import mark
 from conference.frames import CAMERA
 from conference.mark import Mark
+from conference.rate import VideoRate
 from conference.sealing_encoders import Seal, Vp8Sealing
 
 
@@ -35,11 +36,13 @@ class _Open:
 
 
 def _through_vp8(pictures: list[mark.Picture], bitrate: int, fps: int) -> list[VideoFrame]:
-    encoder, decoder = Vp8Sealing(Seal(_Open(), CAMERA), bitrate), Vp8Decoder()
+    encoder, decoder = Vp8Sealing(Seal(_Open(), CAMERA), VideoRate(bitrate)), Vp8Decoder()
+    encoder.target_bitrate = bitrate
     decoded = []
     for number, picture in enumerate(pictures):
         frame = VideoFrame.from_ndarray(picture, format="yuv420p")
         frame.pts, frame.time_base = number * 90000 // fps, VIDEO_TIME_BASE
+        assert encoder.wants(frame, number / fps)
         for sent in encoder.encode(frame, force_key_frame=False):
             data = b"".join(VpxPayloadDescriptor.parse(payload)[1] for payload in sent.payloads)
             decoded += decoder.decode(JitterFrame(data, sent.timestamp))
