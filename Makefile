@@ -19,9 +19,10 @@ test: check $(TS_MLS)  ## what CI runs
 test-all: check $(TS_MLS)  ## the long tests too
 	$(BIN)/pytest
 
-bench: $(READY) $(TS_MLS)  ## how fast mls is, beside other libraries; takes some ten minutes
+bench: $(READY) $(TS_MLS)  ## how fast mls and sframe are, beside other libraries; takes some ten minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "rfc9420>=1.3" || echo "rfc9420 could not be brought"
 	$(BIN)/python -m bench.mls
+	$(BIN)/python -m bench.sframe
 
 check: $(READY)  ## style and types
 	$(BIN)/ruff check .
