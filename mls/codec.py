@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from struct import error as struct_error
 from struct import pack, unpack_from
 from typing import (
     Annotated,
@@ -72,7 +73,13 @@ def uint(size: int) -> Codec[int]:
             raise _truncated(data, end)
         return int.from_bytes(data[at:end], "big"), end
 
-    return Codec(read, lambda value: value.to_bytes(size, "big"))
+    def write(value: int) -> bytes:
+        try:
+            return value.to_bytes(size, "big")
+        except OverflowError:
+            raise MisuseError(f"{value} is no number that {size} bytes can hold") from None
+
+    return Codec(read, write)
 
 
 def read_length(data: bytes, at: int) -> tuple[int, int]:
@@ -163,7 +170,13 @@ def uint_vector(size: int) -> Codec[tuple[int, ...]]:
             raise DecodeError(f"a vector of {end - at} bytes cannot hold integers of {size}")
         return unpack_from(f">{count}{letter}", data, at), end
 
-    return Codec(read, lambda values: encode_opaque(pack(f">{len(values)}{letter}", *values)))
+    def write(values: tuple[int, ...]) -> bytes:
+        try:
+            return encode_opaque(pack(f">{len(values)}{letter}", *values))
+        except struct_error:
+            raise MisuseError(f"a number in {values} is none that {size} bytes can hold") from None
+
+    return Codec(read, write)
 
 
 def optional(kind: Kind[T]) -> Codec[T | None]:

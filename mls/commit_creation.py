@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mls import tree_math
-from mls.commit import Commit, ProposalByValue, ProposalOrRef, ProposalReference, UpdatePath
+from mls.commit import Commit, UpdatePath
 from mls.epoch import Epoch, Inputs, Membership, OwnLeaf, advance, provisional_context
 from mls.extensions import Extension
 from mls.framing import (
@@ -17,7 +17,7 @@ from mls.framing import (
 )
 from mls.key_schedule import GroupContext, KeySchedule
 from mls.leaf_node import CommitSource, LeafNode, LifetimeRule, NewIdentity, check_leaf
-from mls.proposal_list import PROPOSED_USAGES, Applied, CommittedProposal, ProposalList, apply_proposals
+from mls.proposal_list import PROPOSED_USAGES, Applied, ProposalList, apply_proposals
 from mls.psk import PreSharedKeyID, ResumptionPSKUsage, psk_secret
 from mls.ratchet_tree import RatchetTree
 from mls.treekem import MakeLeaf, NewPath, encrypt_path, set_new_path, surviving_keys
@@ -78,7 +78,7 @@ def create_commit(
         applied.tree.check_member(own.index)
     provisional = provisional_context(epoch.context, applied.tree, applied.extensions)
     path, commit_secret = _make_path(epoch, applied, new, provisional)
-    commit = Commit(tuple(map(_proposal_or_ref, proposals.items)), path)
+    commit = Commit(proposals.entries, path)
     framed = FramedContent(
         epoch.context.group_id,
         epoch.context.epoch,
@@ -96,12 +96,6 @@ def create_commit(
     if applied.added:
         welcome = _make_welcome(entered, schedule, applied, new, proposals.psks, options)
     return CreatedCommit(with_confirmation_tag(signed, following.confirmation_tag), welcome, entered)
-
-
-def _proposal_or_ref(item: CommittedProposal) -> ProposalOrRef:
-    if item.reference is None:
-        return ProposalByValue(item.proposal)
-    return ProposalReference(item.reference)
 
 
 def _with_identity(own: OwnLeaf, identity: NewIdentity | None) -> OwnLeaf:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mls.ciphersuite import CipherSuite, SignaturePrivateKey
-from mls.commit import Commit, ProposalByValue, ProposalOrRef, ProposalReference
+from mls.commit import Commit
 from mls.epoch import Inputs, Membership, OwnLeaf, advance, provisional_context
 from mls.errors import InvalidMessage, InvalidWelcome, MisuseError
 from mls.framing import (
@@ -107,7 +107,7 @@ def enter(doorway: Doorway, entrance: Entrance) -> Entered:
     tree.check_member(index)
     provisional = provisional_context(before, tree, before.extensions)
     path = encrypt_path(suite, tree, new, provisional.encode(), ())
-    commit = Commit(tuple(map(_proposal_or_ref, proposals.items)), path)
+    commit = Commit(proposals.entries, path)
     # §12.4.3.2: "The sender type for the AuthenticatedContent encapsulating the external Commit MUST be
     # `new_member_commit`.", and "External Commits MUST be signed by the new member."
     framed = FramedContent(
@@ -154,7 +154,3 @@ def _self_remove(doorway: Doorway, message: bytes) -> CommittedProposal:
         raise InvalidMessage(f"the sender's leaf {sender.leaf_index} is blank")
     content.verify(doorway.suite, leaf.signature_key, context.encode())
     return CommittedProposal(proposal.proposal, sender, proposal_ref(doorway.suite, content.encode()))
-
-
-def _proposal_or_ref(item: CommittedProposal) -> ProposalOrRef:
-    return ProposalByValue(item.proposal) if item.reference is None else ProposalReference(item.reference)

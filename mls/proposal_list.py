@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
+from mls.commit import ProposalByValue, ProposalOrRef, ProposalReference
 from mls.epoch import Epoch
 from mls.errors import InvalidKeyPackage, InvalidLeafNode, InvalidProposals, ProtocolError
 from mls.extensions import Extension, check_known_bodies
@@ -43,6 +44,11 @@ class CommittedProposal:
     sender: Sender
     reference: bytes | None
 
+    @property
+    def entry(self) -> ProposalOrRef:
+        """What stands for it in a Commit."""
+        return ProposalByValue(self.proposal) if self.reference is None else ProposalReference(self.reference)
+
 
 class ProposalList:
     """The proposals that a Commit covers, in its order."""
@@ -57,6 +63,11 @@ class ProposalList:
 
     def _items(self, kind: type[Proposal]) -> Sequence[CommittedProposal]:
         return self._by_kind.get(kind, ())
+
+    @property
+    def entries(self) -> tuple[ProposalOrRef, ...]:
+        """What stands for them in a Commit."""
+        return tuple(item.entry for item in self.items)
 
     def of(self, kind: type[P]) -> list[P]:
         """Those of one type."""

@@ -41,8 +41,7 @@ from mls.secret_tree import APPLICATION, HANDSHAKE
 
 
 def decoded_key_package(key_package: KeyPackage | bytes) -> KeyPackage:
-    """A KeyPackage, given as one or encoded. Raises ProtocolError."""
-    """A KeyPackage as it is given; the rules for an Add verify it."""
+    """A KeyPackage, given as one or encoded; the rules for an Add verify it. Raises DecodeError."""
     return key_package if isinstance(key_package, KeyPackage) else KeyPackage.parse(key_package)
 
 

@@ -148,6 +148,13 @@ def test_arguments_that_are_no_good(circle: Callable) -> None:
         lambda: create(lifetime_s=float("inf")),
         lambda: group.bundle("z", now=float("nan")),
         lambda: group.bundle("z", now=1e30),
+        lambda: alice.group_info(extensions=[mls.Extension(1 << 16, b"")]),
+        lambda: alice.commit(reinit=mls.ReInit(b"", 1, 1 << 16, ()), now=group.now),
+        lambda: alice.propose_resumption(b"g", -1, now=group.now),
+        lambda: group.bundle("z", capabilities=mls.own_capabilities((-1,))),
+        lambda: mls.propose_from_outside(
+            group.suite, b"g", -1, mls.Remove(0), group.key("z"), sender_index=0
+        ),
         lambda: mls.Limits(past_epochs=-1),
         lambda: mls.Limits(out_of_order=-1),
         lambda: mls.Limits(forward=1 << 32),
