@@ -41,6 +41,7 @@ REMOVED = "A host has removed you from the meeting."
 URGE_S = 2.0
 """A policy that is not in force so long after it was announced is one that the leader sits out."""
 OWN_URGE_S = 0.5
+"""So long, for the host that announced it."""
 MAX_SEEN = 4096
 
 
@@ -85,6 +86,7 @@ class Moderation:
         self._seen: dict[bytes, None] = {}
         """Signature keys that were in the group: who falls out of it need not be asked about again."""
         self._urge_at: float | None = None
+        self._urge_s = URGE_S
         self._told: Policy | None = None
         """The policy in force that the driver has heard of."""
 
@@ -205,7 +207,8 @@ class Moderation:
         """Tell the members a policy that a host signed. PolicyError if it is none that may follow."""
         self.policies.announce(signed)
         self._floor.tell(messages.PolicyNotice(signed))
-        self._heard_policy(now, OWN_URGE_S)
+        self._urge_s = OWN_URGE_S
+        self._heard_policy(now)
         self._floor.lead(now)
 
     def _decide(self, participant_id: str, admitted: bool, now: float) -> None:
@@ -226,7 +229,7 @@ class Moderation:
             self.policies.announce(told.signed)
         except PolicyError as error:
             return self._warn(f"{sender.name} announced a policy that was refused: {error}")
-        self._heard_policy(now, URGE_S * self._chance.uniform(1.0, 2.0))
+        self._heard_policy(now)
 
     def hear_request(self, told: messages.LobbyRequest, group: mls.Group, now: float, wall: float) -> None:
         """The leader says that somebody knocks; we may be one who decides."""
@@ -325,12 +328,16 @@ class Moderation:
         if self.lobby.forget([participant_id]):
             self._floor.happened(LobbyChanged(self.waiting))
 
-    def _heard_policy(self, now: float, urge_in_s: float) -> None:
+    def _heard_policy(self, now: float) -> None:
         newest = self.policies.newest[0]
         if newest.ended:
             return self._floor.end(ENDED)
         if newest != self.policies.in_force and self._urge_at is None:
-            self._urge_at = now + urge_in_s
+            self._urge_at = now + self._pause()
+
+    def _pause(self) -> float:
+        """Spread, so that not all ask at once."""
+        return self._urge_s * self._chance.uniform(1.0, 2.0)
 
     def handle_timer(self, now: float) -> None:
         """See to it that what was announced comes into force, whatever the leader does."""
@@ -339,9 +346,9 @@ class Moderation:
         newest = self.policies.newest[0]
         is_unwanted = self._own is not None and self._own.signature_key in (*newest.removed, *newest.barred)
         if newest == self.policies.in_force or is_unwanted:
-            self._urge_at = None
+            self._urge_at, self._urge_s = None, URGE_S
             return
-        self._urge_at = now + URGE_S * self._chance.uniform(1.0, 2.0)
+        self._urge_at = now + self._pause()
         self._floor.ask_to_lead(now)
 
     def next_timer(self) -> float | None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -103,7 +104,9 @@ class Meeting:
 
     # --- people ---
 
-    def join(self, name: str, link: MeetingLink | None = None, clock_error_s: float = 0.0) -> Device:
+    def join(
+        self, name: str, link: MeetingLink | None = None, clock_error_s: float = 0.0, **options: Any
+    ) -> Device:
         link = link or self.link
         session = Session(
             link,
@@ -112,6 +115,7 @@ class Meeting:
             now=self.now,
             wall_time=WALL + self.now + clock_error_s,
             chance=random.Random(self.chance.random()),
+            **options,
         )
         device = self.devices[name] = Device(name, session)
         self.connect(device)
