@@ -146,4 +146,7 @@ class UnknownPSK(UnknownError):
 
 
 class Refused(ProtocolError):
-    """For the application's `check` to raise, if it wants its refusal to be a ProtocolError."""
+    """For the application's `check` to raise, if it wants its refusal to be a ProtocolError.
+
+    Raised here where a stranger asks to be let in, and there is no `check`.
+    """

@@ -23,6 +23,7 @@ from mls.errors import (
     MisuseError,
     ProposalsPending,
     ProtocolError,
+    Refused,
 )
 from mls.events import (
     ApplicationMessage,
@@ -500,9 +501,12 @@ class Group(ProposingGroup):
 
         A Commit gives the group of the next epoch, and this one stays as it is; a proposal is held here
         until the epoch ends. `check` is asked with a proposal or Commit before it is accepted, and raises
-        to refuse; its exception passes through. It is what refuses proposals and Commits from outside,
-        where they are not wanted. `psks` holds external PSKs by id, `groups` other groups whose resumption
-        PSKs may be named. A private message is processed once: its key is used up when it is accepted.
+        to refuse; its exception passes through. It is what refuses external senders and external Commits,
+        where they are not wanted; without it, whoever proposes to be added itself is refused. A Commit that
+        covers a proposal which was refused cannot be processed: members must decide alike.
+
+        `psks` holds external PSKs by id, `groups` other groups whose resumption PSKs may be named. A private
+        message is processed once: its key is used up when it is accepted.
 
         Raises ProtocolError, and then nothing has changed: OwnMessage for what this member sent.
         """
@@ -580,6 +584,8 @@ class Group(ProposingGroup):
         event = ProposalReceived(who, framed.epoch, proposal, reference, framed.authenticated_data, member)
         if check is not None:
             check(event)
+        elif isinstance(sender, NewMemberProposal):  # which anybody can make, and the next Commit would cover
+            raise Refused("somebody outside proposes to be added, and there is no `check` to let them")
         self._hold(proposal, framed.sender, message)
         return event
 

@@ -385,9 +385,10 @@ def test_proposing_oneself(circle: Callable, refused: Callable) -> None:
         assert event.sender == NewMemberProposal()
         raise Refused("by invitation only")
 
-    refused(group["b"], message, Refused, check=check)
+    refused(group["b"], message, Refused, "by invitation only", check=check)
+    refused(group["b"], message, Refused, "there is no `check`")  # or the next Commit would let in anybody
     for member in "ab":
-        group[member].process(message, now=group.now)
+        group[member].process(message, now=group.now, check=lambda event: None)
     group.adopt("a", group["a"].commit(now=group.now), {"d": bundle})
     group.everybody_hears()
 
