@@ -1,11 +1,13 @@
 """DESIGN §8: what one connection may cost, and how many timers fit in one dictionary."""
 
+import random
+
 import pytest
 
 from signaling import messages as wire
-from signaling.admission import TokenBucket
+from signaling.admission import Admission, Refusal, TokenBucket, address_key
 from signaling.deadlines import Deadlines
-from signaling.limits import Limits
+from signaling.limits import Limits, Rate
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate():
@@ -113,3 +115,76 @@ class TestRoom:
         client = hall.join()
         client.say(text)
         assert client.error() == "not_json"
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("address", "key"),
+        [
+            ("198.51.100.7", "198.51.100.7"),
+            ("::ffff:198.51.100.7", "198.51.100.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+            ("fe80::1%eth0", "fe80::/64"),
+            ("", ""),
+            ("testclient", "testclient"),
+        ],
+    )
+    def test_a_home_of_ipv6_is_one_address(self, address, key):
+        assert address_key(address) == key
+
+    def test_connections_of_one_address_are_bounded_and_others_are_not_touched(self):
+        admission = Admission(Limits(address_connections=2, sockets=4))
+        assert [admission.connect("a", 0.0) for _ in range(3)] == [None, None, Refusal.ADDRESS_FULL]
+        assert [admission.connect(each, 0.0) for each in "bcd"] == [None, None, Refusal.SERVER_FULL]
+        admission.disconnect("a")
+        assert admission.connect("a", 0.0) is None
+        assert admission.connections == 4
+
+    def test_openings_are_bounded_by_the_clock(self):
+        admission = Admission(Limits(address_openings=Rate(1.0, 2)))
+        for expected in (None, None, Refusal.ADDRESS_RATE):
+            refusal = admission.connect("2001:db8::1", 0.0)
+            assert refusal == expected
+            if refusal is None:
+                admission.disconnect("2001:db8::1")
+        assert admission.connect("2001:db8::2", 0.5) is Refusal.ADDRESS_RATE  # the same network
+        assert admission.connect("2001:db8::2", 1.0) is None
+
+    def test_a_proxy_counts_for_the_server_only(self):
+        admission = Admission(Limits(address_connections=1, sockets=3))
+        assert [admission.connect(None, 0.0) for _ in range(4)] == [None] * 3 + [Refusal.SERVER_FULL]
+        admission.disconnect(None)
+        assert admission.connections == 2
+        assert len(admission) == 0
+
+    def test_the_table_is_bounded_and_forgets_first_who_was_heard_of_longest_ago(self):
+        admission = Admission(Limits(addresses=3, address_meetings=Rate(0.0, 1)))
+        assert admission.connect("busy", 0.0) is None
+        for address in ("a", "b", "c"):
+            assert admission.account(address, 0.0).meetings.take(1, 0.0)
+        assert len(admission) == 3
+        assert not admission.account("c", 0.0).meetings.take(1, 0.0)  # remembered
+        assert admission.account("a", 0.0).meetings.take(1, 0.0)  # forgotten
+        for number in range(1000):
+            admission.account(f"10.0.{number % 250}.{number // 250}", 0.0)
+            assert len(admission) == 3
+        admission.disconnect("busy")  # was kept all the while
+        assert admission.connections == 0
+
+    def test_what_connects_and_goes_adds_up(self):
+        chance = random.Random(5)
+        limits = Limits(addresses=8, sockets=6, address_connections=3, address_openings=Rate(1e9, 1e9))
+        admission = Admission(limits)
+        open_ones = []
+        for _ in range(5000):
+            if open_ones and chance.random() < 0.5:
+                admission.disconnect(open_ones.pop(chance.randrange(len(open_ones))))
+            else:
+                address = f"192.0.2.{chance.randrange(12)}"
+                if admission.connect(address, 0.0) is None:
+                    open_ones.append(address)
+            assert admission.connections == len(open_ones) <= 6
+            assert len(admission) <= 8
+            for address in set(open_ones):
+                assert admission.account(address, 0.0).connections == open_ones.count(address) <= 3
