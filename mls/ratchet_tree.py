@@ -226,10 +226,9 @@ class RatchetTree:
 
     def free_leaf(self) -> int:
         """The leftmost blank leaf; the tree grows if there is none (§7.7, §12.4.1)."""
-        index = self._blank_from
-        while index < self.leaf_count and self._nodes[2 * index] is not None:
-            index += 1
-        self._blank_from = index
+        leaves = self._nodes[2 * self._blank_from :: 2]
+        members = next((number for number, leaf in enumerate(leaves) if leaf is None), len(leaves))
+        index = self._blank_from = self._blank_from + members
         if index == self.leaf_count:
             self._extend()
         return index
