@@ -88,7 +88,8 @@ class KeyPackage(Signed):
     def verify(self) -> None:
         """Check both signatures and what §10.1 asks without knowing the group.
 
-        Done once for a package. Raises UnsupportedError, InvalidKeyPackage, InvalidLeafNode or BadSignature.
+        Done once for a package. Raises UnsupportedError, InvalidKeyPackage, InvalidLeafNode, BadKey or
+        BadSignature.
         """
         if self.is_verified():
             return
@@ -109,6 +110,10 @@ class KeyPackage(Signed):
         signer = self.leaf_node.signature_key
         # §10: "A KeyPackage object with an invalid signature field MUST be considered malformed."
         suite.verify_with_label(signer, b"KeyPackageTBS", self.to_be_signed, self.signature)
+        # §10: "The value for `init_key` MUST be a public key", and the leaf "MUST be valid for the cipher
+        # suite": held in a proposal, one that is not would let nobody commit any more.
+        for key in (self.init_key, self.leaf_node.encryption_key):
+            suite.hpke.kem.check_public_key(key)
         self.mark_verified()
 
 

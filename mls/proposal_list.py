@@ -173,9 +173,6 @@ class ProposalRules:
                 f"the KeyPackage is for cipher suite {key_package.cipher_suite}, "
                 f"and the group uses {self.epoch.context.cipher_suite}"
             )
-        # §10: "The value for `init_key` MUST be a public key", and the leaf "MUST be valid for the cipher
-        # suite": held as a proposal, one that is not would let nobody commit any more.
-        check_usable_keys(self.epoch.suite, (key_package.init_key, key_package.leaf_node.encryption_key))
         # §13.4: "MUST verify that the LeafNode for the new member is compatible with the group's extensions"
         check_supports_group(key_package.leaf_node.capabilities, self.extensions)
         self.lifetimes.check(key_package.leaf_node)
