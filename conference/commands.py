@@ -135,8 +135,11 @@ async def show_code(terminal: Terminal, argument: str) -> None:
     terminal.say(f"Security code: {code}. All who see it are in the same meeting, with the same people.")
 
 
-@command("mute", "", "send silence; /unmute ends it")
+@command("mute", "[NAME]", "send silence; /unmute ends it; a host asks NAME, or `all`, for silence")
 async def mute(terminal: Terminal, argument: str) -> None:
+    if argument:
+        who = None if argument == "all" else member_called(terminal.meeting, argument).participant_id
+        return terminal.meeting.moderate(lambda moderation, now: moderation.request_mute(who))
     terminal.meeting.mute(microphone=True)
     terminal.say("Silence is sent instead of your sound; /unmute ends it.")
 

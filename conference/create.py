@@ -2,26 +2,21 @@
 
 import http.client
 import json
-import os
 import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from conference.errors import ConferenceError, LinkError, ServerError
+from conference.errors import LinkError, ServerError
 from conference.home import default_home
+from conference.host_key import keep_host_key
 from conference.link import MeetingLink, server_origin
 from conference.pinning import certificate_trouble, pinned_context
 
 TIMEOUT_S = 10.0
 MAX_ANSWER = 4096
-
-
-class HostKeyError(ConferenceError):
-    """The key that makes one a meeting's host cannot be kept."""
 
 
 def create_meeting(
@@ -49,7 +44,7 @@ def create_meeting(
         )
     except LinkError as error:
         raise _not_conclave(origin) from error
-    _keep_host_key(link.meeting_id, host_key, home or default_home())
+    keep_host_key(link.meeting_id, host_key, home or default_home())
     return link
 
 
@@ -100,18 +95,3 @@ def _reason(error: OSError) -> str:
 
 def _not_conclave(server: str) -> ServerError:
     return ServerError(f"{server} answers, but not as a Conclave server does.")
-
-
-def _keep_host_key(meeting_id: str, host_key: Ed25519PrivateKey, home: Path) -> None:
-    folder = home / "hosts"
-    pem = host_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path = folder / f"{meeting_id}.pem"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
-    except OSError as error:
-        raise HostKeyError(
-            f"The host's key cannot be kept in {folder}: {error.strerror}. "
-            "CONCLAVE_HOME may name another place."
-        ) from error

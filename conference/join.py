@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import conference.host_commands  # noqa: F401  (adds to the table)
 from conference.commands import obey
+from conference.host_key import find_host_key
 from conference.keyboard import Keyboard, terminal_to_type_in
 from conference.link import MeetingLink
 from conference.media import MediaOptions
@@ -134,6 +136,7 @@ async def attend(
         MediaOptions(file=config.media, is_silent=config.is_silent, record=config.record),
         passphrase=config.passphrase,
         wait=False,
+        host_key=await asyncio.to_thread(find_host_key, link),
         make_session=make_session,
         make_participant=make_participant,
     )

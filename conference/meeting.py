@@ -22,13 +22,16 @@ from weakref import WeakSet
 
 from aiortc import MediaStreamTrack
 from av import AudioFrame, VideoFrame
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from conference.decoders import Decoded
 from conference.errors import MisuseError, RefusedError
+from conference.events import MuteRequested
 from conference.feed import Feed
 from conference.frames import AUDIO, CAMERA, SCREEN, SCREEN_AUDIO, Kind
 from conference.link import MeetingLink
 from conference.media import MediaOptions, Watch
+from conference.moderation import Moderation
 from conference.participant import Participant, Told
 from conference.roster import Person
 from conference.rules import checked_name
@@ -90,14 +93,19 @@ class Meeting:
         *,
         passphrase: str | None = None,
         wait: bool = True,
+        host_key: Ed25519PrivateKey | None = None,
         make_session: Callable[..., Session] = Session,
         make_participant: Callable[[Session, MediaOptions], Participant] = Participant,
     ) -> None:
-        """`make_session` and `make_participant` are for those who replace a part, as tests do."""
+        """`host_key` makes us the meeting's host.
+
+        `make_session` and `make_participant` are for those who replace a part, as tests do.
+        """
         self.name = checked_name(name)
         self._link = link
         self._options = options
         self._passphrase = passphrase
+        self._host_key = host_key
         self._wait = wait
         self._make_session = make_session
         self._make_participant = make_participant
@@ -154,6 +162,7 @@ class Meeting:
             now=time.monotonic(),
             wall_time=time.time(),
             chance=random.SystemRandom(),
+            host_key=self._host_key,
         )
         self._participant = self._make_participant(session, self._options)
         self._participant.on_event = self._take
@@ -252,6 +261,33 @@ class Meeting:
         """
         await self._until(lambda: self.is_member and self.participant.is_connected)
         self.participant.chat(text)
+
+    async def raise_hand(self, on: bool = True) -> None:
+        """Show all members, those who come later too, that we would like to speak."""
+        await self._until(lambda: self.is_member and self.participant.is_connected)
+        self.participant.raise_hand(on)
+
+    async def react(self, emoji: str) -> None:
+        """Show all members a sign for a moment, of 16 characters at most."""
+        await self._until(lambda: self.is_member and self.participant.is_connected)
+        self.participant.react(emoji)
+
+    @property
+    def link(self) -> MeetingLink:
+        """The link by which others can join now; a host may have changed it."""
+        return self._link if self._participant is None else self._participant.session.link
+
+    @property
+    def waiting(self) -> tuple[Person, ...]:
+        """Who waits to be let in, if we are a host and the meeting has a lobby."""
+        return self.participant.session.moderation.waiting
+
+    def moderate(self, act: Callable[[Moderation, float], None]) -> None:
+        """Decide something as a host: `meeting.moderate(lambda host, now: host.admit(who, now))`.
+
+        Raises MisuseError if we are none, or what is asked cannot be.
+        """
+        self.participant.moderate(act)
 
     def send(
         self,
@@ -358,6 +394,8 @@ class Meeting:
                 if self.is_member:
                     self._uncoded = self.participant.session.code_input()
                     self._new_epoch.set()
+            case MuteRequested():
+                self.mute(microphone=True)
             case Ended(reason=reason):
                 self._end_reason, self._members = reason, ()
         self._changed.set()

@@ -21,6 +21,7 @@ from conference.frames import AUDIO, CAMERA, FrameSealer
 from conference.link import MeetingLink
 from conference.media import Media, MediaOptions
 from conference.messages import Trouble
+from conference.moderation import Moderation
 from conference.pinning import certificate_trouble, pinned_context
 from conference.receive_path import Counts, Reason
 from conference.roster import Person, Row
@@ -115,6 +116,21 @@ class Participant:
     def chat(self, text: str) -> None:
         """Say something to all members. Raises MisuseError outside of the meeting."""
         self.session.chat(text)
+        self.pump()
+
+    def raise_hand(self, on: bool) -> None:
+        """Show all members, those who come later too, that we would like to speak."""
+        self.session.raise_hand(on)
+        self.pump()
+
+    def react(self, emoji: str) -> None:
+        """Show all members a sign for a moment."""
+        self.session.react(emoji)
+        self.pump()
+
+    def moderate(self, act: Callable[[Moderation, float], None]) -> None:
+        """Decide something as a host. Raises MisuseError if we are none, or what is asked cannot be."""
+        act(self.session.moderation, self._clock())
         self.pump()
 
     def start_recording(self, folder: Path) -> None:

@@ -11,9 +11,19 @@ from rich.table import Table
 from rich.text import Text
 
 from conference.epoch_keys import Switched
+from conference.events import (
+    HandChanged,
+    LinkChanged,
+    LobbyChanged,
+    MuteRequested,
+    PolicyChanged,
+    Reacted,
+    WaitingFor,
+)
 from conference.frames import AUDIO, CAMERA, SCREEN, SCREEN_AUDIO
 from conference.meeting import MeetingEvent
 from conference.messages import Reason
+from conference.policy import Policy
 from conference.roster import Person, Standing
 from conference.session import (
     ChatReceived,
@@ -52,12 +62,29 @@ class Report(Protocol):
 def sentence(event: MeetingEvent) -> str | None:
     """What to tell a person of an event, or None if it is not worth a line."""
     match event:
-        case EpochChanged(epoch=epoch, joined=joined, left=left, committer=committer):
-            changes = [f"{person.name} joined" for person in joined] + [
-                f"{person.name} left" for person in left
+        case EpochChanged(epoch=epoch, joined=joined, left=left, returned=returned, committer=committer):
+            changes = [
+                f"{person.name} {what}"
+                for people, what in ((joined, "joined"), (left, "left"), (returned, "came back"))
+                for person in people
             ]
             by = f", committed by {committer.name}" if committer else ""
             return f"Epoch {epoch}: {', '.join(changes) or 'keys renewed'}{by}."
+        case WaitingFor(text=text):
+            return text
+        case LobbyChanged(waiting=waiting):
+            names = ", ".join(person.name for person in waiting)
+            return f"Waiting to be let in: {names}. /admit or /refuse decides." if waiting else None
+        case PolicyChanged(policy=policy):
+            return _policy(policy)
+        case LinkChanged(link=link):
+            return f"The meeting has a new link: {link}"
+        case MuteRequested(sender=sender):
+            return f"{sender.name}, a host, asks you to be silent, and so you are; /unmute ends it."
+        case Reacted(sender=sender, emoji=emoji):
+            return f"{sender.name} {emoji}"
+        case HandChanged(sender=sender, raised=raised):
+            return f"{sender.name} {'raises' if raised else 'lowers'} a hand."
         case ChatReceived(sender=sender, text=text):
             # Further lines are set in, so that none of them passes for one of ours.
             return f"{sender.name}: {text}".replace("\n", "\n          ")
@@ -82,6 +109,20 @@ def sentence(event: MeetingEvent) -> str | None:
             return reason
         case _:
             return None
+
+
+def _policy(policy: Policy) -> str:
+    """What a policy that came into force means, in a sentence."""
+    meaning = [
+        text
+        for holds, text in (
+            (policy.locked, "nobody is let in"),
+            (policy.lobby and not policy.locked, "a host lets in who comes"),
+            (bool(policy.barred), f"{len(policy.barred)} barred"),
+        )
+        if holds
+    ]
+    return f"The hosts' policy {policy.version} is in force: {', '.join(meaning) or 'the link lets in'}."
 
 
 def undecrypted(whom: tuple[Undecrypted, ...]) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from conference.cli import main
-from conference.create import HostKeyError, create_meeting
+from conference.create import create_meeting
 from conference.errors import LinkError, ServerError
+from conference.host_key import HostKeyError
 from conference.link import MeetingLink
 
 MEETING = "A" * 22
