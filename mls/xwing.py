@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -69,7 +70,7 @@ class XWing:
         lattice, point = public_key[:_LATTICE_KEY_SIZE], public_key[_LATTICE_KEY_SIZE:]
         ephemeral = X25519PrivateKey.generate()
         try:
-            by_lattice, ciphertext = MLKEM768PublicKey.from_public_bytes(lattice).encapsulate()
+            by_lattice, ciphertext = _lattice_key(lattice).encapsulate()
             by_curve = ephemeral.exchange(X25519PublicKey.from_public_bytes(point))
         except ValueError as error:
             raise BadKey(f"no public key of X-Wing: {error}") from None
@@ -79,7 +80,7 @@ class XWing:
     def check_public_key(self, public_key: bytes) -> None:
         """Raises BadKey if `encapsulate` would."""
         try:
-            MLKEM768PublicKey.from_public_bytes(public_key[:_LATTICE_KEY_SIZE])
+            _lattice_key(public_key[:_LATTICE_KEY_SIZE])
             X25519.check(public_key[_LATTICE_KEY_SIZE:])
         except ValueError as error:
             raise BadKey(f"no public key of X-Wing: {error}") from None
@@ -94,6 +95,12 @@ class XWing:
         except ValueError as error:
             raise BadKey(f"no encapsulation of X-Wing: {error}") from None
         return _combine(by_lattice, by_curve, sent, private_key.public_bytes[_LATTICE_KEY_SIZE:])
+
+
+@lru_cache(maxsize=1024)
+def _lattice_key(encoded: bytes) -> MLKEM768PublicKey:
+    """The ML-KEM half of a public key: checked first, encrypted to later, and reading it takes a while."""
+    return MLKEM768PublicKey.from_public_bytes(encoded)
 
 
 def _combine(by_lattice: bytes, by_curve: bytes, sent: bytes, point: bytes) -> bytes:
