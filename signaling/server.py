@@ -9,6 +9,7 @@ import contextlib
 import hmac
 import logging
 import secrets
+import sqlite3
 import ssl
 from dataclasses import dataclass, field
 from itertools import count
@@ -238,7 +239,12 @@ class Server:
             self._turn_away(Refusal.ADDRESS_RATE, client)
             return _too_many("too_many")
         meeting_id = encode_base64url(secrets.token_bytes(16))
-        if not self._meetings.create(meeting_id):
+        try:
+            is_made = self._meetings.create(meeting_id)
+        except (StoreError, sqlite3.Error):
+            _log.exception("store_failed")
+            return JSONResponse({"error": "store"}, status_code=503, headers={"Retry-After": "60"})
+        if not is_made:
             self._turn_away(Refusal.MEETINGS, client)
             return JSONResponse({"error": "too_many"}, status_code=503, headers={"Retry-After": "10"})
         return JSONResponse({"meeting_id": meeting_id}, status_code=201)
@@ -255,7 +261,7 @@ class Server:
         why_not = None
         try:
             self._meetings.store.meetings()
-        except StoreError:
+        except (StoreError, sqlite3.Error):
             why_not = "store"
         if self._is_closing:
             why_not = "stopping"

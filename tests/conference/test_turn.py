@@ -1,7 +1,7 @@
 """A participant whose network lets no media through to the SFU takes part by way of a real TURN server.
 
-Two network namespaces, joined by a cable. In one are the server, coturn and Ada; media is served at an address
-to which the other, Bob's, has no route at all. Needs Linux, root and coturn's `turnserver`.
+Two network namespaces, joined by a cable. In one are the server, coturn and Ada; media is served at an
+address to which the other, Bob's, has no route at all. Needs Linux, root and coturn's `turnserver`.
 """
 
 import asyncio

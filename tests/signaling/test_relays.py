@@ -1,4 +1,4 @@
-"""TURN credentials: by the clock, one user a participant (that coturn takes them, tests/conference/test_turn.py)."""
+"""TURN credentials end by the clock, one user a participant. (coturn takes them: conference/test_turn.py)"""
 
 import base64
 import hashlib
