@@ -32,11 +32,15 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="for Linux's devic
 async def test_pictures_of_a_device_are_scaled_paced_and_end() -> None:
     container = av.open("testsrc2=size=640x480:rate=50:duration=1,realtime", format="lavfi")
     track = CapturedVideo(container, max_size=(320, 180), max_fps=25)
-    frames = []
+    frames: list[av.VideoFrame] = []
+
+    async def read_all() -> None:
+        while True:
+            frames.append(await track.recv())
+
     async with asyncio.timeout(15):
         with pytest.raises(MediaStreamError):
-            while True:
-                frames.append(await track.recv())
+            await read_all()
     assert {(frame.width, frame.height, frame.format.name) for frame in frames} == {(240, 180, "yuv420p")}
     assert 5 <= len(frames) <= 26
     assert [frame.pts for frame in frames] == sorted({frame.pts for frame in frames})
