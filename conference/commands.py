@@ -139,7 +139,7 @@ async def show_code(terminal: Terminal, argument: str) -> None:
 async def mute(terminal: Terminal, argument: str) -> None:
     if argument:
         who = None if argument == "all" else member_called(terminal.meeting, argument).participant_id
-        return terminal.meeting.moderate(lambda moderation, now: moderation.request_mute(who))
+        return terminal.meeting.moderate(lambda moderation, now: moderation.request_mute(who, now))
     terminal.meeting.mute(microphone=True)
     terminal.say("Silence is sent instead of your sound; /unmute ends it.")
 

@@ -110,9 +110,9 @@ class NameHost:
     host: FurtherHost
 
     def apply(self, policy: Policy, present: Keys) -> Policy:
-        # Whoever has gone makes room.
+        # Whoever has gone makes room; where there is none, this one has to wait.
         others = [each for each in policy.hosts if each.key in present and each.key != self.host.key]
-        return replace(policy, hosts=(*others, self.host)[-MAX_HOSTS:])
+        return policy if len(others) >= MAX_HOSTS else replace(policy, hosts=(*others, self.host))
 
     def is_done(self, in_force: Policy, present: Keys) -> bool:
         return self.host in in_force.hosts or self.host.key not in present

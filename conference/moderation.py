@@ -83,6 +83,8 @@ class Moderation:
         self._own: Person | None = None
         self._leaf_key: mls.SignaturePrivateKey | None = None
         self._group_id = b""
+        self._unsaid: list[messages.MuteRequest] = []
+        """What nobody would heed until we are listed."""
         self._seen: dict[bytes, None] = {}
         """Signature keys that were in the group: who falls out of it need not be asked about again."""
         self._urge_at: float | None = None
@@ -177,12 +179,16 @@ class Moderation:
         """Everybody leaves, we too."""
         self._want(SetFlag("ended", True), now)
 
-    def request_mute(self, participant_id: str | None) -> None:
-        """Ask somebody, or everybody, to fall silent."""
+    def request_mute(self, participant_id: str | None, now: float) -> None:
+        """Ask somebody, or everybody, to fall silent. They heed who is listed as a host."""
         self._deciding()
         if participant_id is not None:
             self._present(participant_id)
-        self._floor.tell(messages.MuteRequest(participant_id))
+        request = messages.MuteRequest(participant_id)
+        if self._own is not None and not self.is_hosts(self._own):
+            self._unsaid.append(request)
+            return self._list_ourselves(now)
+        self._floor.tell(request)
 
     def _want(self, change: Change, now: float) -> None:
         self._deciding()
@@ -297,7 +303,7 @@ class Moderation:
         self._tell_of_policy()
         if self.policies.in_force.ended:
             return self._floor.end(ENDED)
-        self._present_ourselves()
+        self._present_ourselves(now)
         self._announce_what_is_wanted(now)
 
     def _remember(self, people: Iterable[Person]) -> None:
@@ -317,11 +323,23 @@ class Moderation:
         if before is not None and policy.link_secret != before.link_secret:
             self._floor.happened(LinkChanged(self.policies.link))
 
-    def _present_ourselves(self) -> None:
-        """The link's host lists its leaf, so that everybody sees who it is."""
-        if self._host_key is not None and self._own is not None and not self.is_hosts(self._own):
-            grant = self._deciding().grant(self.policies.link.meeting_id, self._own.signature_key)
-            self._hosting.want(NameHost(grant))
+    def _present_ourselves(self, now: float) -> None:
+        """The link's host lists its leaf, so that everybody sees who it is.
+
+        Where a host is listed already, as one who has several devices is, the others wait until they act.
+        """
+        assert self._own is not None
+        if self.is_hosts(self._own):
+            unsaid, self._unsaid = self._unsaid, []
+            for request in unsaid:
+                self._floor.tell(request)
+        elif self._host_key is not None and not any(map(self.is_hosts, self._people)):
+            self._list_ourselves(now)
+
+    def _list_ourselves(self, now: float) -> None:
+        assert self._own is not None
+        grant = self._deciding().grant(self.policies.link.meeting_id, self._own.signature_key)
+        self._want(NameHost(grant), now)
 
     def gone(self, participant_id: str) -> None:
         """The server says that somebody is not in the room any more."""

@@ -60,8 +60,8 @@ class _Terminal:
         ("/host #1", ("name_host", "Bob", 7.0)),
         ("/unhost Bob", ("strike_host", b"Bob", 7.0)),
         ("/end", ("end_for_all", 7.0)),
-        ("/mute Bob", ("request_mute", "Bob")),
-        ("/mute all", ("request_mute", None)),
+        ("/mute Bob", ("request_mute", "Bob", 7.0)),
+        ("/mute all", ("request_mute", None, 7.0)),
     ],
 )
 async def test_what_a_host_types_is_done(line: str, done: tuple[Any, ...]) -> None:

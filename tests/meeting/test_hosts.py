@@ -90,7 +90,7 @@ def test_nobody_else_may_decide(meeting: Meeting) -> None:
         lambda moderation: moderation.remove(carol, meeting.now),
         lambda moderation: moderation.name_host(carol, meeting.now),
         lambda moderation: moderation.end_for_all(meeting.now),
-        lambda moderation: moderation.request_mute(None),
+        lambda moderation: moderation.request_mute(None, meeting.now),
     ):
         with pytest.raises(MisuseError, match="Only a host"):
             call(bob.session.moderation)
@@ -432,13 +432,13 @@ def test_who_is_away_at_the_end_learns_of_it(meeting: Meeting) -> None:
 
 def test_only_a_hosts_request_to_mute_is_heeded(meeting: Meeting) -> None:
     bob, carol = meeting.devices["Bob"], meeting.devices["Carol"]
-    host(meeting).request_mute(bob.id)
+    host(meeting).request_mute(bob.id, meeting.now)
     meeting.act(carol, lambda session: session.tell(messages.MuteRequest(bob.id)))
     meeting.act(meeting.devices["Alice"], lambda session: None)
     meeting.run(0.5)
     assert [event.sender.name for event in events(bob, MuteRequested)] == ["Alice"]
     assert not events(carol, MuteRequested)
-    host(meeting).request_mute(None)
+    host(meeting).request_mute(None, meeting.now)
     meeting.act(meeting.devices["Alice"], lambda session: None)
     meeting.run(0.5)
     assert len(events(carol, MuteRequested)) == 1
@@ -511,6 +511,21 @@ def test_nobody_returns_as_somebody_else(meeting: Meeting) -> None:
     assert [each.reason for each in dismissals] == [DismissReason.POLICY]
     assert bob.session.phase is Phase.MEMBER
     assert carol.names.count("Bob") == 1
+
+
+def test_a_second_device_of_the_host_is_listed_when_it_acts() -> None:
+    """One who joins from two windows of one machine has the key in both."""
+    meeting = Meeting(0)
+    meeting.join("Alice", host_key=meeting.host_key)
+    meeting.settle("Alice")
+    for name in ("Bob", "Carol"):
+        meeting.join(name, host_key=meeting.host_key)
+    meeting.settle(*THREE)
+    meeting.run(1.0)
+    assert in_force(meeting) == [1, 1, 1]
+    act(meeting, "Bob", "request_mute", None)
+    assert len(events(meeting.devices["Carol"], MuteRequested)) == 1
+    assert in_force(meeting) == [2, 2, 2]
 
 
 @pytest.mark.parametrize("seed", range(4))
