@@ -81,7 +81,9 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Make a meeting on a server and print its link. The part of the link after # is the meeting's "
         "secret: the server never learns it. Whoever has the whole link can join. The key that makes you the "
-        "meeting's host is kept in ~/.local/share/conclave, or in $CONCLAVE_HOME."
+        "meeting's host is kept in ~/.local/share/conclave, or in $CONCLAVE_HOME. A server forgets a meeting "
+        "that nobody joins within an hour, and one that nobody is in for a day, unless its operator says "
+        "otherwise."
     )
     parser.add_argument(
         "--server",

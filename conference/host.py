@@ -10,7 +10,7 @@ import sqlite3
 import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import ifaddr
@@ -35,6 +35,8 @@ _log = logging.getLogger("conclave.host")
 
 PAGE = Path(__file__).with_name("page.html")
 MIN_TOKEN = 16
+OTHER_DESCRIPTORS = 128
+"""Files and sockets that are not participants'."""
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (compared with)
 
 
@@ -347,13 +349,14 @@ async def host(config: HostConfig) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    _allow_many_connections()
+    config = replace(config, limits=_within_descriptors(config.limits))
     try:
         running = await Host.start(config)
     except StartError as error:
         print(f"conclave: the server cannot start: {error}.", file=sys.stderr)
         return 1
-    loop.add_signal_handler(signal.SIGHUP, _reload, running)
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, _reload, running)
     _announcers[config.report](config, running)
     log_event(_log, logging.INFO, "started", port=running.signaling.port, media_port=running.sfu.port)
     try:
@@ -376,15 +379,22 @@ def _reload(running: Host) -> None:
         log_event(_log, logging.INFO, "certificate_reloaded")
 
 
-def _allow_many_connections() -> None:
-    """As many open files as the system lets this process have: each connection is one."""
+def _within_descriptors(limits: Limits) -> Limits:
+    """The limits, with as many connections as the system lets this process open; asks it for all it gives."""
     try:
         import resource
     except ImportError:  # not on Windows, where there is no such limit
-        return
+        return limits
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    granted, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if granted == resource.RLIM_INFINITY:
+        return limits
+    sockets = max(1, min(limits.sockets, granted - OTHER_DESCRIPTORS))
+    if sockets < limits.sockets:
+        log_event(_log, logging.WARNING, "few_descriptors", connections=sockets)
+    return replace(limits, sockets=sockets)
 
 
 def run(values: Values) -> int:

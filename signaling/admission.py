@@ -90,10 +90,24 @@ def address_key(address: str) -> str:
     return str(parsed)
 
 
+class Traffic:
+    """Messages and bytes of several connections together."""
+
+    __slots__ = ("messages", "octets")
+
+    def __init__(self, messages: Rate, octets: Rate, now: float) -> None:
+        self.messages = TokenBucket.of(messages, now)
+        self.octets = TokenBucket.of(octets, now)
+
+    def admits(self, size: int, now: float) -> bool:
+        """Whether a message of `size` characters is within the rates; it is charged if so."""
+        return self.messages.take(1, now) and self.octets.take(size, now)
+
+
 class Account:
     """What one address has used up."""
 
-    __slots__ = ("connections", "entrances", "meetings", "messages", "octets", "openings", "requests")
+    __slots__ = ("connections", "entrances", "meetings", "openings", "requests", "traffic")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.connections = 0
@@ -101,12 +115,7 @@ class Account:
         self.requests = TokenBucket.of(limits.address_requests, now)
         self.meetings = TokenBucket.of(limits.address_meetings, now)
         self.entrances = TokenBucket.of(limits.address_entrances, now)
-        self.messages = TokenBucket.of(limits.address_messages, now)
-        self.octets = TokenBucket.of(limits.address_bytes, now)
-
-    def admits(self, size: int, now: float) -> bool:
-        """Whether a message of `size` characters is within the address's rates; it is charged if so."""
-        return self.messages.take(1, now) and self.octets.take(size, now)
+        self.traffic = Traffic(limits.address_messages, limits.address_bytes, now)
 
 
 class Admission:

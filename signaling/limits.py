@@ -39,6 +39,11 @@ class Limits:
     participants: int = 1024
     connections: int = 1280  # those that have not said who they are among them
     entrances: Rate = Rate(50.0, 1280)  # WebSockets into it
+    # Together; whoever sends beyond it is read more slowly. Who is no member takes nothing from members.
+    member_messages: Rate = Rate(20_000.0, 100_000)  # a commit has an answer of each
+    member_bytes: Rate = Rate(64.0 * MIB, 512 * MIB)
+    outsider_messages: Rate = Rate(500.0, 5000)
+    outsider_bytes: Rate = Rate(8.0 * MIB, 64 * MIB)
     kept_entries: int = 1024
     kept_entry_bytes: int = 64 * MIB
     held_applications: int = 256  # per participant that cannot take them yet

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from signaling.admission import Traffic
 from signaling.connection import Connection
 from signaling.effects import AnswerMedia, CutMedia, Effect, EnterMedia, HangUp, PublishMedia, Send
 from signaling.errors import MediaRefusedError, StoreError
@@ -103,6 +104,9 @@ class Meeting:
         self.was_joined = bool(saved.records or saved.entries)
         """Whether anybody ever came."""
         self._room = Room(limits, saved=saved, now=self._loop.time())
+        now = self._loop.time()
+        self._members = Traffic(limits.member_messages, limits.member_bytes, now)
+        self._outsiders = Traffic(limits.outsider_messages, limits.outsider_bytes, now)
         self._connections: dict[int, Connection] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_settling = False
@@ -124,6 +128,11 @@ class Meeting:
         self._connections[connection.number] = connection
         self._settle()
         return True
+
+    def admits(self, connection: Connection, size: int) -> bool:
+        """Whether a message is to be taken now, or later; it is charged if now."""
+        traffic = self._members if self._room.is_member(connection.number) else self._outsiders
+        return traffic.admits(size, self._loop.time())
 
     def receive(self, connection: Connection, text: str | bytes) -> None:
         """A message came in."""

@@ -108,6 +108,11 @@ class Room:
         """Whether nobody is connected, nor may come back."""
         return not self._guests and not self.participants
 
+    def is_member(self, connection: int) -> bool:
+        """Whether the connection is a member's."""
+        guest = self._guests.get(connection)
+        return guest is not None and guest.participant is not None and guest.participant.is_member
+
     # --- What the driver calls ------------------------------------------------------------------------------
 
     def connect(self, connection: int, now: float) -> bool:

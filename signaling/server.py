@@ -344,7 +344,9 @@ async def _read(websocket: WebSocket, meeting: Meeting, connection: Connection, 
         text, octets = event.get("text"), event.get("bytes")
         message = text if text is not None else octets or b""
         # Not cut: the others behind that address would be too. Meanwhile uvicorn reads no further.
-        while not account.admits(len(message), _now()):  # noqa: ASYNC110  (tokens come by the clock)
+        while not account.traffic.admits(len(message), _now()):  # noqa: ASYNC110  (tokens come by the clock)
+            await asyncio.sleep(READ_AGAIN_S)
+        while not meeting.admits(connection, len(message)):  # noqa: ASYNC110
             await asyncio.sleep(READ_AGAIN_S)
         meeting.receive(connection, message)
 

@@ -384,6 +384,20 @@ class TestMeetings:
             assert peer.close_code == 1000
             assert time.monotonic() - began > 0.15
 
+    async def test_those_who_are_not_let_in_take_nothing_from_members(self, make_server):
+        limits = Limits(outsider_messages=Rate(0.0, 8), grace_s=0)
+        server = await make_server(limits=limits)
+        talk = Talk(server.port, await make_meeting(server.port))
+        await talk.start()  # four of the eight, until they are members
+        async with connect(talk.url) as outsider:
+            await outsider.send(encode(wire.Join(1)))
+            for _ in range(20):
+                await outsider.send(encode(wire.Knock(1, b"knock")))
+            await until(lambda: server.metrics.received_messages.value() >= 12)
+            await talk.goes_on()
+            assert 'conclave_participants{state="waiting"} 1' in server.metrics.text()
+        await talk.stop()
+
     async def test_a_meeting_that_nobody_joins_goes_soon_and_one_that_somebody_joined_stays(
         self, make_server, tmp_path: Path
     ):
