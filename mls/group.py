@@ -626,7 +626,10 @@ def _presented(key_package: KeyPackage) -> Member:
 def _psk_ids(
     suite: CipherSuite, psk: Sequence[tuple[bytes, bytes]], resume: Sequence[tuple[bytes, int]]
 ) -> list[PreSharedKeyID]:
-    """Fresh ids for PSKs to be injected."""
+    """Fresh ids for PSKs to be injected. Raises MisuseError for one that is named twice."""
+    named = [psk_id for psk_id, _ in psk]
+    if len(set(named)) < len(named) or len(set(resume)) < len(resume):
+        raise MisuseError("A PSK is named twice; each can be injected once.")
     usage = ResumptionPSKUsage.APPLICATION
     return [
         *(external_psk_id(suite, psk_id) for psk_id, _ in psk),

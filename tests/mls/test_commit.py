@@ -89,6 +89,16 @@ def test_the_effect_of_a_commit(circle: Callable) -> None:
     assert event.group.epoch == 2
 
 
+def test_a_psk_is_named_once(circle: Callable) -> None:
+    group = circle("ab")
+    for twice in (
+        {"psk": [(b"id", b"one"), (b"id", b"other")]},
+        {"resume": [(group["a"].group_id, 0)] * 2},
+    ):
+        with pytest.raises(MisuseError, match="named twice"):
+            group["a"].commit(**twice, now=group.now)
+
+
 def test_who_is_removed_is_told_so(circle: Callable) -> None:
     group = circle("abc")
     pending = group["a"].commit(remove=[1], psk=[(b"id", b"only for those who stay")], now=group.now)
