@@ -94,6 +94,12 @@ class Media:
         except SfuError as error:
             raise MediaRefusedError(str(error)) from error
 
+    def renew(self, meeting_id: str, participant_id: str) -> None:
+        try:
+            self._sfu.renew(meeting_id, participant_id)
+        except UnknownParticipantError:
+            self._sfu.enter(meeting_id, participant_id)
+
     def answer(self, meeting_id: str, participant_id: str, sequence: int, sdp: str) -> None:
         try:
             self._sfu.answer(meeting_id, participant_id, sequence, sdp)

@@ -41,6 +41,8 @@ LOWEST_TONE_HZ: Final = 300.0
 TONES: Final = 64
 TONE_STEP_HZ: Final = 25.0
 WATCH_EVERY_S: Final = 1.0
+QUIET_S: Final = 1.5
+"""Without media for so long after signaling came back, media's connections count as lost too."""
 CLOSE_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
@@ -134,6 +136,10 @@ class Media:
             self._connection, self._open_sources, send, warn, lambda: session.phase is Phase.MEMBER
         )
         self._subscribing = Subscribing(self._connection, send, self._server_forgot_us)
+        self._send = send
+        self._has_moved = False
+        self._quiet_since: tuple[float, int] | None = None
+        """When signaling came back, and how much media had come until then."""
         self._ice_servers: tuple[wire.IceServer, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -172,9 +178,25 @@ class Media:
 
     # --- what the server says ---
 
-    def reconnected(self) -> None:
-        """Signaling has a new connection."""
+    def reconnected(self, *, has_moved: bool) -> None:
+        """Signaling has a new connection; `has_moved` says that we have another address than before."""
         self._publishing.reconnected()
+        self._has_moved = has_moved
+
+    def resumed(self) -> None:
+        """We are who we were; the media connections may have been lost with signaling's, or may not."""
+        if self._has_moved:
+            self._send(wire.Resubscribe())
+        elif self._subscribing.connection is not None:
+            self._quiet_since = (self._clock(), self.packets_received())
+
+    def _check_quiet(self, now: float) -> None:
+        """Signaling came back, and no media has come since: then neither does ours get there."""
+        if self._quiet_since is None or now - self._quiet_since[0] < QUIET_S:
+            return
+        if self.packets_received() == self._quiet_since[1]:
+            self._send(wire.Resubscribe())
+        self._quiet_since = None
 
     def take(self, message: wire.Published | wire.Subscribe | wire.Slots | wire.IceServers) -> None:
         """Take one of media's messages."""
@@ -384,6 +406,7 @@ class Media:
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             self._check_health()
+            self._check_quiet(self._clock())
             self.recordings.tell_errors()
             while self._gone:
                 await self._gone.pop().close()

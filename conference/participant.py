@@ -22,6 +22,7 @@ from conference.link import MeetingLink
 from conference.media import Media, MediaOptions
 from conference.messages import Trouble
 from conference.moderation import Moderation
+from conference.network import network_changed
 from conference.pinning import certificate_trouble, pinned_context
 from conference.receive_path import Counts, Reason
 from conference.roster import Person, Row
@@ -90,6 +91,8 @@ class Participant:
         self._told_connected = False
         self._lost_at: float | None = None
         """When a connection was lost on which the server had spoken."""
+        self._here: str | None = None
+        """Our own address on the last connection."""
         self._recording: set[str] = set()
         self._own_troubles: tuple[Undecrypted, ...] = ()
         self.media.on_troubles = self._look_at_own_troubles
@@ -338,12 +341,16 @@ class Participant:
         outgoing = self._outgoing = asyncio.Queue()
         try:
             self.session.connected(self._clock())
-            self.media.reconnected()
+            here = socket.local_address[0] if socket.local_address else ""
+            has_moved, self._here = self._here not in (None, here), here
+            self.media.reconnected(has_moved=has_moved)
             if self._lost_at is not None:
                 self.on_event(ConnectionChanged(True))
             self._told_connected = True
             self.pump()
-            await first_of(self._read(socket, outgoing), self._write(socket, outgoing))
+            await first_of(
+                self._read(socket, outgoing), self._write(socket, outgoing), network_changed(socket)
+            )
         finally:
             self._outgoing = None
 
@@ -380,6 +387,8 @@ class Participant:
         else:
             self.session.receive(message, self._clock())
             self.pump()
+            if isinstance(message, wire.Resumed):
+                self.media.resumed()
 
     async def _keep_time(self) -> None:
         while True:

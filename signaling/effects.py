@@ -48,6 +48,14 @@ class PublishMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewMedia:
+    """It asks the media plane for another connection to receive on."""
+
+    connection: int
+    participant_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerMedia:
     """Its answer to the media plane's offer of that sequence number."""
 
@@ -57,7 +65,7 @@ class AnswerMedia:
     sdp: str = field(repr=False)
 
 
-Effect = Send | HangUp | EnterMedia | CutMedia | PublishMedia | AnswerMedia
+Effect = Send | HangUp | EnterMedia | CutMedia | PublishMedia | RenewMedia | AnswerMedia
 
 GOING_AWAY = 1001
 NORMAL_CLOSURE = 1000

@@ -16,6 +16,9 @@ class MediaPlane(Protocol):
     def publish(self, meeting_id: str, participant_id: str, sdp: str, streams: Mapping[str, int]) -> str:
         """Take its offer, whose m-lines (by mid) carry these kid_contexts; returns the answer."""
 
+    def renew(self, meeting_id: str, participant_id: str) -> None:
+        """The connection on which it receives is lost to it: offer another."""
+
     def answer(self, meeting_id: str, participant_id: str, sequence: int, sdp: str) -> None:
         """Take its answer to the offer of that sequence number."""
 

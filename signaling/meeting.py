@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 
 from signaling.admission import Traffic
 from signaling.connection import Connection
-from signaling.effects import AnswerMedia, CutMedia, Effect, EnterMedia, HangUp, PublishMedia, Send
+from signaling.effects import (
+    AnswerMedia,
+    CutMedia,
+    Effect,
+    EnterMedia,
+    HangUp,
+    PublishMedia,
+    RenewMedia,
+    Send,
+)
 from signaling.errors import MediaRefusedError, StoreError
 from signaling.limits import Limits
 from signaling.logs import log_event
@@ -226,7 +235,7 @@ class Meeting:
                 connection.cut(TRY_AGAIN_LATER)
                 self._room.disconnect(number, self._loop.time())
 
-    def _do_media(self, effect: EnterMedia | CutMedia | PublishMedia | AnswerMedia) -> None:
+    def _do_media(self, effect: EnterMedia | CutMedia | PublishMedia | RenewMedia | AnswerMedia) -> None:
         """Tell the media plane. Whatever it raises, signaling goes on."""
         why_not = NO_MEDIA
         media = self._media()
@@ -238,11 +247,11 @@ class Meeting:
         except Exception:
             _log.exception("media_plane_failed")
             why_not = "the media plane failed"
-        if isinstance(effect, PublishMedia | AnswerMedia):
+        if isinstance(effect, PublishMedia | RenewMedia | AnswerMedia):
             self._room.media_failed(effect.connection, why_not)
 
     def _tell_media(
-        self, media: MediaPlane, effect: EnterMedia | CutMedia | PublishMedia | AnswerMedia
+        self, media: MediaPlane, effect: EnterMedia | CutMedia | PublishMedia | RenewMedia | AnswerMedia
     ) -> None:
         match effect:
             case EnterMedia(participant_id):
@@ -252,6 +261,8 @@ class Meeting:
             case PublishMedia(connection, participant_id, sdp, streams):
                 answer = media.publish(self.meeting_id, participant_id, sdp, streams)
                 self._send(Send((connection,), Published(answer)))
+            case RenewMedia(_, participant_id):
+                media.renew(self.meeting_id, participant_id)
             case AnswerMedia(_, participant_id, sequence, sdp):
                 media.answer(self.meeting_id, participant_id, sequence, sdp)
 

@@ -254,6 +254,11 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Resubscribe:
+    """The connection on which the member receives is of no use to it any more: it wants another."""
+
+
+@dataclass(frozen=True, slots=True)
 class Subscribed:
     """WebRTC answer to the `subscribe` of that sequence number."""
 
@@ -452,6 +457,7 @@ ClientMessage = (
     | Lost
     | Leave
     | Publish
+    | Resubscribe
     | Subscribed
 )
 

@@ -24,6 +24,7 @@ from signaling.effects import (
     HangUp,
     Outbox,
     PublishMedia,
+    RenewMedia,
     Send,
 )
 from signaling.errors import ErrorCode, MessageError, ProtocolError
@@ -49,6 +50,7 @@ from signaling.messages import (
     Presence,
     Publish,
     Published,
+    Resubscribe,
     Resume,
     Resumed,
     Slots,
@@ -330,6 +332,12 @@ class Room:
             PublishMedia(participant.connection, participant.participant_id, message.sdp, streams)
         )
 
+    def resubscribe(self, participant: Participant, message: Resubscribe, now: float) -> None:
+        """It wants another connection to receive on."""
+        assert participant.connection is not None
+        participant.offer = None
+        self._outbox.add(RenewMedia(participant.connection, participant.participant_id))
+
     def subscribed(self, participant: Participant, message: Subscribed, now: float) -> None:
         """Its answer to the media plane's offer."""
         assert participant.connection is not None
@@ -374,6 +382,7 @@ RULES: dict[type, Rule] = {
         (Lead, {MEMBER}, False, lambda room, *args: room.delivery.leadership.lead(*args)),
         (Leave, {WAITING, JOINING, MEMBER, LOST}, False, Room.leave),
         (Publish, {MEMBER}, False, Room.publish),
+        (Resubscribe, {MEMBER}, False, Room.resubscribe),
         (Subscribed, {MEMBER}, False, Room.subscribed),
     )
 }

@@ -165,6 +165,15 @@ class SfuCore:
         publication.transport.set_remote(remote, now)
         return self._answer_to(offer, publication, offered)
 
+    def renew(self, meeting_id: str, participant_id: str, now: float) -> None:
+        """Its address has changed, or its network lost it: offer another subscribe connection at once."""
+        meeting, participant = self._find(meeting_id, participant_id)
+        self._drop(participant.subscription)
+        participant.subscription.close()
+        participant.offer_again_at = None
+        self._subscribe_anew(meeting, participant)
+        self._refresh(meeting, now)
+
     def answer(self, meeting_id: str, participant_id: str, sequence: int, text: str, now: float) -> None:
         """Take the answer to a SubscribeOffer. Raises MediaError; the offer then still waits."""
         meeting, participant = self._find(meeting_id, participant_id)

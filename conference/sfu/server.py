@@ -114,6 +114,12 @@ class Sfu:
         self._settle()
         return answer
 
+    def renew(self, meeting_id: str, participant_id: str) -> None:
+        """Offer another subscribe connection in place of the one there is. Errors as of `publish`."""
+        self._check_open()
+        self._core.renew(meeting_id, participant_id, self._loop.time())
+        self._settle()
+
     def answer(self, meeting_id: str, participant_id: str, sequence: int, sdp: str) -> None:
         """Take the client's answer to the SubscribeOffer of that sequence; errors as of `publish`."""
         self._check_open()

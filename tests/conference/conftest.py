@@ -20,6 +20,7 @@ from conference.session import Phase, Session
 from conference.status import PersonStatus
 from signaling.kinds import encode_base64url
 from signaling.limits import Limits
+from tests.conference.places import names, places  # noqa: F401  (fixtures)
 
 WITHIN_S = 15.0
 T = TypeVar("T")

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from signaling import messages as wire
-from signaling.effects import AnswerMedia, PublishMedia
+from signaling.effects import AnswerMedia, PublishMedia, RenewMedia
 from signaling.kinds import encode_base64url
 from signaling.limits import Limits
 from signaling.messages import CLIENT_STRUCTS, decode_client, encode
@@ -52,6 +52,7 @@ def messages_of(hall):
         "lost": wire.Lost(hall.generation, hall.head),
         "leave": wire.Leave(),
         "publish": wire.Publish("v=0", ()),
+        "resubscribe": wire.Resubscribe(),
         "subscribed": wire.Subscribed(1, "v=0"),
         "join": wire.Join(1),
         "resume": wire.Resume(1, "A" * 22, bytes(32), 0, 0),
@@ -64,7 +65,7 @@ MAY = {  # docs/protocol.md, "A participant's way"
     "joining": {"knock", "welcomed", "ack", "lost", "leave"},
     "member": {
         *("knock", "ack", "lost", "leave"),
-        *("commit", "dismiss", "hold", "application", "lead", "publish", "subscribed"),
+        *("commit", "dismiss", "hold", "application", "lead", "publish", "resubscribe", "subscribed"),
     },
     "lost": {"knock", "leave"},
 }
@@ -155,9 +156,11 @@ def test_media_messages_go_to_the_media_plane(hall):
     hall.media.clear()
     client.say(wire.Publish("offer", (wire.Stream("0", 0), wire.Stream("1", 1))))
     client.say(wire.Subscribed(3, "answer"))
+    client.say(wire.Resubscribe())
     assert hall.media == [
         PublishMedia(client.number, client.participant_id, "offer", {"0": 0, "1": 1}),
         AnswerMedia(client.number, client.participant_id, 3, "answer"),
+        RenewMedia(client.number, client.participant_id),
     ]
     client.say(wire.Publish("offer", (wire.Stream("0", 0), wire.Stream("0", 1))))
     assert client.error() == "contradiction"
