@@ -36,9 +36,10 @@ from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcrtpsender import RTCEncodedFrame
-from aiortc.rtp import AnyRtcpPacket, RtcpByePacket, RtpPacket
+from aiortc.rtp import RTCP_PSFB_APP, AnyRtcpPacket, RtcpByePacket, RtcpPsfbPacket, RtpPacket, pack_remb_fci
 from av.frame import Frame
 
+from conference.congestion import ArrivalEstimate
 from conference.errors import ConferenceError, MisuseError
 from conference.frames import KINDS, FrameSealer, FrameSink, Kind, ReceivedFrame, is_vp8_key_frame
 from conference.media_threads import MEDIA_THREADS
@@ -53,14 +54,23 @@ _METHODS: Final = (
     (RTCPeerConnection, _CREATE_TRANSCEIVER),
     (RTCRtpSender, "_next_encoded_frame"),
     (RTCRtpSender, "_send_keyframe"),
+    (RTCRtpSender, "_retransmit"),
     (RTCRtpReceiver, "_handle_rtp_packet"),
     (RTCRtpReceiver, "_handle_rtcp_packet"),
     (RTCRtpReceiver, "_handle_disconnect"),
     (RTCRtpReceiver, "_send_rtcp_pli"),
     (RTCRtpReceiver, "_send_rtcp_nack"),
+    (RTCRtpReceiver, "_send_rtcp"),
+    (RTCRtpReceiver, "_set_rtcp_ssrc"),
 )
 
 KEY_FRAME_REQUESTS_APART_S: Final = 0.3
+REPEATS_EARNED: Final = 0.5
+"""By each packet that is sent: repeats are not to fill a path that is full already."""
+MOST_REPEATS: Final = 64.0
+REMB_APART_S: Final = 1.0
+REMB_FALLEN: Final = 0.95
+REMB_FORGETS_S: Final = 60.0  # longer than the SFU may hold a video back; that needs a word too
 
 
 class SeamError(ConferenceError):
@@ -119,6 +129,7 @@ class SealedSender(RTCRtpSender):
         self.kid_context = kid_context
         self._force_key_frame = False
         self._ready: deque[RTCEncodedFrame] = deque()
+        self._may_repeat = MOST_REPEATS
         self._seal: Seal | None = None
         self._encoder: SealingEncoder | None = None
         if sealer is not None and kid_context is not None:
@@ -156,7 +167,7 @@ class SealedSender(RTCRtpSender):
 
     async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
         if self._ready:
-            return self._ready.popleft()
+            return self._next_ready()
         data = await self.track.recv()
         encoder = self._encoder
         if not self._enabled or encoder is None:
@@ -169,7 +180,17 @@ class SealedSender(RTCRtpSender):
             self._ready.extend(encoder.pack(data))
             if encoder.wants_key_frame:
                 self._ask_track_for_key_frame()
-        return self._ready.popleft() if self._ready else None
+        return self._next_ready() if self._ready else None
+
+    def _next_ready(self) -> RTCEncodedFrame:
+        frame = self._ready.popleft()
+        self._may_repeat = min(self._may_repeat + REPEATS_EARNED * len(frame.payloads), MOST_REPEATS)
+        return frame
+
+    async def _retransmit(self, sequence_number: int) -> None:
+        if self._may_repeat >= 1:
+            self._may_repeat -= 1
+            await super()._retransmit(sequence_number)
 
     async def _encode(self, encoder: SealingEncoder, frame: Frame) -> None:
         came_at = self._clock()
@@ -218,6 +239,48 @@ def _buffer_packet(kind: Kind, packet: RtpPacket) -> Packet:
     return Packet(packet.sequence_number, packet.timestamp, bool(packet.marker), payload, starts, key)
 
 
+class ReceivingPath:
+    """What the path to us takes: the receivers of a connection share it, and tell it by REMB."""
+
+    def __init__(self) -> None:
+        self._arrivals = ArrivalEstimate()
+        self._videos: dict[int, float] = {}
+        self._told = float("inf")
+        self._told_at = float("-inf")
+        self._sound_octets = 0
+        self._sound_since: float | None = None
+        self._sound_rate = 0.0
+
+    def received(self, kind: Kind, ssrc: int, send_time: int | None, octets: int, now: float) -> None:
+        """Take a packet that came."""
+        if kind == "video":
+            self._videos[ssrc] = now
+        else:
+            self._count_sound(octets, now)
+        if send_time is not None:
+            self._arrivals.received(send_time, octets, now)
+
+    def due(self, now: float) -> tuple[int, list[int]] | None:
+        """What to tell, if it is time: bits per second, and the SSRCs of the video that may take them."""
+        limit = self._arrivals.limit
+        if limit == float("inf") or (limit > REMB_FALLEN * self._told and now - self._told_at < REMB_APART_S):
+            return None
+        self._told, self._told_at = limit, now
+        self._videos = {ssrc: at for ssrc, at in self._videos.items() if now - at < REMB_FORGETS_S}
+        if not self._videos:
+            return None
+        return max(1, int(limit - self._sound_rate)), list(self._videos)
+
+    def _count_sound(self, octets: int, now: float) -> None:
+        """Sound comes first: it gets what it takes."""
+        if self._sound_since is None:
+            self._sound_since = now
+        self._sound_octets += octets
+        if now - self._sound_since >= 1.0:
+            self._sound_rate = 8 * self._sound_octets / (now - self._sound_since)
+            self._sound_octets, self._sound_since = 0, now
+
+
 class SealedReceiver(RTCRtpReceiver):
     """A receiver that gives whole sealed frames to a sink, and decodes nothing."""
 
@@ -228,8 +291,11 @@ class SealedReceiver(RTCRtpReceiver):
         sink: FrameSink | None,
         clock: Callable[[], float],
         mid: Callable[[], str | None],
+        path: "ReceivingPath | None" = None,
     ) -> None:
         super().__init__(kind, transport)
+        self._path = path
+        self._rtcp_ssrc = 0
         self._kind: Kind = kind
         self._sink = sink
         self._clock = clock
@@ -247,11 +313,17 @@ class SealedReceiver(RTCRtpReceiver):
         _put(self, "_RTCRtpReceiver__decoder_queue", _NoDecoder())
         # Ours asks again while the window is open, and never for what was given up.
         _put(self, "_RTCRtpReceiver__nack_generator", None)
+        # Ours judges the path that all slots share, not each of them.
+        _put(self, "_RTCRtpReceiver__remote_bitrate_estimator", None)
 
     @property
     def counters(self) -> Counters:
         """What became of the packets."""
         return self._buffer.counters
+
+    def _set_rtcp_ssrc(self, ssrc: int) -> None:
+        super()._set_rtcp_ssrc(ssrc)
+        self._rtcp_ssrc = ssrc
 
     def request_key_frame(self) -> None:
         """Ask the sender for a key frame, unless that was done a moment ago or nothing ever came."""
@@ -275,6 +347,9 @@ class SealedReceiver(RTCRtpReceiver):
             await super()._handle_rtcp_packet(packet)
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        sent = packet.extensions.abs_send_time
+        if self._path is not None:
+            self._path.received(self._kind, packet.ssrc, sent, len(packet.payload), self._clock())
         await super()._handle_rtp_packet(packet, arrival_time_ms=arrival_time_ms)
         await self._send_feedback()
 
@@ -335,6 +410,10 @@ class SealedReceiver(RTCRtpReceiver):
             self._asked_at = now
             self.key_frames_asked += 1
             await self._send_rtcp_pli(self._media_ssrc)
+        limit = self._path.due(now) if self._path is not None else None
+        if limit is not None:
+            fci = pack_remb_fci(*limit)
+            await self._send_rtcp(RtcpPsfbPacket(RTCP_PSFB_APP, self._rtcp_ssrc, 0, fci))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         if self._has_ceased:
@@ -377,6 +456,7 @@ class E2eePeerConnection(RTCPeerConnection):
         self._sink = sink
         self._clock = clock
         self._publishing: tuple[int, int | None] | None = None
+        self._receiving_path = ReceivingPath()
 
     def publish(
         self, track: MediaStreamTrack, kid_context: int, *, bitrate: int | None = None
@@ -456,7 +536,9 @@ class E2eePeerConnection(RTCPeerConnection):
         sender = SealedSender(
             sender_track or kind, transport, self._sealer, kid_context, bitrate, self._clock
         )
-        receiver = SealedReceiver(kind, transport, self._sink, self._clock, lambda: transceiver.mid)
+        receiver = SealedReceiver(
+            kind, transport, self._sink, self._clock, lambda: transceiver.mid, self._receiving_path
+        )
         sender._stream_id = stock._stream_id
         receiver._set_rtcp_ssrc(sender._ssrc)
         _put(transceiver, "_RTCRtpTransceiver__sender", sender)

@@ -97,6 +97,7 @@ class VideoRate:
         self._up_after_s = _UP_AFTER_S
         self._octets = 0
         self._measured_since: float | None = None
+        self._was_over = False
         self._busy = 0.0
         self._left_out = 1
         self._load_changed_at: float | None = None
@@ -127,8 +128,11 @@ class VideoRate:
         self._note_source(width, height, at_s)
         self._step(now)
         rung = self.rung
-        if self._sent_at is not None and 0 <= at_s - self._sent_at < (rung.every - 0.5) * self._interval_s:
-            return None
+        if rung.every > 1 and self._sent_at is not None:
+            # A source may be uneven, or begin its time anew.
+            is_early = 0 <= at_s - self._sent_at < (rung.every - 0.5) * self._interval_s
+            if is_early:
+                return None
         self._sent_at = at_s
         width, height = (max(2, edge // rung.shrink // 2 * 2) for edge in (width, height))
         return Plan(width, height, self.bitrate)
@@ -142,10 +146,14 @@ class VideoRate:
         if self._measured_since is None:
             self._measured_since = now
         elif now - self._measured_since >= _MEASURE_S:
-            made = 8 * self._octets / (now - self._measured_since)
-            if made > _OVERSHOOT * self.bitrate:
-                self._down(self._at + 1, now)
+            self._weigh_bits(8 * self._octets / (now - self._measured_since), now)
             self._octets, self._measured_since = 0, now
+
+    def _weigh_bits(self, made: float, now: float) -> None:
+        is_over = made > _OVERSHOOT * self.bitrate
+        if is_over and self._was_over:  # once may be a key frame, or a cut to another scene
+            self._down(self._at + 1, now)
+        self._was_over = is_over and not self._was_over
 
     # --- the source ---
 
@@ -190,6 +198,7 @@ class VideoRate:
             self._at -= 1
             self._stepped_up_at, self._roomy_since = now, None
             self._octets, self._measured_since = 0, now
+            self._was_over = False
 
     def _down(self, to: int, now: float) -> None:
         if to >= len(self._rungs):

@@ -21,13 +21,15 @@ _SEQUENCES: Final = 1 << 16
 class Window:
     """How long and how much a buffer waits.
 
-    `packets` is also the bound on memory. A missing packet is asked for at once and then every `repeat_s`.
+    `packets` is also the bound on memory. A missing packet is asked for after `reorder_s`, for it may only be
+    late, then after `repeat_s`, and then ever less often: on a path that is full, asking makes it fuller.
     `ask_s` is None where there are no key frames. Frames of one packet each (audio) need no marker.
     """
 
     packets: int
     wait_s: float
     ask_s: float | None
+    reorder_s: float
     repeat_s: float
     one_packet_frames: bool
 
@@ -35,10 +37,14 @@ class Window:
 # A key frame is asked for before the window closes: retransmissions have had time for a round trip by then,
 # and the key frame is on its way when the gap is given up, which keeps the freeze under 350 ms at 15 frames
 # per second.
-VIDEO: Final = Window(packets=512, wait_s=0.25, ask_s=0.15, repeat_s=0.05, one_packet_frames=False)
+VIDEO: Final = Window(
+    packets=512, wait_s=0.25, ask_s=0.15, reorder_s=0.015, repeat_s=0.05, one_packet_frames=False
+)
 # What is lost of sound is heard as a gap of the window and the packet, 100 ms: long enough for a
 # retransmission on most paths.
-AUDIO: Final = Window(packets=64, wait_s=0.08, ask_s=None, repeat_s=0.03, one_packet_frames=True)
+AUDIO: Final = Window(
+    packets=64, wait_s=0.08, ask_s=None, reorder_s=0.0, repeat_s=0.03, one_packet_frames=True
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,9 @@ class Counters:
 @dataclass(slots=True)
 class _Missing:
     since: float
-    repeat_at: float
+    ask_at: float
+    wait_s: float
+    """Until it is asked for the next time, once it was."""
 
 
 class ReceiveBuffer:
@@ -142,7 +150,7 @@ class ReceiveBuffer:
             times.append(gap.since + self._window.wait_s)
             if self._window.ask_s is not None and self._asked_at_gap != self._cursor:
                 times.append(gap.since + self._window.ask_s)
-        times.extend(missing.repeat_at for missing in self._missing.values())
+        times.extend(missing.ask_at for missing in self._missing.values())
         return min(times, default=None)
 
     def reset(self) -> None:
@@ -169,7 +177,7 @@ class ReceiveBuffer:
             self.counters.duplicate += 1
             return
         for missing in range(self._highest + 1, sequence):
-            self._missing[missing] = _Missing(now, now)
+            self._missing[missing] = _Missing(now, now + self._window.reorder_s, self._window.repeat_s)
         self._missing.pop(sequence, None)
         self._highest = max(self._highest, sequence)
         self._held[sequence] = packet
@@ -311,7 +319,7 @@ class ReceiveBuffer:
 
     def _ask(self, now: float, outcome: Outcome) -> None:
         gap = self._missing.get(self._cursor)
-        ask_s, repeat_s = self._window.ask_s, self._window.repeat_s
+        ask_s = self._window.ask_s
         if (
             gap is not None
             and ask_s is not None
@@ -321,6 +329,7 @@ class ReceiveBuffer:
             self._asked_at_gap = self._cursor
             outcome.ask_key_frame = True
         for sequence, missing in self._missing.items():
-            if now >= missing.repeat_at:
-                missing.repeat_at = now + repeat_s
+            if now >= missing.ask_at:
+                missing.ask_at = now + missing.wait_s
+                missing.wait_s *= 1.5
                 outcome.nack.append(sequence % _SEQUENCES)

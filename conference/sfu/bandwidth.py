@@ -1,25 +1,32 @@
-"""What publishers are told to send (REMB): what the weakest of their watchers can take, within bounds.
+"""What publishers are told to send (REMB): what their own path and the weakest of their watchers can take.
 
-A simple estimate, made of what receivers say: their REMB where it speaks of congestion, and the loss in
-their reports (the loss-based controller of draft-ietf-rmcat-gcc-02 §6). Whoever watches can push a publisher
-down to the lower bound and no further.
+Watchers say it themselves: by REMB where it speaks of congestion, and by the loss in their reports (the
+loss-based controller of draft-ietf-rmcat-gcc-02 §6). Whoever watches can push a publisher down to the lower
+bound and no further; who cannot take even that loses pictures (`Allowance`), for sound comes first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _RATE_WINDOW_S = 1.0
-_STEP_UP = 1.25
-_STEP_UP_AFTER_S = 5.0
+_STEP_UP = 1.15
+_STEP_UP_AFTER_S = 2.0
 _FLOOR = 50_000.0  # from here a path recovers to the usual within half a minute
-_STEP_DOWN = 0.9  # a smaller change is not worth the key frame that some encoders make of it
+_STEP_DOWN = 0.95
+_TOO_MUCH = 0.8  # of what is asked for: what a path takes is only estimated
+_ROOM = 1.1
+_HOLD_AFTER_S = 1.5
+_RELEASE_AFTER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class VideoBitrates:
     """Bounds of what a video stream is asked for, in bits per second."""
 
-    least: int = 150_000
+    least: int = 100_000
+    """However little a watcher can take."""
+    least_of_path: int = 30_000
+    """However little the publisher's own path takes."""
     start: int = 500_000
     most: int = 1_500_000
 
@@ -91,9 +98,15 @@ class StreamBitrate:
         self._changed_at: float | None = None
         self.current = bitrates.start
 
-    def update(self, limits: Iterable[float], now: float) -> int:
+    @property
+    def least(self) -> int:
+        """What watchers can bring it down to."""
+        return self._bounds.least
+
+    def update(self, own_path: float, watchers: Iterable[float], now: float) -> int:
         """The bitrate to announce, given what each path can take."""
-        target = max(self._bounds.least, min(self._bounds.most, *limits, float("inf")))
+        target = max(self._bounds.least, min(self._bounds.most, *watchers, float("inf")))
+        target = max(self._bounds.least_of_path, min(target, own_path))
         if self._changed_at is None:
             self._changed_at = now
         if target < self.current * _STEP_DOWN:
@@ -105,3 +118,30 @@ class StreamBitrate:
     def _change(self, bitrate: float, now: float) -> None:
         self.current = int(bitrate)
         self._changed_at = now
+
+
+class Allowance:
+    """How many videos a watcher's path takes. Reconsidered slowly: to begin again needs a key frame."""
+
+    def __init__(self) -> None:
+        self.count: int | None = None
+        """None is all."""
+        self._since: float | None = None
+
+    def update(self, asked: Sequence[int], limit: float, now: float) -> int:
+        """So many of the first, given what each can be brought down to and what the path takes."""
+        count = len(asked) if self.count is None else min(self.count, len(asked))
+        fitting = count
+        while fitting and sum(asked[:fitting]) * _TOO_MUCH > limit:
+            fitting -= 1
+        wanted, after_s = fitting, _HOLD_AFTER_S
+        if fitting == count < len(asked) and sum(asked[: count + 1]) * _ROOM <= limit:
+            wanted, after_s = count + 1, _RELEASE_AFTER_S
+        if wanted == count:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        elif now - self._since >= after_s:
+            count, self._since = wanted, None
+        self.count = None if count == len(asked) else count
+        return count

@@ -28,6 +28,8 @@ HISTORY = 256
 """Packets of a stream that can still be repeated: about a second of video at 3 Mbit/s."""
 MAX_DROPOUT = 3000  # RFC 3550 A.1: a longer jump of the sequence number is a new start
 _REPEAT_AFTER_S = 0.02  # the same packet is not repeated more often
+_REPEATS_EARNED = 0.5  # by each packet that is sent: repeats are not to fill a path that is full already
+_MOST_REPEATS = 64.0
 _LEAST_GAP_S = {
     "audio": 0.02,
     "video": 1 / 30,
@@ -115,6 +117,7 @@ class Outlet:
         self._is_video = line.kind == "video"
         self._payload_type = VP8_PAYLOAD_TYPE if self._is_video else OPUS_PAYLOAD_TYPE
         self._segment: _Segment | None = None
+        self._is_held = False
         # RFC 3711 §3.3.1: starting in the lower half, a first packet lost cannot hide a wrap.
         self._newest = 0x10000 + secrets.randbelow(0x8000)
         self._timestamp = secrets.randbits(32)
@@ -122,11 +125,23 @@ class Outlet:
         self._level = secrets.randbits(8)
         self._sent_at: float | None = None
         self._repeated: dict[int, float] = {}
+        self._may_repeat = _MOST_REPEATS
 
     @property
     def is_waiting(self) -> bool:
         """Nothing can be sent before a key frame comes."""
-        return self._is_video and self._segment is None
+        return self._is_video and self._segment is None and not self._is_held
+
+    @property
+    def is_held(self) -> bool:
+        """The path does not take it."""
+        return self._is_held
+
+    def hold(self, is_held: bool) -> None:
+        """Send nothing for now; afterwards, from a key frame on."""
+        if is_held != self._is_held:
+            self._is_held = is_held
+            self.restart()
 
     def restart(self) -> None:
         """Another stream feeds the slot from now on, or none."""
@@ -135,6 +150,8 @@ class Outlet:
 
     def forward(self, packet: MediaPacket, now: float) -> bool:
         """Send a packet on, if it belongs to what has begun or begins it; whether it began with this one."""
+        if self._is_held:
+            return False
         segment = self._segment
         begins = False
         if segment is None or packet.index - segment.newest > MAX_DROPOUT:
@@ -155,6 +172,7 @@ class Outlet:
                 self._picture = packet.descriptor.picture + segment.picture_offset
                 self._level = packet.descriptor.level + segment.level_offset
         self.estimate.sent(rewritten, now)
+        self._may_repeat = min(self._may_repeat + _REPEATS_EARNED, _MOST_REPEATS)
         return begins
 
     def repeat(self, sequence: int, history: History, now: float) -> bool:
@@ -166,10 +184,11 @@ class Outlet:
         if not segment.first <= index <= segment.newest:
             return False
         packet = history.get(index)
-        if packet is None or now - self._repeated.get(index, -1e9) < _REPEAT_AFTER_S:
+        if packet is None or self._may_repeat < 1 or now - self._repeated.get(index, -1e9) < _REPEAT_AFTER_S:
             return False
         self._repeated.pop(index, None)
         self._repeated[index] = now
+        self._may_repeat -= 1
         if len(self._repeated) > HISTORY:
             del self._repeated[next(iter(self._repeated))]
         self._send(packet, segment)

@@ -60,6 +60,7 @@ class OfferedStream:
     """None if the description does not say: learnt from the first packet that names the mid."""
     retransmission_ssrc: int | None
     mid_extension: int | None
+    send_time_extension: int | None = None
 
     @property
     def kind(self) -> str:
@@ -128,6 +129,7 @@ def _offered_stream(section: sdp.Section, kid_context: int) -> OfferedStream:
         ssrc,
         section.pairs.get(ssrc) if ssrc is not None and retransmission else None,
         section.extensions.get(sdp.MID_EXTENSION),
+        section.extensions.get(sdp.SEND_TIME_EXTENSION),
     )
 
 

@@ -3,8 +3,9 @@
 import secrets
 from collections.abc import Iterable
 
+from conference.congestion import ArrivalEstimate
 from conference.sfu import rtcp
-from conference.sfu.bandwidth import VideoBitrates
+from conference.sfu.bandwidth import RateMeter, VideoBitrates
 from conference.sfu.counters import Counters
 from conference.sfu.errors import RtpError
 from conference.sfu.forwarding import MediaPacket
@@ -32,6 +33,8 @@ class Publication:
         self._ssrc = secrets.randbits(32)
         self._by_ssrc: dict[int, PublishedStream] = {}
         self._report_at: float | None = None
+        self._arrivals = ArrivalEstimate()
+        self._sound = RateMeter()
 
     def offer(self, offered: Iterable[OfferedStream]) -> None:
         """Take what the publisher sends from now on; a stream that is offered as before stays the same."""
@@ -56,6 +59,7 @@ class Publication:
         types = (stream.offered.payload_type, stream.offered.retransmission_type)
         if packet.payload_type not in types:
             raise RtpError(f"payload type {packet.payload_type} was not agreed on for this stream")
+        self._judge_path(packet, stream, len(data), now)
         media = stream.receive(packet, now)
         return None if media is None else (stream, media)
 
@@ -75,6 +79,8 @@ class Publication:
         elif now >= self._report_at:
             self._report_at = now + REPORT_S
             self._report(now)
+        elif limits := self._limits(now, only_fallen=True):  # bad news does not wait
+            self.transport.send_rtcp(limits)
 
     def send_nack(self, ssrc: int, sequences: tuple[int, ...]) -> None:
         """Ask for packets again."""
@@ -104,8 +110,24 @@ class Publication:
         known = tuple(block for block in blocks if block is not None)
         report = rtcp.ReceiverReport(self._ssrc, known).encode()
         report += rtcp.encode_cname(self._ssrc, f"sfu-{self._ssrc:08x}")
-        for stream in self.streams.values():
-            if stream.kind == "video" and stream.ssrc is not None:
-                limit = rtcp.BitrateLimit(self._ssrc, stream.bitrate(now), (stream.ssrc,))
-                report += limit.encode()
-        self.transport.send_rtcp(report)
+        self.transport.send_rtcp(report + self._limits(now))
+
+    def _limits(self, now: float, *, only_fallen: bool = False) -> bytes:
+        """What to tell of bitrates: REMBs, as far as they fell or all."""
+        told = b""
+        videos = [one for one in self.streams.values() if one.kind == "video" and one.ssrc is not None]
+        share = (self._arrivals.limit - self._sound.rate(now)) / len(videos) if videos else 0.0
+        for stream in videos:
+            before, bitrate = stream.asked_bitrate, stream.bitrate(share, now)
+            if stream.ssrc is not None and (bitrate < before or not only_fallen):
+                told += rtcp.BitrateLimit(self._ssrc, bitrate, (stream.ssrc,)).encode()
+        return told
+
+    def _judge_path(self, packet: RtpPacket, stream: PublishedStream, octets: int, now: float) -> None:
+        """All streams of a publisher share its path; of what it takes, sound gets its share first."""
+        if stream.kind == "audio":
+            self._sound.add(octets, now)
+        identifier = stream.offered.send_time_extension
+        sent = packet.extension(identifier) if identifier is not None else None
+        if sent is not None and len(sent) == 3:
+            self._arrivals.received(int.from_bytes(sent, "big"), octets, now)

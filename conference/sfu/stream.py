@@ -21,6 +21,8 @@ KEY_REQUEST_S = 0.5
 _KEY_REQUEST_MOST_S = 4.0
 _MAX_MISSING = 128
 _NACK_AGAIN_S = 0.06
+_NACK_PATIENCE = 1.5
+"""So much longer each time: on a path that is full, asking makes it fuller."""
 _NACK_TIMES = 5
 
 
@@ -63,32 +65,33 @@ class Gaps:
 
     def __init__(self) -> None:
         self._missing: dict[int, tuple[float, int]] = {}
+        """When each is to be asked for next, and how often it was."""
 
-    def open(self, first: int, end: int, now: float) -> list[int]:
-        """Indices `first` to `end` were skipped: those to ask for at once, none if they are too many."""
+    def open(self, first: int, end: int, now: float) -> bool:
+        """Indices `first` to `end` were skipped; False if they are too many to ask for."""
         if end - first + len(self._missing) > _MAX_MISSING:
             self._missing.clear()
-            return []
+            return False
         for index in range(first, end):
-            self._missing[index] = (now, 1)
-        return list(range(first, end))
+            self._missing[index] = (now, 0)
+        return True
 
     def close(self, index: int) -> None:
         """It came."""
         self._missing.pop(index, None)
 
     def due(self, now: float) -> list[int]:
-        """Those to ask for again."""
+        """Those to ask for, the first time or again."""
         asked = []
-        for index, (at, times) in list(self._missing.items()):
-            if now - at >= _NACK_AGAIN_S and times < _NACK_TIMES:
-                self._missing[index] = (now, times + 1)
+        for index, (due, times) in self._missing.items():
+            if now >= due and times < _NACK_TIMES:
+                self._missing[index] = (now + _NACK_AGAIN_S * _NACK_PATIENCE**times, times + 1)
                 asked.append(index)
         return asked
 
     def given_up(self, now: float) -> bool:
         """Forget what was asked for often enough; whether there was any."""
-        gone = [i for i, (at, n) in self._missing.items() if n >= _NACK_TIMES and now - at >= _NACK_AGAIN_S]
+        gone = [index for index, (due, times) in self._missing.items() if times >= _NACK_TIMES and now >= due]
         for index in gone:
             del self._missing[index]
         return bool(gone)
@@ -179,6 +182,11 @@ class PublishedStream:
         self._bitrate = StreamBitrate(bitrates)
         self._uplink = PathEstimate()
 
+    @property
+    def least_bitrate(self) -> int:
+        """What a watcher can bring it down to, in bits per second."""
+        return min(self._bitrate.current, self._bitrate.least)
+
     def attach(self, outlet: Outlet, now: float) -> None:
         """Feed a slot from now on; video begins with the next key frame, which is asked for."""
         outlet.restart()
@@ -242,10 +250,15 @@ class PublishedStream:
         self._uplink.lost(self.reception.fraction_lost, now)
         return block
 
-    def bitrate(self, now: float) -> int:
-        """What to ask of the publisher, in bits per second."""
-        limits = [outlet.estimate.limit for outlet in self.fan_out.outlets]
-        return self._bitrate.update([self._uplink.limit, *limits], now)
+    def bitrate(self, own_path: float, now: float) -> int:
+        """What to ask of the publisher, in bits per second, given what its path takes of this stream."""
+        limits = [outlet.estimate.limit for outlet in self.fan_out.outlets if not outlet.is_held]
+        return self._bitrate.update(min(own_path, self._uplink.limit), limits, now)
+
+    @property
+    def asked_bitrate(self) -> int:
+        """What was asked of the publisher last."""
+        return self._bitrate.current
 
     def _accept(self, sequence: int, repeated: bool, now: float) -> int | None:
         """The packet's index, gaps noted; None if it must not be forwarded."""
@@ -256,9 +269,8 @@ class PublishedStream:
             if index <= newest - HISTORY or (repeated and index > newest) or self.history.get(index):
                 return None
             if newest + 1 < index <= newest + MAX_DROPOUT:
-                missing = self._gaps.open(newest + 1, index, now)
-                self._nack(missing)
-                if self._is_video and not missing:
+                is_bearable = self._gaps.open(newest + 1, index, now)
+                if self._is_video and not is_bearable:
                     self.request_key_frame(now)
         self._gaps.close(index)
         self._unwrapper.advance(index)

@@ -6,10 +6,11 @@ feeds a slot changes without one.
 
 import secrets
 from collections import Counter as Tally
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from conference.sfu import rtcp, sdp
+from conference.sfu.bandwidth import Allowance
 from conference.sfu.budget import Budget
 from conference.sfu.counters import Counters
 from conference.sfu.errors import MediaError
@@ -29,7 +30,11 @@ POOL_STEP = 4
 """Slots of a kind are offered so many at a time."""
 MAX_SLOTS = 64
 """Of a kind, on one connection. Streams beyond that wait until a slot is free."""
+SCREEN = 3
+"""The kid_context of the screen's picture: of all videos, the last to be left out."""
 _REPEATS_PER_S = 1000.0
+_LIMIT_HOLDS_S = 10.0
+"""Without another REMB, nothing is held back any more."""
 
 
 @dataclass(slots=True)
@@ -58,6 +63,8 @@ class Subscription:
         self._session_id = str(secrets.randbits(62))
         self._version = 0
         self._counters = counters
+        self._allowance = Allowance()
+        self._limited_at = float("-inf")
         self._repeats = Budget(_REPEATS_PER_S, _REPEATS_PER_S / 2)
 
     def needs_slots(self, wanted: Mapping[StreamKey, PublishedStream]) -> bool:
@@ -125,6 +132,8 @@ class Subscription:
     def receive_rtcp(self, data: bytes, now: float) -> None:
         """Do what the client's feedback asks for; raises RtcpError."""
         packets = rtcp.decode(data)
+        if now - self._limited_at > _LIMIT_HOLDS_S:
+            self._hold([])
         fed = {slot.line.ssrc: slot for slot in self.slots if slot.stream is not None}
         for packet in packets:
             if isinstance(packet, rtcp.Nack):
@@ -156,6 +165,7 @@ class Subscription:
                 continue
             if slot.stream is not None:
                 slot.stream.detach(slot.outlet)
+                slot.outlet.hold(False)
             slot.stream = stream
             if stream is not None:
                 stream.attach(slot.outlet, now)
@@ -188,9 +198,19 @@ class Subscription:
 
     def _limit(self, limit: rtcp.BitrateLimit, fed: Mapping[int, SlotState], now: float) -> None:
         """A REMB is for all its SSRCs together: share it among those that carry video."""
-        videos = [fed[ssrc] for ssrc in limit.ssrcs if ssrc in fed and fed[ssrc].line.kind == "video"]
-        for slot in videos:
-            slot.outlet.estimate.announced(limit.bitrate / len(videos), now)
+        videos = [fed[ssrc] for ssrc in dict.fromkeys(limit.ssrcs) if ssrc in fed]
+        videos = [slot for slot in videos if slot.line.kind == "video"]
+        videos.sort(key=lambda slot: slot.key is not None and slot.key.kid_context != SCREEN)
+        asked = [slot.stream.least_bitrate for slot in videos if slot.stream is not None]
+        allowed = self._allowance.update(asked, limit.bitrate, now) if videos else 0
+        self._limited_at = now
+        self._hold(videos[allowed:])
+        for slot in videos[:allowed]:
+            slot.outlet.estimate.announced(limit.bitrate / allowed, now)
+
+    def _hold(self, held: Sequence[SlotState]) -> None:
+        for slot in self.slots:
+            slot.outlet.hold(any(slot is each for each in held))
 
 
 def _needs(wanted: Mapping[StreamKey, PublishedStream]) -> Tally[str]:

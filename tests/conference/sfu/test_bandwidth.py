@@ -1,9 +1,10 @@
 """What publishers are asked for: the weakest path, within bounds, down at once and up in steps."""
 
-from conference.sfu.bandwidth import PathEstimate, StreamBitrate, VideoBitrates
+from conference.sfu.bandwidth import Allowance, PathEstimate, StreamBitrate, VideoBitrates
 from conference.sfu.budget import Budget
 
-BOUNDS = VideoBitrates(150_000, 500_000, 1_500_000)
+BOUNDS = VideoBitrates(150_000, 30_000, 500_000, 1_500_000)
+INF = float("inf")
 
 
 def path(rate: int) -> PathEstimate:
@@ -41,19 +42,33 @@ def test_a_receiver_that_complains_is_heard() -> None:
 
 def test_the_bounds_hold_and_steps_are_few() -> None:
     bitrate = StreamBitrate(BOUNDS)
-    said = [bitrate.update([float("inf")], float(second)) for second in range(60)]
+    said = [bitrate.update(INF, [INF], float(second)) for second in range(60)]
     assert said[0] == BOUNDS.start
     assert said[-1] == BOUNDS.most
-    assert len(set(said)) <= 7
-    assert bitrate.update([10.0, float("inf")], 61.0) == BOUNDS.least
-    assert bitrate.update([float("inf")], 62.0) == BOUNDS.least
-    assert bitrate.update([], 67.0) > BOUNDS.least
+    assert len(set(said)) <= 10
+    assert bitrate.update(INF, [10.0, INF], 61.0) == BOUNDS.least
+    assert bitrate.update(INF, [INF], 62.0) == BOUNDS.least
+    assert bitrate.update(INF, [], 67.0) > BOUNDS.least
+    assert bitrate.update(10.0, [], 68.0) == BOUNDS.least_of_path  # its own path harms nobody else
 
 
 def test_small_changes_change_nothing() -> None:
     bitrate = StreamBitrate(BOUNDS)
-    assert bitrate.update([460_000.0], 0.0) == 500_000
-    assert bitrate.update([440_000.0], 0.0) == 440_000
+    assert bitrate.update(INF, [480_000.0], 0.0) == 500_000
+    assert bitrate.update(INF, [440_000.0], 0.0) == 440_000
+
+
+def test_a_path_that_cannot_take_all_videos_loses_the_last_and_gets_it_back() -> None:
+    allowance, asked = Allowance(), [100_000, 100_000, 100_000]
+    assert [allowance.update(asked, INF, float(n)) for n in range(3)] == [3, 3, 3]
+    # Not at once: what a path takes is an estimate.
+    assert [allowance.update(asked, 190_000, 3.0 + n) for n in range(3)] == [3, 3, 2]
+    assert allowance.update(asked, 335_000, 6.0) == 2  # there is room, but not yet for long
+    assert allowance.update(asked, 335_000, 8.0) == 2
+    assert allowance.update(asked, 335_000, 9.0) == 3
+    assert [allowance.update(asked, 10_000, 10.0 + n) for n in range(3)] == [3, 3, 0]
+    assert [allowance.update(asked, INF, 13.0 + 3 * n) for n in range(5)] == [0, 1, 1, 2, 2]
+    assert allowance.update([], 0.0, 30.0) == 0
 
 
 def test_budget() -> None:

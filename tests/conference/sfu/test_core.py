@@ -463,7 +463,7 @@ def test_publishers_are_reported_to_every_second(net: Net) -> None:
     assert 0.9 < block.delay / 65536 < 1.2
     limit = next(p for p in ada.publisher.rtcp if isinstance(p, rtcp.BitrateLimit))
     assert limit.ssrcs == (110,)
-    assert 150_000 <= limit.bitrate <= 500_000
+    assert 30_000 <= limit.bitrate <= 500_000
 
 
 def test_a_nack_of_a_subscriber_is_answered_by_the_same_packet(net: Net) -> None:
@@ -492,7 +492,7 @@ def test_repeats_are_within_a_budget(net: Net) -> None:
     for _ in range(20):
         net.now += 0.025
         bob.subscriber.send_rtcp(rtcp.Nack(1, first.ssrc, every))
-    assert 500 <= len(net.core.take_datagrams()) <= 1000  # of 4000 that were asked for in half a second
+    assert 60 <= len(net.core.take_datagrams()) <= 1000  # of 4000 that were asked for in half a second
 
 
 def test_feedback_for_empty_slots_does_nothing(net: Net) -> None:

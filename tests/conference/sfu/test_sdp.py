@@ -158,8 +158,8 @@ a=ssrc-group:FID 2222222222 3333333333
 def test_chromium() -> None:
     offer = sdp.parse(CHROMIUM)
     assert negotiation.offered_streams(offer, {"0": 0, "1": 1}) == (
-        OfferedStream("0", 0, 111, None, 3735928559, None, 4),
-        OfferedStream("1", 1, 96, 97, 2231627014, 632943048, 4),
+        OfferedStream("0", 0, 111, None, 3735928559, None, 4, 2),
+        OfferedStream("1", 1, 96, 97, 2231627014, 632943048, 4, 2),
     )
     remote = negotiation.remote_transport(offer, ("actpass",))
     assert remote.ufrag == "Wo4r"
