@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_host(commands.add_parser("host", help="serve meetings from this machine"))
     _add_create(commands.add_parser("create", help="make a meeting and print its link"))
     _add_join(commands.add_parser("join", help="take part in a meeting from this terminal"))
+    _add_devices(commands.add_parser("devices", help="list cameras, microphones, screens and speakers"))
     _add_demo(commands.add_parser("demo", help="hold a meeting here and check every promise"))
     return parser
 
@@ -135,25 +136,52 @@ def _create(options: argparse.Namespace) -> int:
 
 def _add_join(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Take part in a meeting from this terminal. Ctrl-C leaves; pressed twice, it does so without "
-        "waiting. Without --media a test picture and a tone are sent."
+        "Take part in a meeting from this terminal. Type to chat, /help lists commands. Ctrl-C leaves; "
+        "pressed twice, it does so without waiting. If nothing is said about what to send, it is a test "
+        "picture and a tone."
     )
     parser.epilog = (
-        "If the meeting has a passphrase it is asked for, or taken from CONCLAVE_PASSPHRASE. Read the "
-        "security code to the others: all who see the same one are in the same meeting, with the same people."
+        "Other users of this machine can read command lines, and whoever has the link can join: better give "
+        "LINK as - and the link on standard input, or in CONCLAVE_LINK. If the meeting has a passphrase it "
+        "is asked for, or taken from CONCLAVE_PASSPHRASE. Read the security code to the others: all who see "
+        "the same one are in the same meeting, with the same people."
     )
-    parser.add_argument("link", metavar="LINK", help="the meeting link, in quotes, for it contains #")
+    parser.add_argument(
+        "link",
+        metavar="LINK",
+        nargs="?",
+        help="the meeting link, in quotes, for it contains #; - reads it from standard input, without it "
+        "CONCLAVE_LINK is taken",
+    )
     parser.add_argument(
         "--name", required=True, help="what the others see, up to 64 characters; the server does not learn it"
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--media", type=Path, metavar="FILE", help="send this recording, again and again")
+    source.add_argument("--play", type=Path, metavar="FILE", help="send this recording once, then leave")
     source.add_argument("--silent", action="store_true", help="send nothing")
+    for role, what in (("camera", "film with"), ("microphone", "hear with"), ("screen", "share")):
+        parser.add_argument(
+            f"--{role}",
+            nargs="?",
+            const="",
+            metavar="NAME",
+            help=f"the {role} to {what} (default: this machine's first); `conclave devices` lists them",
+        )
+    parser.add_argument(
+        "--speaker", nargs="?", const="", metavar="NAME", help="play what is heard (default: the system's)"
+    )
+    parser.add_argument(
+        "--preview", action="store_true", help="show the pictures in the terminal, above the table"
+    )
     parser.add_argument(
         "--record",
         type=Path,
         metavar="FOLDER",
         help="write what is decrypted to WebM files, one for each sender; the others are told",
+    )
+    parser.add_argument(
+        "--grid", action="store_true", help="with --record: all in one picture too, with the sound of all"
     )
     parser.add_argument(
         "--report",
@@ -166,23 +194,43 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
 
 
 def _join(options: argparse.Namespace) -> int:
-    from conference.errors import ConferenceError
+    from conference.equipment import Equipment
+    from conference.errors import ConferenceError, MisuseError
     from conference.join import JoinConfig, join
 
     try:
+        if options.grid and options.record is None:
+            raise MisuseError("--grid needs --record FOLDER.")
+        link = _link(options.link)
         config = JoinConfig(
-            link=options.link,
+            link=link,
             name=options.name,
             media=options.media,
             is_silent=options.silent,
+            equipment=Equipment(options.camera, options.microphone, options.screen, options.play),
             record=options.record,
+            record_grid=options.grid,
+            has_preview=options.preview,
+            speaker=options.speaker,
             report=options.report,
             seconds=options.seconds,
-            passphrase=_passphrase(options.link),
+            passphrase=_passphrase(link),
         )
         return asyncio.run(join(config))
     except ConferenceError as error:
         return _fail(error)
+
+
+def _link(given: str | None) -> str:
+    """As an argument, from standard input, or from the environment. Raises LinkError."""
+    from conference.errors import LinkError
+
+    if given == "-":
+        return getpass.getpass("The meeting link: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+    link = given or os.environ.get("CONCLAVE_LINK")
+    if not link:
+        raise LinkError("Which meeting? Give its link, or - to read it, or set CONCLAVE_LINK.")
+    return link
 
 
 def _passphrase(link: str) -> str | None:
@@ -196,6 +244,35 @@ def _passphrase(link: str) -> str | None:
     if not sys.stdin.isatty():
         raise LinkError("This meeting has a passphrase; set CONCLAVE_PASSPHRASE to it.")
     return getpass.getpass("The meeting's passphrase: ")
+
+
+# --- devices --------------------------------------------------------------------------------------
+
+
+def _add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "List the cameras, microphones, screens and speakers that were found here, by the names that "
+        "`conclave join --camera NAME` and its like take. Some systems have more that can be opened than "
+        "they list: every PCM of ALSA, every display of X11."
+    )
+    parser.epilog = (
+        "Devices are opened by FFmpeg, as it is built into PyAV: V4L2, ALSA and x11grab on Linux, "
+        "AVFoundation on macOS, DirectShow and gdigrab on Windows. There is no PulseAudio in it: with "
+        "PulseAudio or PipeWire, ALSA's `default` leads there if their ALSA plugin is installed. Sound is "
+        "played on Linux and macOS only."
+    )
+    parser.set_defaults(run=_devices)
+
+
+def _devices(options: argparse.Namespace) -> int:
+    from conference.sources.devices import list_devices
+
+    found = list_devices()
+    for device in found:
+        print(f"{device.role:<10}  {device.name:<24}  {device.description}".rstrip())
+    if not found:
+        print("No camera, microphone, screen or speaker was found here.")
+    return 0
 
 
 # --- demo -----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from conference.errors import ConferenceError, MisuseError
 from conference.meeting import Meeting
 from conference.roster import Person
+from conference.sources.devices import open_screen
 
 DEFAULT_FOLDER: Final = "recordings"
 
@@ -61,12 +62,12 @@ async def obey(terminal: Terminal, line: str) -> None:
     if not line:
         return
     try:
-        if not line.startswith("/"):
-            await terminal.meeting.chat(line)
-        elif line.startswith("//"):
-            await terminal.meeting.chat(line[1:])
-        else:
+        if line.startswith("/") and not line.startswith("//"):
             await _run(terminal, line[1:])
+        else:
+            text = line[1:] if line.startswith("//") else line
+            await terminal.meeting.chat(text)
+            terminal.say(f"You: {text}")
     except ConferenceError as error:
         terminal.say(str(error))
 
@@ -162,11 +163,32 @@ async def show(terminal: Terminal, argument: str) -> None:
     terminal.say("Your picture is sent again.")
 
 
-@command("record", "[FOLDER]", f"record what is decrypted (to {DEFAULT_FOLDER}/); the others are told")
+@command("record", "[FOLDER]", f"record each sender (to {DEFAULT_FOLDER}/); the others are told")
 async def record(terminal: Terminal, argument: str) -> None:
+    start_recording(terminal, argument, grid=False)
+
+
+@command("grid", "[FOLDER]", "the same, and all in one picture with the sound of all")
+async def record_grid(terminal: Terminal, argument: str) -> None:
+    start_recording(terminal, argument, grid=True)
+
+
+def start_recording(terminal: Terminal, argument: str, *, grid: bool) -> None:
     folder = Path(argument or DEFAULT_FOLDER)
-    terminal.meeting.start_recording(folder)
+    terminal.meeting.start_recording(folder, grid=grid)
     terminal.say(f"Recording to {folder}; the others are told. /stop ends it.")
+
+
+@command("share", "[DISPLAY]", "share the screen beside the camera; /unshare ends it")
+async def share(terminal: Terminal, argument: str) -> None:
+    terminal.meeting.send(screen=await open_screen(argument or None))
+    terminal.say("Your screen is shared; /unshare ends it.")
+
+
+@command("unshare", "", "share the screen no longer")
+async def unshare(terminal: Terminal, argument: str) -> None:
+    terminal.meeting.stop_screen()
+    terminal.say("Your screen is shared no longer.")
 
 
 @command("stop", "", "end the recording")

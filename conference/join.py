@@ -9,6 +9,8 @@ from pathlib import Path
 
 import conference.host_commands  # noqa: F401  (adds to the table)
 from conference.commands import obey
+from conference.equipment import Equipment
+from conference.frames import AUDIO, SCREEN_AUDIO
 from conference.host_key import find_host_key
 from conference.keyboard import Keyboard, terminal_to_type_in
 from conference.link import MeetingLink
@@ -17,8 +19,10 @@ from conference.meeting import Meeting
 from conference.participant import Participant
 from conference.recordings import check_folder
 from conference.reports import JsonReport, Report, ScreenReport
+from conference.rules import checked_name
 from conference.session import Session
 from conference.sources import MediaFile
+from conference.speaker import Speaker
 from conference.tasks import first_of
 
 STATUS_EVERY_S = 0.5
@@ -32,8 +36,15 @@ class JoinConfig:
     link: str = field(repr=False)
     name: str
     media: Path | None = None
+    """A recording, sent again and again."""
     is_silent: bool = False
+    equipment: Equipment = field(default_factory=Equipment)
+    """What to send instead of that."""
     record: Path | None = None
+    record_grid: bool = False
+    has_preview: bool = False
+    speaker: str | None = None
+    """Where to play what is heard: an empty name is the system's default, None is nowhere."""
     report: str = "screen"
     """`screen` or `json`."""
     seconds: float | None = None
@@ -43,8 +54,20 @@ class JoinConfig:
 class Attendance:
     """One stay in a meeting at a terminal: what happens is reported, what is typed is done."""
 
-    def __init__(self, meeting: Meeting, report: Report) -> None:
+    def __init__(
+        self,
+        meeting: Meeting,
+        report: Report,
+        *,
+        speaker: Speaker | None = None,
+        file: MediaFile | None = None,
+        has_preview: bool = False,
+    ) -> None:
+        """When `file` has been played, we leave."""
         self.meeting = meeting
+        self._speaker = speaker
+        self._file = file
+        self._has_preview = has_preview
         self.report = report
         self.has_left = False
         """Whether we went, and were not sent away."""
@@ -64,17 +87,43 @@ class Attendance:
             if leaving is not None:
                 leaving.cancel()
             self.report.close()
+            if self._speaker is not None:
+                await self._speaker.close()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 
     async def _take_part(self) -> None:
+        works = [self.tell()]
+        if self._speaker is not None:
+            works.append(self._play(self._speaker))
+        if self._has_preview:
+            works.append(self._preview())
+        if self._file is not None:
+            works.append(self._leave_after(self._file))
         keyboard = Keyboard(self._typed.put_nowait, self.report.typing, self.leave)
         with terminal_to_type_in() as terminal:
             if terminal is None or not self.report.is_interactive:
-                await self.tell()
+                await first_of(*works)
                 return
             with keyboard.listening(terminal):
-                await first_of(self.tell(), self._obey())
+                await first_of(*works, self._obey())
+
+    async def _play(self, speaker: Speaker) -> None:
+        async for sound in self.meeting.audio():
+            if speaker.error is not None:
+                self.report.say(speaker.error)
+                break
+            speaker.hear(sound.sender, SCREEN_AUDIO if sound.is_screen else AUDIO, sound.frame)
+        await self.meeting.wait_over()
+
+    async def _preview(self) -> None:
+        async for picture in self.meeting.video():
+            self.report.picture(picture)
+
+    async def _leave_after(self, file: MediaFile) -> None:
+        await file.played()
+        self.leave()
+        await self.meeting.wait_over()
 
     def say(self, text: str) -> None:
         """Show lines to who sits here."""
@@ -129,19 +178,30 @@ async def attend(
     Raises LinkError, SourceError for what is to be sent and RecordingError for the folder of recordings.
     """
     link = MeetingLink.parse(config.link)
+    name = checked_name(config.name)
     await asyncio.to_thread(_check_files, config)
+    host_key = await asyncio.to_thread(find_host_key, link)
+    speaker = await Speaker.open(config.speaker or None) if config.speaker is not None else None
+    opened = await config.equipment.open()
+    options = MediaOptions(
+        file=config.media,
+        is_silent=config.is_silent or (config.equipment.is_chosen and config.media is None),
+        tracks=opened.tracks,
+        record=config.record,
+        record_grid=config.record_grid,
+    )
     meeting = Meeting(
         link,
-        config.name,
-        MediaOptions(file=config.media, is_silent=config.is_silent, record=config.record),
+        name,
+        options,
         passphrase=config.passphrase,
         wait=False,
-        host_key=await asyncio.to_thread(find_host_key, link),
+        host_key=host_key,
         make_session=make_session,
         make_participant=make_participant,
     )
-    report: Report = JsonReport() if config.report == "json" else ScreenReport(config.name)
-    return Attendance(meeting, report)
+    report: Report = JsonReport() if config.report == "json" else ScreenReport(name)
+    return Attendance(meeting, report, speaker=speaker, file=opened.file, has_preview=config.has_preview)
 
 
 def _check_files(config: JoinConfig) -> None:

@@ -20,9 +20,11 @@ from conference.aiortc_seam import E2eePeerConnection
 from conference.decoders import Decoded
 from conference.decrypt_health import DecryptHealth
 from conference.frames import AUDIO, CAMERA, KINDS, FrameSealer, Kind, ReceivedFrame
+from conference.grid_recording import GridRecording
 from conference.messages import Trouble
 from conference.publishing import Publishing
 from conference.receive_path import Counts, MediaFrame, Misnamed, ReceivePath
+from conference.recording import unused_path
 from conference.recordings import Recordings
 from conference.relays import ice_configuration
 from conference.roster import Person
@@ -44,6 +46,7 @@ WATCH_EVERY_S: Final = 1.0
 QUIET_S: Final = 1.5
 """Without media for so long after signaling came back, media's connections count as lost too."""
 CLOSE_S: Final = 5.0
+_BOTH: Final[tuple[Kind, ...]] = ("audio", "video")
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,8 @@ class MediaOptions:
     """By context: what to send beside these, or instead of one of them."""
     record: Path | None = None
     """A folder for what is decrypted."""
+    record_grid: bool = False
+    """Record all in one picture too."""
     decode: bool = True
     """Decode whatever comes; if not, only what is watched."""
     on_opened: "Callable[[Person, int, MediaFrame], None] | None" = None
@@ -130,8 +135,7 @@ class Media:
         self._people: dict[str, Person] = {}
         self._gone: list[Tile] = []
         self._health = DecryptHealth(self.path)
-        if options.record is not None:
-            self.recordings.start(options.record)
+        self._grid: GridRecording | None = None
         self._publishing = Publishing(
             self._connection, self._open_sources, send, warn, lambda: session.phase is Phase.MEMBER
         )
@@ -142,6 +146,8 @@ class Media:
         """When signaling came back, and how much media had come until then."""
         self._ice_servers: tuple[wire.IceServer, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
+        if options.record is not None:
+            self.start_recording(options.record, grid=options.record_grid)
 
     async def run(self) -> None:
         """Negotiate and watch until cancelled; the connections stay until `close`.
@@ -158,6 +164,8 @@ class Media:
         for owner in {str(owner) for owner, _ in self.path.tiles} - self._people.keys():
             self._gone += self.path.remove(owner)
             self.recordings.end(owner)
+            if self._grid is not None:
+                self._grid.remove(owner)
         if event.committer is None:
             self._subscribing.expect_another()
             self._publish()
@@ -368,9 +376,17 @@ class Media:
         for watch in tuple(self._watching[KINDS[kid_context]]):
             watch(person, kid_context, frame)
 
-    def start_recording(self, folder: Path) -> None:
-        """Record what comes from now on, to files in `folder`. Raises RecordingError, MisuseError."""
+    def start_recording(self, folder: Path, *, grid: bool = False) -> None:
+        """Record what comes from now on, to files in `folder`; with `grid`, all in one picture too.
+
+        Raises RecordingError, MisuseError.
+        """
         self.recordings.start(folder)
+        if grid:
+            self._grid = GridRecording(unused_path(folder, "meeting"))
+            self._grid.start()
+            for kind in _BOTH:
+                self.watch(kind, self._grid.take)
         for (owner, kid_context), tile in self.path.tiles.items():
             person = self._people.get(str(owner))
             if person is not None:
@@ -381,7 +397,15 @@ class Media:
         """Finish the files; returns them."""
         for tile in self.path.tiles.values():
             tile.recording = None
-        return await self.recordings.stop()
+        grid, self._grid = self._grid, None
+        if grid is not None:
+            for kind in _BOTH:
+                self.unwatch(kind, grid.take)
+            await grid.stop()
+            self.recordings.paths.append(grid.path)
+            if grid.error is not None:
+                self._warn(str(grid.error))
+        return ([grid.path] if grid else []) + await self.recordings.stop()
 
     def _request_key_frame(self, participant_id: str, kid_context: int) -> None:
         tile = self.path.tiles.get((participant_id, kid_context))

@@ -312,12 +312,15 @@ class Meeting:
             if is_muted is not None and context in streams:
                 streams[context].is_muted = is_muted
 
-    def start_recording(self, folder: Path) -> None:
+    def start_recording(self, folder: Path, *, grid: bool = False) -> None:
         """Write what is decrypted to files in `folder`; all members are told, those who come later too.
+
+        Each sender gets a file of what it sent, as it was encoded. With `grid` there is also `meeting.webm`,
+        with all pictures in one and the sound of all, which costs a core a good part of its time.
 
         Raises RecordingError, and MisuseError if the meeting is recorded already.
         """
-        self.participant.start_recording(folder)
+        self.participant.start_recording(folder, grid=grid)
 
     async def stop_recording(self) -> list[Path]:
         """Finish the recording; returns its files. The members are told."""

@@ -136,12 +136,12 @@ class Participant:
         act(self.session.moderation, self._clock())
         self.pump()
 
-    def start_recording(self, folder: Path) -> None:
+    def start_recording(self, folder: Path, *, grid: bool = False) -> None:
         """Record what is decrypted, to files in `folder`; all members are told, those who come later too.
 
         Raises RecordingError, MisuseError if it is recorded already.
         """
-        self.media.start_recording(folder)
+        self.media.start_recording(folder, grid=grid)
         self._tell_recording()
 
     async def stop_recording(self) -> list[Path]:

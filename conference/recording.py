@@ -187,9 +187,7 @@ class Recording:
 
     def _next_path(self) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
-        number = 1
-        while (path := self._folder / f"{self._name}{f'-{number}' if number > 1 else ''}.webm").exists():
-            number += 1
+        path = unused_path(self._folder, self._name)
         self.paths.append(path)
         return path
 
@@ -201,7 +199,8 @@ class RecordingWriter:
         self.frames_left_out = 0
         self._recorder = recorder
         self._recording = recording
-        self._is_torn = False
+        self._is_torn = True
+        """Video is left out up to the next key frame, and before the first: a recording may begin late."""
 
     @property
     def paths(self) -> list[Path]:
@@ -273,6 +272,14 @@ class Recorder:
             self.errors.append(error)
         finally:
             self._room.release()
+
+
+def unused_path(folder: Path, name: str) -> Path:
+    """`name.webm`, or the first of `name-2.webm` and on that does not exist."""
+    number = 1
+    while (path := folder / f"{name}{f'-{number}' if number > 1 else ''}.webm").exists():
+        number += 1
+    return path
 
 
 def safe_name(name: str) -> str:

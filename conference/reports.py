@@ -21,9 +21,10 @@ from conference.events import (
     WaitingFor,
 )
 from conference.frames import AUDIO, CAMERA, SCREEN, SCREEN_AUDIO
-from conference.meeting import MeetingEvent
+from conference.meeting import MeetingEvent, ReceivedVideo
 from conference.messages import Reason
 from conference.policy import Policy
+from conference.preview import Preview, Shown
 from conference.roster import Person, Standing
 from conference.session import (
     ChatReceived,
@@ -44,6 +45,10 @@ from conference.status import (
 )
 
 MAX_NAMED = 5
+GONE_AFTER_S = 3.0
+LEAST_PREVIEW = 6
+TABLE_FRAME = 9
+"""Lines of the screen beside the table's rows and the pictures."""
 
 
 class Report(Protocol):
@@ -56,6 +61,7 @@ class Report(Protocol):
     def status(self, status: Status) -> None: ...
     def say(self, text: str) -> None: ...
     def typing(self, text: str, cursor: int) -> None: ...
+    def picture(self, picture: ReceivedVideo) -> None: ...
     def close(self) -> None: ...
 
 
@@ -174,6 +180,7 @@ class ScreenReport:
         self._code: CodeChanged | None = None
         self._status: Status | None = None
         self._typed: tuple[str, int] | None = None
+        self._pictures: dict[tuple[str, bool], tuple[ReceivedVideo, float]] = {}
         self._live = Live("Connecting …", console=self._console, refresh_per_second=4)
         self._live.start()
 
@@ -196,16 +203,33 @@ class ScreenReport:
         self._typed = (text, cursor)
         self._draw(refresh=True)
 
+    def picture(self, picture: ReceivedVideo) -> None:
+        """The newest of each sender is shown above the table."""
+        self._pictures[picture.sender.participant_id, picture.is_screen] = picture, time.monotonic()
+
     def close(self) -> None:
-        self._typed = None
-        self._draw()
+        """What happened stays in the terminal; how things stood does not."""
+        self._live.update("", refresh=True)
         self._live.stop()
 
     def _draw(self, refresh: bool = False) -> None:
         drawn: list[RenderableType] = [self._screen(self._status) if self._status else "Connecting …"]
+        if self._pictures and self._status:
+            drawn.insert(0, self._preview(len(self._status.people)))
         if self._typed is not None:
             drawn.append(_typed_line(*self._typed, self._console.width))
         self._live.update(Group(*drawn), refresh=refresh)
+
+    def _preview(self, people: int) -> Preview:
+        """As high as the table leaves room for, and some lines of chat."""
+        now = time.monotonic()
+        self._pictures = {who: each for who, each in self._pictures.items() if now - each[1] < GONE_AFTER_S}
+        shown = [
+            Shown(f"{each.sender.name}{' (screen)' if each.is_screen else ''}", each.frame)
+            for _, (each, _) in sorted(self._pictures.items(), key=lambda item: item[0])
+        ]
+        room = self._console.height - people - TABLE_FRAME
+        return Preview(shown, max(LEAST_PREVIEW, min(room, self._console.height * 6 // 10)))
 
     def _screen(self, status: Status) -> RenderableType:
         head = Text.assemble(
@@ -232,7 +256,9 @@ class ScreenReport:
         refused = sum(status.refused.values())
         words = ", ".join(f"{count} {why}" for why, count in status.refused.items() if count)
         foot = Text(f"{refused} frames refused ({words})" if refused else "no frame refused", style="dim")
-        return Group(head, table, foot)
+        recorders = [line.name for line in status.people if line.is_recording]
+        sign = Text(f"● recorded by {', '.join(recorders)}", style="bold red")
+        return Group(head, *([sign] if recorders else []), table, foot)
 
     def _code_of(self, epoch: int | None) -> str:
         """Never the code of an epoch that is over."""
@@ -300,6 +326,9 @@ class JsonReport:
 
     def typing(self, text: str, cursor: int) -> None:
         """Nothing is shown to a program."""
+
+    def picture(self, picture: ReceivedVideo) -> None:
+        """Nor this."""
 
     def close(self) -> None:
         self.write("closed")

@@ -120,7 +120,8 @@ async def test_a_recording_is_begun_and_ended_and_the_others_know(house: House, 
     ada = await house.join("Ada")
     async with Meeting.join(str(house.link), name="Bob") as bob:
         events = bob.events()
-        bob.start_recording(tmp_path)
+        await until("Ada is sending", lambda: (tile := _tile(bob, ada.id)) and tile.stats.opened > 5)
+        bob.start_recording(tmp_path, grid=True)
         with pytest.raises(MisuseError, match="already"):
             bob.start_recording(tmp_path)
         await until("Ada knows", lambda: [told.on for told in ada.of_kind(RecordingChanged)] == [True])
@@ -138,8 +139,10 @@ async def test_a_recording_is_begun_and_ended_and_the_others_know(house: House, 
         event async for event in events if isinstance(event, RecordingSaved) and event.path == paths[0]
     ]
     assert {path.name.partition("-")[0] for path in paths} >= {"Ada"}
-    with av.open(str(next(path for path in paths if path.name.startswith("Ada")))) as container:
-        assert sum(1 for _ in container.decode(video=0)) >= 5
+    assert tmp_path / "meeting.webm" in paths
+    for path in (paths[0], next(path for path in paths if path.name.startswith("Ada"))):
+        with av.open(str(path)) as container:
+            assert sum(1 for _ in container.decode(video=0)) >= 5
 
 
 def _tile(meeting: Meeting, participant_id: str):
@@ -252,8 +255,10 @@ async def test_what_is_typed_is_said_or_done(house: House, tmp_path: Path) -> No
     ada = await house.join("Ada")
     async with Meeting.join(str(house.link), name="Bob", microphone=PushedAudio()) as bob:
         chair = Chair(bob)
-        for line in ("Hello", "  ", "//help is a command"):
-            assert await chair.type(line) == ""
+        for line, shown in (
+            ("Hello", "You: Hello"), ("  ", ""), ("//help is a command", "You: /help is a command")
+        ):  # fmt: skip
+            assert await chair.type(line) == shown
         await until("Ada hears it", lambda: len(ada.of_kind(ChatReceived)) == 2)
         assert [told.text for told in ada.of_kind(ChatReceived)] == ["Hello", "/help is a command"]
         shown = await chair.type("/help")
