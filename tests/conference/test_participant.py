@@ -10,11 +10,13 @@ from conference import mark
 from conference.errors import ServerError
 from conference.media import SessionSealer, tag_of
 from conference.messages import Reason
+from conference.participant import GOING_DOWN
 from conference.session import (
     ChatReceived,
     EpochChanged,
     Phase,
     RecordingChanged,
+    Warned,
 )
 from conference.status import ConnectionChanged, DecryptionChanged
 from tests.conference.conftest import House, all_see_all, is_settled, new_link, until
@@ -101,6 +103,7 @@ async def test_a_server_that_comes_back_with_its_state_finds_the_meeting_going_o
     await house.restart()
     for seat in (ada, bob):
         await until("it is connected again", lambda seat=seat: len(seat.of_kind(ConnectionChanged)) == 2)
+        assert GOING_DOWN in [warned.text for warned in seat.of_kind(Warned)]  # it did not come as a surprise
     await all_see_all(ada, bob)
     assert (ada.epoch, ada.id, bob.id) == before
     assert is_settled(ada, bob)
