@@ -39,12 +39,12 @@ from aiortc.rtcrtpsender import RTCEncodedFrame
 from aiortc.rtp import RTCP_PSFB_APP, AnyRtcpPacket, RtcpByePacket, RtcpPsfbPacket, RtpPacket, pack_remb_fci
 from av.frame import Frame
 
-from conference.congestion import ArrivalEstimate
 from conference.errors import ConferenceError, MisuseError
 from conference.frames import KINDS, FrameSealer, FrameSink, Kind, ReceivedFrame, is_vp8_key_frame
 from conference.media_threads import MEDIA_THREADS
 from conference.receive_buffer import AUDIO, VIDEO, Counters, Outcome, Packet, ReceiveBuffer
 from conference.sealing_encoders import Seal, SealingEncoder, sealing_encoder
+from conference.sfu.arrivals import ArrivalEstimate
 
 logger = logging.getLogger(__name__)
 

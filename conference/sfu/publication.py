@@ -3,8 +3,8 @@
 import secrets
 from collections.abc import Iterable
 
-from conference.congestion import ArrivalEstimate
 from conference.sfu import rtcp
+from conference.sfu.arrivals import ArrivalEstimate
 from conference.sfu.bandwidth import RateMeter, VideoBitrates
 from conference.sfu.counters import Counters
 from conference.sfu.errors import RtpError

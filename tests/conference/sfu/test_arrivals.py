@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from conference.congestion import ArrivalEstimate
+from conference.sfu.arrivals import ArrivalEstimate
 
 
 class Path:
