@@ -38,9 +38,7 @@ class Front:
 
     def request(self, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(
-            f"https://127.0.0.1:{self.port}{path}", headers=given, method=method
-        )
+        request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}", headers=given, method=method)
         try:
             with urllib.request.urlopen(request, timeout=WITHIN_S, context=self.context) as response:
                 return response.status, response.read()
