@@ -37,6 +37,8 @@ class JoinConfig:
     name: str
     media: Path | None = None
     """A recording, sent again and again."""
+    marks_media: bool = False
+    """For tests that read from a picture whose and which it is."""
     is_silent: bool = False
     equipment: Equipment = field(default_factory=Equipment)
     """What to send instead of that."""
@@ -185,6 +187,7 @@ async def attend(
     opened = await config.equipment.open()
     options = MediaOptions(
         file=config.media,
+        marks_file=config.marks_media,
         is_silent=config.is_silent or (config.equipment.is_chosen and config.media is None),
         tracks=opened.tracks,
         record=config.record,

@@ -57,6 +57,8 @@ class MediaOptions:
 
     file: Path | None = None
     """A recording to send; None for a test picture and a tone."""
+    marks_file: bool = True
+    """Whether the recording's pictures carry our mark, as the test picture's do."""
     clip: Clip | None = None
     """Encoded media to send as they are, instead of either."""
     is_silent: bool = False
@@ -320,7 +322,7 @@ class Media:
             begin_s = tag / 0x10000 * float(self._options.clip.duration)
             return _streams(EncodedMedia(self._options.clip, begin_s=begin_s))
         if self._options.file is not None:
-            file = MediaFile(self._options.file, tag=tag)
+            file = MediaFile(self._options.file, tag=tag if self._options.marks_file else None)
             return _streams(file)
         timeline = Timeline()
         tone = Tone(tone_of(participant_id), timeline=timeline)

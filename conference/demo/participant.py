@@ -149,7 +149,9 @@ async def main() -> int:
         sealer: SessionSealer = cheat.sealer(session)
         return LingeringParticipant(session, media, sealer=sealer)
 
-    config = JoinConfig(link=options.link, name=options.name, media=options.media, report="json")
+    config = JoinConfig(
+        link=options.link, name=options.name, media=options.media, marks_media=True, report="json"
+    )
     make_session = partial(
         HoardingSession, leader=cheat.leader, secrets=options.secrets, record=options.record_signaling
     )

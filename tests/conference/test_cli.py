@@ -1,5 +1,6 @@
 """`conclave join` says in one sentence what is wrong, and what is asked of it in plain words."""
 
+import io
 import socket
 from pathlib import Path
 
@@ -39,6 +40,28 @@ def test_a_server_that_is_down(nowhere: MeetingLink, capsys: pytest.CaptureFixtu
     said = _said(capsys, str(nowhere), "--name", "Ada", "--silent", "--report", "json")
     assert "nothing listens there" in said
     assert str(nowhere).partition("#")[2] not in said
+
+
+def test_the_link_comes_by_argument_environment_or_standard_input(
+    nowhere: MeetingLink, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONCLAVE_LINK", raising=False)
+    others = ("--name", "Ada", "--silent", "--report", "json")
+    assert "CONCLAVE_LINK" in _said(capsys, *others)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{nowhere}\n"))
+    assert "nothing listens there" in _said(capsys, "-", *others)
+    monkeypatch.setenv("CONCLAVE_LINK", str(nowhere))
+    assert "nothing listens there" in _said(capsys, *others)
+    assert "nothing listens there" not in _said(capsys, "nonsense", *others)
+
+
+def test_a_grid_needs_a_folder(nowhere: MeetingLink, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--record" in _said(capsys, str(nowhere), "--name", "Ada", "--grid")
+
+
+def test_devices_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["devices"]) == 0
+    assert capsys.readouterr().out.strip()
 
 
 def test_a_name_that_is_too_long(nowhere: MeetingLink, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +109,7 @@ def test_what_is_misused_shows_the_usage(arguments: list[str], capsys: pytest.Ca
     assert capsys.readouterr().err.startswith("usage: conclave")
 
 
-@pytest.mark.parametrize("command", [[], ["host"], ["create"], ["join"], ["demo"]])
+@pytest.mark.parametrize("command", [[], ["host"], ["create"], ["join"], ["devices"], ["demo"]])
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([*command, "--help"])

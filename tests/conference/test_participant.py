@@ -130,10 +130,14 @@ async def test_leaving_does_not_wait_for_a_server_that_is_gone(house: House) -> 
 
 
 class _TornSealer(SessionSealer):
-    """Seals, and damages what it sealed."""
+    """Seals, and damages what it sealed until it is mended."""
+
+    is_torn = True
 
     def seal(self, kid_context: int, frame: bytes, clear: int) -> bytes | None:
         sealed = super().seal(kid_context, frame, clear)
+        if not self.is_torn:
+            return sealed
         return sealed[:-1] + bytes([sealed[-1] ^ 1]) if sealed else None
 
 
@@ -157,6 +161,12 @@ async def test_who_cannot_be_decrypted_is_told_to_all(house: House) -> None:
     assert mal.of_kind(DecryptionChanged)[0].whom[0].name == "you"
     assert [told.is_us for told in bob.of_kind(DecryptionChanged)].count(True) >= 1
     assert ada.line(mal).video is None
+    sealer = mal.media._sealer
+    assert isinstance(sealer, _TornSealer)
+    sealer.is_torn = False
+    await until("Bob is well again", lambda: of_bob()[-1].whom == (), within_s=5.0)
+    await until("Ada too", lambda: ada.line(mal).health.is_well)
+    await all_see_all(ada, bob, mal)
 
 
 async def test_a_meeting_that_is_not_there_is_said_at_once(house: House) -> None:

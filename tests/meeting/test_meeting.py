@@ -5,8 +5,9 @@ import random
 
 import pytest
 
+from conference.messages import Reason, Trouble
 from conference.policy import Policy
-from conference.session import EpochChanged, Phase, SendingPaused
+from conference.session import EpochChanged, Phase, SendingPaused, TroubleReported
 from conference.verification import security_code
 from sframe import ProtocolError, UnknownKey
 from signaling.errors import MessageError
@@ -256,3 +257,22 @@ def test_keys_of_past_chat_are_erased_by_the_clock(meeting: Meeting) -> None:
     assert past_epochs() > 0, "late chat can still be read"
     meeting.run(11.0)
     assert past_epochs() == 0
+
+
+def test_trouble_is_told_at_once_and_taken_back_at_once(meeting: Meeting) -> None:
+    alice, bob = meeting.join("Alice"), meeting.join("Bob")
+    meeting.settle("Alice", "Bob")
+    meeting.run(11.0)
+
+    def told() -> list[tuple[Trouble, ...]]:
+        return [event.troubles for event in bob.events if isinstance(event, TroubleReported)]
+
+    trouble = Trouble(1, 0, Reason.NO_KEY, 3, 2)
+    for troubles in ((trouble,), ()):
+        meeting.act(alice, lambda session, now=troubles: session.report_troubles(now, meeting.now))
+        meeting.run(0.5)
+        assert told()[-1] == troubles
+    before = len(told())
+    meeting.act(alice, lambda session: session.report_troubles((), meeting.now))  # no news
+    meeting.run(0.5)
+    assert len(told()) == before
