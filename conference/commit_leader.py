@@ -39,6 +39,8 @@ class Situation:
     keys: LinkKeys
     """Of the link that goes with the policy."""
     lobby: Lobby
+    departed: frozenset[str]
+    """Who should have been removed by now, whatever earlier leaders said that they did."""
     wall_time: float
 
     @property
@@ -135,6 +137,7 @@ class CommitLeader:
         """
         if self._pending is not None or self._refused_at == on.group.epoch or not self._has_work(on):
             return []
+        self._leaves |= on.departed
         door = _Door(on)
         if door.own.signature_key in on.unwanted:
             return []  # nobody commits its own removal: the next leader does
@@ -146,7 +149,9 @@ class CommitLeader:
         return [*told, *self._commit_what_can_be(on, door)]
 
     def _has_work(self, on: Situation) -> bool:
-        return bool(self._undecided(on) or self._leaves or self.wants_refresh or on.is_new_policy)
+        return bool(
+            self._undecided(on) or self._leaves or on.departed or self.wants_refresh or on.is_new_policy
+        )
 
     def _undecided(self, on: Situation) -> list[str]:
         """Those who knock, but for whom a host is known to have to decide and has not."""

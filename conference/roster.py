@@ -126,6 +126,14 @@ class Roster:
             for each, person in [*places, *strangers]
         )
 
+    def departed(self, now: float) -> frozenset[str]:
+        """Whose leaves still stand though the server has not had them in the room for a while."""
+        return frozenset(
+            each
+            for each in self._in_group - self._presence.keys()
+            if now - self._differs_since.get(each, now) >= PENDING_S
+        )
+
     def standing(self, participant_id: str, now: float) -> Standing:
         """How the lists agree about `participant_id`, which something else may have named, such as a slot."""
         is_in_group, presence = participant_id in self._in_group, self._presence.get(participant_id)

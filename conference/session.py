@@ -65,6 +65,11 @@ REFRESH_S = 300.0
 PAST_EPOCHS_S = 10.0
 """How long chat of an epoch that is over can still be read; then its keys are erased."""
 REFRESH_PER_MEMBER_S = 10.0
+PATIENCE_S = 15.0
+UNANSWERED = (
+    "Still waiting: nobody has answered. Either the members cannot, or the server holds back what we ask or "
+    "what they answer."
+)
 MAX_SETBACKS = 5
 SETBACK_S = 60.0
 """Who loses its place more often than that in so many seconds gives up."""
@@ -123,6 +128,8 @@ class Session:
         self._leader = CommitLeader()
         self._heartbeats = Heartbeats()
         self._has_hand_up = False
+        self._impatient_at: float | None = None
+        """When it is to be said that nobody answers our knock."""
         self._refresh_at: float | None = None
         self._forget_at: float | None = None
         self._outbox: list[ClientMessage] = []
@@ -157,6 +164,10 @@ class Session:
         if self.group is not None and self._forget_at is not None and now >= self._forget_at:
             self._forget_at = None
             self.group.forget_past_epochs(self._wall(now))
+        if self._impatient_at is not None and now >= self._impatient_at:
+            self._impatient_at = None
+            if self.phase is Phase.WAITING:
+                self.happened(WaitingFor(UNANSWERED))
         if self.phase is not Phase.MEMBER:
             return
         if self._heartbeats.is_due(now):
@@ -164,6 +175,8 @@ class Session:
             sent_ms = round((now - self._started_at) * 1000)
             self.tell(messages.Heartbeat(self._member_group.epoch, troubles, sent_ms))
             self._check_isolation(now)
+            if self.roster.departed(now):
+                self.ask_to_lead(now)  # whoever leads says that they are removed, but they are not
         if self._refresh_at is not None and now >= self._refresh_at:
             self._refresh(now)
         self.moderation.handle_timer(now)
@@ -176,7 +189,7 @@ class Session:
             self._forget_at,
             self.moderation.next_timer(),
         ]
-        times = member_times if self.phase is Phase.MEMBER else []
+        times = member_times if self.phase is Phase.MEMBER else [self._impatient_at]
         times.append(self.epoch_keys.next_timer() if self.epoch_keys else None)
         return min((time for time in times if time is not None), default=None)
 
@@ -335,6 +348,7 @@ class Session:
     def _knock(self, generation: int, group_id: bytes, now: float) -> None:
         self.phase = Phase.WAITING
         self._send(self._entrance.knock(generation, group_id, self._wall(now)))
+        self._impatient_at = now + PATIENCE_S
         self.happened(WaitingFor("Waiting for a member of the meeting to let you in."))
 
     def _knock_again(self, now: float) -> None:
@@ -353,6 +367,7 @@ class Session:
 
     def _on_held(self, message: wire.Held, now: float) -> None:
         if self.phase is Phase.WAITING:
+            self._impatient_at = None
             self.happened(WaitingFor("Waiting for the host to let you in."))
 
     def _on_welcome(self, message: wire.Welcome, now: float) -> None:
@@ -498,6 +513,7 @@ class Session:
             link_host=self.link.host,
             keys=self.policies.keys_of(policy),
             lobby=self.moderation.lobby,
+            departed=self.roster.departed(now),
             wall_time=self._wall(now),
         )
         try:

@@ -108,13 +108,14 @@ class Leadership:
             self.elect(now)
 
     def elect(self, now: float) -> None:
-        """The next term is led by who has been connected longest, answers, and has not just failed."""
+        """The next term is led by who has not just failed, answers, and has been connected longest."""
         candidates = self._participants.members()
         newest = max((each.acked for each in candidates), default=0)
 
-        def rank(member: Participant) -> tuple[int, bool, float, int]:
+        def rank(member: Participant) -> tuple[int, bool, bool, float, int]:
             is_behind = newest - member.acked > 1  # one entry may be on its way
-            return member.failed_term, is_behind, member.connected_at, member.number
+            is_silent = member.heard_at < self._term_began_at
+            return member.failed_term, is_behind, is_silent, member.connected_at, member.number
 
         self.begin_term(min(candidates, key=rank, default=None), now, has_failed=True)
 

@@ -51,7 +51,7 @@ class Limits:
     gather_s: float = 0.1
     takeover_s: float = 2.0
     hold_s: float = 60.0  # a knock that waits for a host so long is another leader's
-    knock_terms: int = 3  # a knock that outlives so many terms is what breaks the leaders
+    knock_terms: int = 5  # a knock that outlives so many terms is what breaks the leaders
     lead_gap_s: float = 1.0  # a term lasts at least so long before somebody asks for the next
     welcome_s: float = 30.0
 

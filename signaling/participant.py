@@ -45,6 +45,8 @@ class Participant:
     first_epoch: int = 0
     """Entries before it are none of its business: the epoch it founded or was welcomed to."""
     acked: int = 0
+    heard_at: float = 0.0
+    """When it last said anything."""
     failed_term: int = 0
     """The last term in which it led and failed; 0 for none."""
     knock_digest: bytes = b""

@@ -201,6 +201,7 @@ class Room:
             if isinstance(message, Leave):
                 return self._hang_up(guest, NORMAL_CLOSURE, now)
             raise ProtocolError(ErrorCode.OUT_OF_STATE, "expected join or resume first")
+        participant.heard_at = now
         rule = RULES[type(message)]
         if participant.standing not in rule.standings:
             name = wire_type(type(message))
