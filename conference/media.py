@@ -43,6 +43,7 @@ LOWEST_TONE_HZ: Final = 300.0
 TONES: Final = 64
 TONE_STEP_HZ: Final = 25.0
 WATCH_EVERY_S: Final = 1.0
+LIVE_S: Final = 3.0
 QUIET_S: Final = 1.5
 """Without media for so long after signaling came back, media's connections count as lost too."""
 CLOSE_S: Final = 5.0
@@ -261,6 +262,12 @@ class Media:
             lateness_ms=stats.lateness_ms,
             tone_hz=stats.tone_hz,
         )
+
+    def is_live(self, participant_id: str, kid_context: int) -> bool:
+        """Whether frames of a stream have opened of late."""
+        tile = self.path.tiles.get((participant_id, kid_context))
+        opened_at = tile.stats.opened_at if tile else None
+        return opened_at is not None and self._clock() - opened_at < LIVE_S
 
     # --- the end ---
 

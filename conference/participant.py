@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from conference.epoch_keys import Switched
 from conference.errors import ServerError
-from conference.frames import AUDIO, CAMERA, FrameSealer
+from conference.frames import AUDIO, CAMERA, SCREEN, FrameSealer
 from conference.link import MeetingLink
 from conference.media import Media, MediaOptions
 from conference.messages import Trouble
@@ -257,6 +257,7 @@ class Participant:
             presence=row.presence,
             video=self.media.stream(who, CAMERA),
             audio=self.media.stream(who, AUDIO),
+            screen=self.media.stream(who, SCREEN) if self.media.is_live(who, SCREEN) else None,
             refused=counts.dropped.total(),
             is_recording=self.media.recordings.is_on if is_us else who in self._recording,
             health=self._health(counts, row.person.leaf if row.person else None),

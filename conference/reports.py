@@ -281,6 +281,8 @@ def _typed_line(text: str, cursor: int, width: int) -> Text:
 
 def _remarks(line: PersonStatus) -> str:
     remarks = ["records"] if line.is_recording else []
+    if line.screen is not None:
+        remarks.append(f"screen: {line.screen.decoded} frames")
     if line.health.troubles:
         remarks.append(f"you {undecrypted(line.health.troubles)}")
     if line.cannot_decrypt and not line.health.troubles:

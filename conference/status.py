@@ -123,6 +123,8 @@ class PersonStatus:
     presence: str | None
     video: StreamStatus | None
     audio: StreamStatus | None
+    screen: StreamStatus | None = None
+    """While one is shared."""
     refused: int = 0
     """Frames in its name that did not open."""
     is_recording: bool = False
