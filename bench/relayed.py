@@ -194,5 +194,25 @@ def quality(watched: Watched, rate: int = 48_000) -> Quality:
     )
 
 
+class LoopLag:
+    """How late the event loop comes to what is due: what signaling and cryptography wait for codecs."""
+
+    def __init__(self) -> None:
+        self._late: list[float] = []
+        self._task = asyncio.get_running_loop().create_task(self._measure())
+
+    async def _measure(self) -> None:
+        while True:
+            due = time.monotonic() + LOOK_EVERY_S / 2
+            await asyncio.sleep(LOOK_EVERY_S / 2)
+            self._late.append(time.monotonic() - due)
+
+    def end(self) -> tuple[float, float, float]:
+        """Median, 99th percentile and greatest, in ms."""
+        self._task.cancel()
+        late = sorted(1000 * each for each in self._late)
+        return late[len(late) // 2], late[len(late) * 99 // 100], late[-1]
+
+
 def _longest_ms(times: list[float]) -> int:
     return round(1000 * max(after - before for before, after in itertools.pairwise(times)))
