@@ -1,8 +1,8 @@
 """`python -m bench.loss`: what a bad network does to picture and sound.
 
-Two participants (or more) in a real meeting; a relay before the server's media port loses, delays and reorders the
-datagrams of both directions, each for itself, so what one sees of the other has passed two bad links. All
-figures come from what was decoded: the frame numbers in the picture, and the timestamps of the sound.
+Two participants (or more) in a real meeting; a relay before the server's media port loses, delays and
+reorders the datagrams of both directions, each for itself, so what one sees of the other has passed two bad
+links. All figures come from what was decoded: frame numbers in the picture, timestamps of the sound.
 """
 
 import argparse

@@ -122,6 +122,11 @@ async def test_the_table(loss: float) -> None:
 # --- keys that change meanwhile ---
 
 
+def has_reached(participants: list[Participant], epoch: int) -> bool:
+    groups = [each.session.group for each in participants]
+    return all(group is not None and group.epoch >= epoch for group in groups)
+
+
 class Opening:
     """Stands before a participant's opening of frames: what opened must be of keys that it may still have."""
 
@@ -167,10 +172,13 @@ async def test_ten_commits_in_ten_seconds_of_loss_freeze_nothing() -> None:
             watch.begin()
         epoch = participants[0].session.group.epoch  # type: ignore[union-attr]
         for number in range(10):
-            one = participants[number % 2]
-            one.session.rotate(one._clock())
-            one.pump()
-            await asyncio.sleep(1.0)
+            began_at = participants[0]._clock()
+            while not has_reached(participants, epoch + number + 1):
+                one = participants[number % 2]
+                one.session.rotate(one._clock())  # which loses against another's commit at times
+                one.pump()
+                await asyncio.sleep(0.3)
+            await asyncio.sleep(max(0.0, began_at + 1.0 - participants[0]._clock()))
         found = [quality(seen) for watch in watches for seen in watch.end().values()]
         for opening in openings:
             opening.check()
