@@ -20,7 +20,7 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Final
+from typing import Final, NoReturn
 
 import aioice.ice
 from aiortc import (
@@ -65,6 +65,8 @@ _METHODS: Final = (
 )
 
 KEY_FRAME_REQUESTS_APART_S: Final = 0.3
+KEY_FRAMES_APART_S: Final = 0.3
+"""However many ask: a key frame costs ten others, and who asks may mean harm."""
 REPEATS_EARNED: Final = 0.5
 """By each packet that is sent: repeats are not to fill a path that is full already."""
 MOST_REPEATS: Final = 64.0
@@ -128,6 +130,7 @@ class SealedSender(RTCRtpSender):
         self._clock = clock
         self.kid_context = kid_context
         self._force_key_frame = False
+        self._key_frame_at = float("-inf")
         self._ready: deque[RTCEncodedFrame] = deque()
         self._may_repeat = MOST_REPEATS
         self._seal: Seal | None = None
@@ -154,6 +157,11 @@ class SealedSender(RTCRtpSender):
         if track is not None and kind is not None and track.kind != kind:
             raise MisuseError(f"A sender of {kind} cannot send a track of {track.kind}.")
         super().replaceTrack(track)
+
+    def force_key_frame(self) -> None:
+        """The next picture is a key frame, however short ago the last one was."""
+        self._key_frame_at = float("-inf")
+        self._send_keyframe()
 
     def _send_keyframe(self) -> None:
         self._force_key_frame = True
@@ -196,7 +204,9 @@ class SealedSender(RTCRtpSender):
         came_at = self._clock()
         if not encoder.wants(frame, came_at):
             return
-        force, self._force_key_frame = self._force_key_frame, False
+        force = self._force_key_frame and came_at - self._key_frame_at >= KEY_FRAMES_APART_S
+        if force:
+            self._force_key_frame, self._key_frame_at = False, came_at
         loop = asyncio.get_running_loop()
         frames = await loop.run_in_executor(MEDIA_THREADS, encoder.encode, frame, force)
         now = self._clock()
@@ -484,6 +494,10 @@ class E2eePeerConnection(RTCPeerConnection):
         """Refused: a stream needs a context to be sealed as."""
         raise MisuseError("Use publish, which says as what context the track is sealed.")
 
+    def createDataChannel(self, *args: object, **options: object) -> NoReturn:  # noqa: N802 (aiortc's name)
+        """Refused: what it carries would not be sealed."""
+        raise MisuseError("A meeting has no data channels: what members tell each other goes by MLS.")
+
     def streams(self) -> dict[str, int]:
         """The published m-lines: `mid` to `kid_context`. Complete once the local description is set."""
         return {
@@ -498,7 +512,7 @@ class E2eePeerConnection(RTCPeerConnection):
         """Every video that is sent has a key frame next: after a change of keys."""
         for sender in self._sealed_senders():
             if sender.kind == "video":
-                sender._send_keyframe()
+                sender.force_key_frame()
 
     def request_key_frame(self, mid: str) -> None:
         """Ask who feeds the m-line `mid` for a key frame; throttled."""

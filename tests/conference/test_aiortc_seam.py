@@ -451,6 +451,8 @@ async def test_streams_that_could_not_be_sealed_are_refused() -> None:
         with pytest.raises(MisuseError):
             connection.addTransceiver(camera())
         with pytest.raises(MisuseError):
+            connection.createDataChannel("chat")
+        with pytest.raises(MisuseError):
             deaf.publish(camera(), CAMERA)
         sender = connection.publish(camera(), CAMERA)
         with pytest.raises(MisuseError):
@@ -461,6 +463,100 @@ async def test_streams_that_could_not_be_sealed_are_refused() -> None:
     finally:
         await connection.close()
         await deaf.close()
+
+
+def _stock() -> RTCPeerConnection:
+    return RTCPeerConnection(RTCConfiguration(iceServers=[]))
+
+
+def _offered_by_us(connection: RTCPeerConnection) -> RTCRtpSender:
+    return connection.addTransceiver("video", direction="sendrecv").sender
+
+
+def _stopped_and_filled_again(connection: RTCPeerConnection) -> RTCRtpSender:
+    sender = connection.addTransceiver("video", direction="sendonly").sender
+    sender.replaceTrack(camera())
+    sender.replaceTrack(None)
+    return sender
+
+
+@pytest.mark.parametrize("way", [_offered_by_us, _stopped_and_filled_again])
+async def test_a_track_put_into_a_sender_without_a_context_is_not_sent(
+    way: Callable[[RTCPeerConnection], RTCRtpSender],
+) -> None:
+    sending, stock = E2eePeerConnection(sealer=Sealer(secret(SENDER))), _stock()
+    track = camera()
+    sender = way(sending)
+    sender.replaceTrack(track)
+    try:
+        await negotiate(sending, stock)
+        await until(lambda: track.frames >= 10)
+        await _sent_nothing(sender)
+    finally:
+        track.stop()
+        await sending.close()
+        await stock.close()
+
+
+async def test_a_track_put_into_a_sender_that_the_peer_asked_for_is_not_sent() -> None:
+    asking, asked = _stock(), E2eePeerConnection(sealer=Sealer(secret(SENDER)))
+    asking.addTransceiver("video", direction="sendrecv")
+    track = camera()
+    try:
+        offer = await asking.createOffer()
+        await asking.setLocalDescription(offer)
+        await asked.setRemoteDescription(asking.localDescription)
+        (transceiver,) = asked.getTransceivers()
+        assert type(transceiver.sender) is SealedSender
+        transceiver.direction = "sendrecv"
+        transceiver.sender.replaceTrack(track)
+        await asked.setLocalDescription(await asked.createAnswer())
+        await asking.setRemoteDescription(asked.localDescription)
+        await until(lambda: track.frames >= 10)
+        await _sent_nothing(transceiver.sender)
+    finally:
+        track.stop()
+        await asking.close()
+        await asked.close()
+
+
+async def _sent_nothing(sender: RTCRtpSender) -> None:
+    report = await sender.getStats()
+    assert [each.packetsSent for each in report.values() if each.type == "outbound-rtp"] == [0]
+
+
+async def test_a_track_that_takes_anothers_place_is_sealed_as_that() -> None:
+    sealer, receiver = Sealer(secret(SENDER)), Receiver(secret(RECEIVER))
+    first, second = camera(), sources.TestPicture(tag=9)
+    async with call(sealer, receiver, (first, CAMERA)) as sending:
+        await until(lambda: receiver.decoded(CAMERA) >= 3)
+        (sender,) = [each for each in sending.getSenders() if isinstance(each, SealedSender)]
+        sender.replaceTrack(second)
+        await until(lambda: receiver.path.tiles[SENDER, CAMERA].stats.marks[9] >= 3)
+        assert not receiver.dropped()
+    second.stop()
+
+
+async def test_a_storm_of_requests_does_not_make_every_picture_a_key_frame() -> None:
+    keys = []
+
+    class Counting(Sealer):
+        def seal(self, kid_context: int, frame: bytes, clear: int) -> bytes | None:
+            keys.append(not frame[0] & 1)
+            return super().seal(kid_context, frame, clear)
+
+    receiver = Receiver(secret(RECEIVER))
+    async with call(Counting(secret(SENDER)), receiver, (camera(), CAMERA)) as sending:
+        (sender,) = [each for each in sending.getSenders() if isinstance(each, SealedSender)]
+        while len(keys) < 20:
+            sender._send_keyframe()
+            await asyncio.sleep(0.01)
+        assert 2 <= sum(keys) <= 10
+        # After a change of keys it is the very next one.
+        sender.force_key_frame()
+        made = len(keys)
+        await until(lambda: len(keys) >= made + 2)
+        assert any(keys[made : made + 2])
 
 
 async def test_opus_packets_are_all_of_one_size_whatever_is_said() -> None:
