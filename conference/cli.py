@@ -12,6 +12,7 @@ from pathlib import Path
 
 from conference.host_settings import HOST
 from conference.settings import SettingError
+from conference.trust_cli import add_verify
 
 FIRST_STEPS = """\
 to begin:
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_create(commands.add_parser("create", help="make a meeting and print its link"))
     _add_join(commands.add_parser("join", help="take part in a meeting from this terminal"))
     _add_devices(commands.add_parser("devices", help="list cameras, microphones, screens and speakers"))
+    add_verify(commands.add_parser("verify", help="compare two security codes"))
     _add_demo(commands.add_parser("demo", help="hold a meeting here and check every promise"))
     return parser
 

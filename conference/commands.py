@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from conference.comparison import Comparison
 from conference.errors import ConferenceError, MisuseError
 from conference.meeting import Meeting
 from conference.roster import Person
@@ -21,6 +22,8 @@ class Terminal(Protocol):
     """Where a command was typed."""
 
     meeting: Meeting
+    comparison: Comparison | None
+    """The security code that was shown last, which stays put while it is compared."""
 
     def say(self, text: str) -> None:
         """Show lines to who sits here, and to nobody else."""
@@ -128,12 +131,6 @@ async def show_who(terminal: Terminal, argument: str) -> None:
         for line in terminal.meeting.status().people
     ]
     terminal.say("\n".join(lines) or "Nobody is here yet.")
-
-
-@command("code", "", "show the security code, to be read to the others")
-async def show_code(terminal: Terminal, argument: str) -> None:
-    code = await terminal.meeting.security_code()
-    terminal.say(f"Security code: {code}. All who see it are in the same meeting, with the same people.")
 
 
 @command("mute", "[NAME]", "send silence; /unmute ends it; a host asks NAME, or `all`, for silence")

@@ -55,6 +55,16 @@ class SendingPaused:
 
 
 @dataclass(frozen=True)
+class CodeStale:
+    """Our leaf should have been refreshed 15 minutes ago and was not; `on` False when it is.
+
+    Whoever copied our keys before reads on as long as that is so; the security code does not tell.
+    """
+
+    on: bool
+
+
+@dataclass(frozen=True)
 class WaitingFor:
     """What stands between us and the meeting, as a sentence."""
 
@@ -122,6 +132,7 @@ Event = (
     | TroubleReported
     | RecordingChanged
     | SendingPaused
+    | CodeStale
     | WaitingFor
     | LobbyChanged
     | PolicyChanged

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import conference.host_commands  # noqa: F401  (adds to the table)
+import conference.host_commands
+import conference.trust_commands  # noqa: F401  (adds to the table)
 from conference.commands import obey
+from conference.comparison import Comparison
 from conference.equipment import Equipment
 from conference.frames import AUDIO, SCREEN_AUDIO
 from conference.host_key import find_host_key
@@ -75,6 +77,7 @@ class Attendance:
         """Whether we went, and were not sent away."""
         self._events = meeting.events()
         self._typed: asyncio.Queue[str] = asyncio.Queue()
+        self.comparison: Comparison | None = None
 
     async def stay(self, seconds: float | None = None) -> None:
         """Until the meeting is over, Ctrl-C, or for so long. Raises ConferenceError."""

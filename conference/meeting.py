@@ -24,6 +24,7 @@ from aiortc import MediaStreamTrack
 from av import AudioFrame, VideoFrame
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from conference.comparison import ComparableEpochs, Comparison
 from conference.decoders import Decoded
 from conference.errors import MisuseError, RefusedError
 from conference.events import MuteRequested
@@ -38,7 +39,7 @@ from conference.rules import checked_name
 from conference.session import ChatReceived, Ended, EpochChanged, Phase, Session
 from conference.status import CodeChanged, MemberJoined, MemberLeft, RecordingSaved, Status
 from conference.tasks import first_of
-from conference.verification import CodeInput, security_code
+from conference.verification import Code, CodeInput
 
 __all__ = [
     "ChatReceived",
@@ -122,6 +123,7 @@ class Meeting:
         self._saved_told = 0
         self._uncoded: CodeInput | None = None
         self._code: CodeChanged | None = None
+        self._comparable = ComparableEpochs()
         self._new_epoch = asyncio.Event()
 
     @classmethod
@@ -229,9 +231,27 @@ class Meeting:
         It takes 100 ms of a core, beside the event loop. Raises MisuseError outside of the meeting.
         """
         of = self.participant.session.code_input()
-        if self._code is None or self._code.epoch != of.epoch:
-            self._code = CodeChanged(of.epoch, await asyncio.to_thread(security_code, of))
+        if self._code is None or self._code.of != of:
+            self._code = await _code_changed(of)
         return self._code.code
+
+    async def compare(self, epoch: int | None = None) -> Comparison:
+        """The code of one epoch, to be compared in the next ten minutes whatever happens meanwhile.
+
+        None is the present epoch. Raises MisuseError for one that ended more than ten minutes ago.
+        """
+        compared = self._comparable.at(epoch, time.monotonic())
+        code = await asyncio.to_thread(Code.of, compared.of)
+        return Comparison(compared.of.epoch, code, compared.people, time.monotonic())
+
+    async def rotate(self) -> None:
+        """Replace the keys of our leaf as soon as we may: what somebody copied of them is of no use then.
+
+        They are replaced every five minutes anyway. An `EpochChanged` whose `committer` we are says that it
+        is done.
+        """
+        await self._until(lambda: self.is_member and self.participant.is_connected)
+        self.participant.rotate()
 
     # --- what comes ---
 
@@ -396,11 +416,13 @@ class Meeting:
                         self._tell(MemberLeft(event.epoch, person))
                 if self.is_member:
                     self._uncoded = self.participant.session.code_input()
+                    self._comparable.enter(self._uncoded, event.members, time.monotonic())
                     self._new_epoch.set()
             case MuteRequested():
                 self.mute(microphone=True)
             case Ended(reason=reason):
                 self._end_reason, self._members = reason, ()
+                self._comparable.clear()
         self._changed.set()
 
     def _tell(self, event: MeetingEvent) -> None:
@@ -445,7 +467,12 @@ class Meeting:
             of = self._uncoded
             if of is None or not self._events:
                 continue
-            code = CodeChanged(of.epoch, await asyncio.to_thread(security_code, of))
+            code = await _code_changed(of)
             if of is self._uncoded:
                 self._code = code
                 self._tell(code)
+
+
+async def _code_changed(of: CodeInput) -> CodeChanged:
+    code = await asyncio.to_thread(Code.of, of)
+    return CodeChanged(of.epoch, code.text, code.qr, of)

@@ -131,6 +131,11 @@ class Participant:
         self.session.react(emoji)
         self.pump()
 
+    def rotate(self) -> None:
+        """Replace the keys of our leaf as soon as we may. Raises MisuseError outside of the meeting."""
+        self.session.rotate(self._clock())
+        self.pump()
+
     def moderate(self, act: Callable[[Moderation, float], None]) -> None:
         """Decide something as a host. Raises MisuseError if we are none, or what is asked cannot be."""
         act(self.session.moderation, self._clock())
@@ -243,6 +248,7 @@ class Participant:
             people=tuple(self._person_status(row) for row in session.roster.rows(now)),
             refused=dict(media.refused()),
             packets_received=media.packets_received(),
+            is_code_stale=session.is_code_stale,
         )
 
     def _person_status(self, row: Row) -> PersonStatus:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from conference.epoch_keys import Switched
 from conference.events import (
+    CodeStale,
     HandChanged,
     LinkChanged,
     LobbyChanged,
@@ -103,6 +104,13 @@ def sentence(event: MeetingEvent) -> str | None:
             return "Most of the members do not confirm our epoch: nothing is sent until they do."
         case SendingPaused(on=False):
             return "The members confirm our epoch again: sending goes on."
+        case CodeStale(on=True):
+            return (
+                "The security code is stale: your keys should have been renewed 15 minutes ago, and the "
+                "server or the leader did not let them. Leave and join again, or trust this meeting less."
+            )
+        case CodeStale(on=False):
+            return "The keys are renewed: the security code is fresh again."
         case ConnectionChanged(is_open=False, why=why):
             return f"{why} Trying again."
         case ConnectionChanged(is_open=True):
@@ -189,7 +197,11 @@ class ScreenReport:
             self._code = event
         line = sentence(event)
         if line is not None:
-            style = "yellow" if isinstance(event, Warned | SendingPaused | ConnectionChanged) else None
+            style = (
+                "yellow"
+                if isinstance(event, Warned | SendingPaused | ConnectionChanged | CodeStale)
+                else None
+            )
             self._live.console.print(Text(f"{time.strftime('%H:%M:%S')}  {line}", style=style or ""))
 
     def status(self, status: Status) -> None:
@@ -236,6 +248,7 @@ class ScreenReport:
             ("Conclave  ", "bold"),
             f"{self._name}, {status.phase}   epoch {_or_dash(status.epoch)}   security code ",
             (self._code_of(status.epoch), "bold green"),
+            (" (stale)" if status.is_code_stale else "", "bold red"),
         )
         table = Table(expand=False)
         for title in ("who", "standing", "picture", "sound", "lateness", "refused", "remarks"):
@@ -310,7 +323,7 @@ class JsonReport:
                     left=[person.name for person in left],
                 )
             case CodeChanged(epoch=epoch, code=code):
-                self.write("code", epoch=epoch, code=code)
+                self.write("code", epoch=epoch, code=code, qr=event.qr)
             case Switched(epoch=epoch):
                 self.write("switched", epoch=epoch)
             case ChatReceived(sender=sender, text=text):

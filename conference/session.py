@@ -24,6 +24,7 @@ from conference.epochs import Epochs
 from conference.errors import MemberError, MisuseError, PolicyError
 from conference.events import (
     ChatReceived,
+    CodeStale,
     Ended,
     EpochChanged,
     Event,
@@ -70,6 +71,8 @@ UNANSWERED = (
     "Still waiting: nobody has answered. Either the members cannot, or the server holds back what we ask or "
     "what they answer."
 )
+STALE_S = 900.0
+"""A refresh that is so long past due is kept from us on purpose."""
 MAX_SETBACKS = 5
 SETBACK_S = 60.0
 """Who loses its place more often than that in so many seconds gives up."""
@@ -105,8 +108,12 @@ class Session:
         chance: random.Random,
         host_key: Ed25519PrivateKey | None = None,
         identity: Identity | None = None,
+        refresh_s: float = REFRESH_S,
     ) -> None:
-        """`host_key` makes us the meeting's host; by `identity` we come back as who we were (`identity`)."""
+        """`host_key` makes us the meeting's host; by `identity` we come back as who we were (`identity`).
+
+        `refresh_s` is how often our leaf's keys are replaced; less often where many take turns.
+        """
         self.name = checked_name(name)
         self.phase = Phase.OFFLINE
         self.group: mls.Group | None = None
@@ -116,9 +123,12 @@ class Session:
         self.troubles: tuple[messages.Trouble, ...] = ()
         """What we cannot decrypt; heartbeats carry it."""
         self.is_isolated = False
+        self.is_code_stale = False
+        """Whether our leaf has been kept from being refreshed for so long that the code says little."""
         self.sframe_suite = SFRAME_SUITE_OF[link.suite]
         self._started_at = now
         self._wall_offset = wall_time - now
+        self._refresh_s = refresh_s
         self._chance = chance
         self._entrance = Entrance(self.policies, self.name, identity)
         self._epochs: Epochs | None = None
@@ -131,6 +141,8 @@ class Session:
         self._impatient_at: float | None = None
         """When it is to be said that nobody answers our knock."""
         self._refresh_at: float | None = None
+        self._refresh_due: float | None = None
+        """Since when our leaf should have been refreshed; None if it need not be."""
         self._forget_at: float | None = None
         self._outbox: list[ClientMessage] = []
         self._events: list[Event] = []
@@ -437,7 +449,7 @@ class Session:
     def _drop_group(self) -> None:
         self.group, self.phase = None, Phase.ENTERING
         self._leader.drop_group()
-        self._refresh_at = None
+        self._refreshed()
         self._heartbeats = Heartbeats()
 
     def _adopt(self, group: mls.Group, *, committer: Person | None, removes: bool, now: float) -> None:
@@ -533,6 +545,11 @@ class Session:
     def _refresh(self, now: float) -> None:
         # Ask again in a while if it is not granted, or if the commit is lost.
         self._refresh_at = now + 10.0
+        if self._refresh_due is None:
+            self._refresh_due = now
+        if not self.is_code_stale and now - self._refresh_due >= STALE_S:
+            self.is_code_stale = True
+            self.happened(CodeStale(True))
         self._leader.wants_refresh = True
         self.ask_to_lead(now)
 
@@ -544,8 +561,16 @@ class Session:
             self._send(wire.Lead(self._leader.term))
 
     def _schedule_refresh(self, members: int, now: float) -> None:
-        period = max(REFRESH_S, REFRESH_PER_MEMBER_S * members)
+        period = max(self._refresh_s, REFRESH_PER_MEMBER_S * members)
+        self._refreshed()
         self._refresh_at = now + period * self._chance.uniform(0.8, 1.2)
+
+    def _refreshed(self) -> None:
+        """Our leaf's keys are new."""
+        self._refresh_at = self._refresh_due = None
+        if self.is_code_stale:
+            self.is_code_stale = False
+            self.happened(CodeStale(False))
 
     # --- what members say ---------------------------------------------------------------------------------
 

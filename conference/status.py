@@ -9,6 +9,7 @@ from typing import Any
 
 from conference.messages import Reason
 from conference.roster import Person
+from conference.verification import CodeInput
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class CodeChanged:
 
     epoch: int
     code: str
+    qr: str = ""
+    """What its QR code says."""
+    of: CodeInput | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,8 @@ class Status:
     refused: Mapping[str, int]
     """Frames that did not open, by reason."""
     packets_received: int
+    is_code_stale: bool = False
+    """Whether our keys should have been renewed long ago."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for `json`."""

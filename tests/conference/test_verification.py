@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conference.verification import ALPHABET, CodeInput, normalise_code, security_code
+from conference.errors import MisuseError
+from conference.verification import ALPHABET, Code, CodeInput, normalise_code, security_code
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors/conference/security_code.json").read_text())
 CODES, TYPED = VECTORS["codes"], VECTORS["typed"]
@@ -65,3 +66,48 @@ def test_another_character_never_becomes_the_right_one(characters: str, at: int,
         *({"0": "Oo", "1": "IiLl"}.get(characters[at], "")),
     }
     assert (typed == normalise_code(characters)) == (other in same_to_a_reader)
+
+
+@pytest.mark.parametrize("case", CODES, ids=lambda case: case["what"])
+def test_what_a_qr_code_says_is_that_of_its_vector(case: dict[str, Any]) -> None:
+    ours = Code.of(_input(case))
+    assert (ours.text, ours.value, ours.qr) == (case["code"], bytes.fromhex(case["value"]), case["qr"])
+    scanned = Code.read(f" {case['qr'].lower()}\n")
+    assert scanned == ours
+    assert scanned.qr == case["qr"]
+
+
+def test_codes_match_by_all_that_both_have() -> None:
+    ours, later = (Code.of(_input(case)) for case in CODES[:2])
+    value = bytearray(ours.value or b"")
+    value[-1] ^= 1  # beyond the twenty characters
+    forged = Code(ours.text, ours.epoch, bytes(value))
+    assert ours.matches(Code.read(ours.qr))
+    assert ours.matches(Code.read(ours.text.lower().replace("-", " ")))
+    assert Code.read(ours.text).matches(forged)
+    assert not ours.matches(forged)
+    assert not ours.matches(later)
+    assert not ours.matches(Code.read(later.text))
+    assert ours.is_of_another_epoch(Code.read(later.qr))
+    assert not ours.is_of_another_epoch(Code.read(later.text))
+    assert not ours.matches(Code(ours.text, later.epoch))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "01A2B-C3D4E-F5G6H-J7K8",
+        "01A2B-C3D4E-F5G6H-J7K8MM",
+        "01A2B-C3D4E-F5G6H-J7K8U",
+        "0" * 10_000,
+        CODES[0]["qr"][:-1],
+        CODES[0]["qr"][:-1] + "1",
+        CODES[0]["qr"].replace(":0:", ":00:"),
+        CODES[0]["qr"].replace(":1:", ":2:", 1),
+    ],
+    ids=lambda typed: typed[:30],
+)
+def test_what_is_no_code_is_refused_with_a_sentence(typed: str) -> None:
+    with pytest.raises(MisuseError):
+        Code.read(typed)

@@ -1,0 +1,89 @@
+"""What is typed in a meeting to find out who is here: codes, comparing, renewing keys (DESIGN §9).
+
+/code       shows a code, and from then on it stays put for ten minutes
+/verify     holds what the other read, or a scanner did, against it
+/compared   says that it was the same, and remembers whose keys that were
+"""
+
+import time
+
+from conference.commands import Terminal, command
+from conference.comparison import Comparison
+from conference.errors import MisuseError
+from conference.qr_code import qr_code
+from conference.roster import Person
+from conference.verification import Code
+
+
+@command("code", "[EPOCH]", "show the security code, to be read to the others; it is kept for 10 minutes")
+async def show_code(terminal: Terminal, argument: str) -> None:
+    terminal.comparison = comparison = await terminal.meeting.compare(_epoch(argument))
+    terminal.say(
+        f"Security code of epoch {comparison.epoch}: {comparison.code.text}\n"
+        "All who see it are in the same meeting, with the same people. Compare all of it. Somebody who is in "
+        f"another epoch by now types /code {comparison.epoch}. /qr shows it as a picture, /verify CODE holds "
+        "another's against it, /compared remembers these people."
+    )
+    _say_who_changed(terminal, comparison)
+
+
+@command("qr", "", "show the security code as a QR code")
+async def show_qr(terminal: Terminal, argument: str) -> None:
+    comparison = await _current(terminal)
+    terminal.say(f"{qr_code(comparison.code.qr)}\nEpoch {comparison.epoch}: {comparison.code.text}")
+
+
+@command("verify", "CODE", "compare a code that somebody read to you, or that a scanner typed")
+async def verify(terminal: Terminal, argument: str) -> None:
+    other = Code.read(argument)
+    comparison = await _current(terminal)
+    if comparison.code.is_of_another_epoch(other):
+        comparison = terminal.comparison = await terminal.meeting.compare(other.epoch)
+    if comparison.code.matches(other):
+        terminal.say(
+            f"EQUAL, of epoch {comparison.epoch}. You are in the same meeting, with the same people. "
+            "/compared remembers their keys."
+        )
+    else:
+        terminal.say(
+            f"DIFFERENT. Ours, of epoch {comparison.epoch}, is {comparison.code.text}. If both are of the "
+            "same epoch and were read rightly, you are not in the same meeting: say nothing secret in it."
+        )
+    _say_who_changed(terminal, comparison)
+
+
+@command("rotate", "", "renew your keys now")
+async def rotate(terminal: Terminal, argument: str) -> None:
+    await terminal.meeting.rotate()
+    terminal.say("Your keys are renewed with your next commit; the epoch that it begins says so.")
+
+
+async def _current(terminal: Terminal) -> Comparison:
+    """The comparison that goes on, or a new one."""
+    if terminal.comparison is not None:
+        try:
+            terminal.comparison.check_open(time.monotonic())
+        except MisuseError:
+            terminal.comparison = None
+    terminal.comparison = terminal.comparison or await terminal.meeting.compare()
+    return terminal.comparison
+
+
+def _epoch(argument: str) -> int | None:
+    if not argument:
+        return None
+    if not (argument.isdecimal() and argument.isascii() and len(argument) <= 16):
+        raise MisuseError("An epoch is a number, such as 12.")
+    return int(argument)
+
+
+def _say_who_changed(terminal: Terminal, comparison: Comparison) -> None:
+    members = terminal.meeting.members
+    came, went = comparison.came_since(members), comparison.went_since(members)
+    parts = [f"{_names(people)} {what} since" for people, what in ((came, "came"), (went, "left")) if people]
+    if parts:
+        terminal.say(f"The code is that of epoch {comparison.epoch}: {'; '.join(parts)}.")
+
+
+def _names(people: tuple[Person, ...]) -> str:
+    return ", ".join(person.name for person in people)

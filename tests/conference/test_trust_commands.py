@@ -1,0 +1,84 @@
+"""What is typed to compare codes, in a real meeting."""
+
+import pytest
+
+import conference.trust_commands  # noqa: F401
+from conference.commands import obey
+from conference.comparison import Comparison
+from conference.meeting import Meeting
+from conference.session import EpochChanged
+from conference.verification import Code
+from tests.conference.conftest import House, until
+
+
+class Chair:
+    """A terminal in a meeting, without a terminal."""
+
+    def __init__(self, meeting: Meeting) -> None:
+        self.meeting = meeting
+        self.comparison: Comparison | None = None
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def leave(self) -> None:
+        raise AssertionError
+
+    async def type(self, line: str) -> str:
+        self.said.clear()
+        await obey(self, line)
+        return "\n".join(self.said)
+
+
+async def test_a_code_stays_put_while_people_compare_it(house: House) -> None:
+    async with Meeting.join(str(house.link), name="Ada") as ada:
+        bob = await house.join("Bob")
+        await until("Ada sees Bob", lambda: len(ada.members) == 2)
+        chair = Chair(ada)
+        bobs = Code.of(bob.session.code_input())
+        shown = await chair.type("/code")
+        assert f"epoch {bobs.epoch}: {bobs.text}" in shown
+        eve = await house.join("Eve")
+        await until("Ada sees Eve", lambda: len(ada.members) == 3)
+        shown = await chair.type(f"/verify {bobs.text.lower()}")
+        assert "EQUAL, of epoch" in shown
+        assert "Eve came since" in shown
+        assert "DIFFERENT" in await chair.type("/verify 01A2B-C3D4E-F5G6H-J7K8M")
+        assert "20 characters" in await chair.type("/verify 01A2B")
+        eves = Code.of(eve.session.code_input())
+        shown = await chair.type(f"/verify {eves.qr}")
+        assert f"EQUAL, of epoch {eves.epoch}" in shown, "what was scanned names its epoch"
+        assert "since" not in shown
+        assert bobs.text in await chair.type(f"/code {bobs.epoch}")
+        assert bobs.text in await chair.type("/qr"), "the code that was shown last"
+        assert "not one whose code is kept" in await chair.type("/code 4711")
+        assert "An epoch is a number" in await chair.type("/code now")
+
+
+async def test_keys_are_renewed_when_it_is_typed(house: House) -> None:
+    async with Meeting.join(str(house.link), name="Ada") as ada:
+        bob = await house.join("Bob")
+        await until("Ada sees Bob", lambda: len(ada.members) == 2)
+        before = bob.epoch
+        await Chair(ada).type("/rotate")
+        await until("Bob sees new keys", lambda: bob.epoch > before)
+        changed = bob.of_kind(EpochChanged)[-1]
+        assert changed.committer == ada.me
+        assert not changed.joined
+        assert not changed.left
+
+
+async def test_nothing_is_compared_outside_of_a_meeting(house: House) -> None:
+    async with Meeting.join(str(house.link), name="Ada") as ada:
+        chair = Chair(ada)
+        ada.leave()
+        await ada.wait_over()
+        assert "you are not in one" in await chair.type("/code")
+
+
+@pytest.mark.parametrize("line", ["/verify", "/rotate now"])
+async def test_arguments_are_looked_at(house: House, line: str) -> None:
+    async with Meeting.join(str(house.link), name="Ada", wait=False) as ada:
+        assert await Chair(ada).type(line)
+        ada.leave()
