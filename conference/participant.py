@@ -57,6 +57,8 @@ PING_TIMEOUT_S = 10.0
 RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 2.0
 GIVE_UP_S = 60.0
+BUSY = (429, 503)
+"""The server, or a proxy before it, asks us to come later."""
 GOING_DOWN = (
     "The server is being shut down. The meeting goes on if it is back within a minute; until then nobody is "
     "heard or seen."
@@ -317,8 +319,12 @@ class Participant:
                 why = "The server closed the connection."
             except (OSError, WebSocketException) as error:
                 why = _why(self.session.link.server, error)
-                if isinstance(error, InvalidStatus) and error.response.status_code == 404:
+                status = error.response.status_code if isinstance(error, InvalidStatus) else None
+                if status == 404:
                     raise ServerError(why) from error
+                if self._lost_at is None and status in BUSY:  # it is there: as if it had been lost now
+                    self._lost_at = self._clock()
+                    self._warn(why)
             if self._has_ended():
                 return
             if self._lost_at is None or self._clock() - self._lost_at > GIVE_UP_S:
@@ -429,8 +435,8 @@ def _why(server: str, error: Exception) -> str:
         return f"{server} cannot be used: {certificate_trouble(error)}."
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
-        if status in (429, 503):
-            return f"{server} has too much to do, or hears too much from this address. Trying again."
+        if status in BUSY:
+            return f"{server} has too much to do, or hears too much from this address."
         if status == 404:
             return f"{server} has no such meeting: it is over, or the link is another server's."
         return f"{server} answers, but not as a Conclave server does (HTTP {status})."

@@ -1,6 +1,7 @@
 """TLS: a certificate made for a LAN, kept, and trusted by the fingerprint in the link and by nothing else."""
 
 import asyncio
+import contextlib
 import datetime
 import ssl
 from dataclasses import replace
@@ -16,6 +17,7 @@ from conference.host import Host, HostConfig, StartError
 from conference.link import MeetingLink
 from conference.participant import _tls, websocket_url
 from conference.pinning import fingerprint, parse_fingerprint, pinned_context, show_fingerprint
+from signaling.limits import Limits
 from signaling.messages import Join, Joined, decode_server, encode
 
 NOW = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
@@ -101,6 +103,26 @@ async def test_a_renewed_certificate_is_read_again_and_a_damaged_one_is_not(host
     with pytest.raises(OSError, match="PEM"):
         tls.reload()
     assert await asyncio.to_thread(ssl.get_server_certificate, server) == new
+
+
+async def test_who_says_nothing_is_cut_before_tls_is_there(tmp_path: Path) -> None:
+    limits = Limits(tls_s=0.2)
+    host = await Host.start(
+        HostConfig(address="127.0.0.1", port=0, tls_self_signed=True, home=tmp_path, limits=limits)
+    )
+    try:
+        for said in (b"", b"\x16\x03\x01"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", host.signaling.port)
+            writer.write(said)
+            async with asyncio.timeout(5):
+                with contextlib.suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+            writer.close()
+        async with asyncio.timeout(5):
+            while host.signaling.admission.connections:
+                await asyncio.sleep(0.01)
+    finally:
+        await host.close()
 
 
 async def test_who_speaks_no_tls_to_a_tls_port_is_let_go(host: Host) -> None:

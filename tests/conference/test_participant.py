@@ -19,6 +19,7 @@ from conference.session import (
     Warned,
 )
 from conference.status import ConnectionChanged, DecryptionChanged
+from signaling.admission import TokenBucket
 from tests.conference.conftest import House, all_see_all, is_settled, new_link, until
 
 
@@ -173,6 +174,16 @@ async def test_a_meeting_that_is_not_there_is_said_at_once(house: House) -> None
     house.link = new_link(house.host.signaling.port, "A" * 22)
     with pytest.raises(ServerError, match="no such meeting"):
         await house.seat("Ada").running
+
+
+async def test_a_server_that_is_busy_is_asked_again(house: House) -> None:
+    account = house.host.signaling.admission.account("127.0.0.1", 0.0)
+    account.requests = TokenBucket(4.0, 1, asyncio.get_running_loop().time())
+    assert account.requests.take(1, asyncio.get_running_loop().time())
+    ada = await house.join("Ada")
+    assert "too much" in ada.of_kind(Warned)[0].text
+    assert house.host.signaling.metrics.turned_away.value("address_rate") >= 1
+    await ada.leave()
 
 
 async def test_a_server_that_forgot_the_meeting_is_not_asked_for_a_minute(house: House) -> None:
