@@ -150,7 +150,7 @@ def device_error(role: Role, name: str, error: Exception) -> DeviceError:
     elif number == errno.EBUSY:
         why = "another program uses it"
     else:
-        why = "it does not answer as one"
+        why = f"{device_format(role)} can open none of that name here"
     return DeviceError(f"The {role} {name} cannot be used: {why}. `conclave devices` lists what there is.")
 
 

@@ -98,8 +98,8 @@ async def test_no_screen_without_a_session(monkeypatch: pytest.MonkeyPatch) -> N
     [
         (PermissionError(13, "no"), "this user may not use it"),
         (OSError(16, "busy"), "another program uses it"),
-        (OSError(5, "?"), "does not answer as one"),
-        (ValueError("?"), "does not answer as one"),
+        (OSError(5, "?"), "none of that name here"),
+        (ValueError("?"), "none of that name here"),
     ],
 )
 def test_why_a_device_cannot_be_used(error: Exception, why: str) -> None:
@@ -142,6 +142,16 @@ _ALSA = """
 pcm.spoken {{ type file slave.pcm nowhere file {out} format raw }}
 pcm.nowhere {{ type null }}
 """
+_HEAR = """
+import asyncio
+from conference.sources.devices import open_microphone
+async def main():
+    track = await open_microphone("nowhere")
+    frames = [await track.recv() for _ in range(10)]
+    track.stop()
+    print(*{(frame.samples, frame.sample_rate, frame.layout.name) for frame in frames})
+asyncio.run(main())
+"""
 _PLAY = """
 import asyncio, sys, av, numpy as np
 from conference.roster import Person
@@ -161,20 +171,30 @@ asyncio.run(main())
 """
 
 
-@ON_LINUX
-def test_a_speaker_plays_in_real_time(tmp_path: Path) -> None:
-    """Through ALSA, to a device that writes to a file; in a process of its own, for ALSA is set up once."""
-    (tmp_path / "alsa.conf").write_text(_ALSA.format(out=tmp_path / "out.raw"))
+def _through_alsa(folder: Path, program: str) -> list[str]:
+    """What a program says, in a process of its own, for ALSA is set up once in each."""
+    (folder / "alsa.conf").write_text(_ALSA.format(out=folder / "out.raw"))
     done = subprocess.run(
-        [sys.executable, "-c", _PLAY],
-        env={**os.environ, "ALSA_CONFIG_PATH": str(tmp_path / "alsa.conf")},
+        [sys.executable, "-c", program],
+        env={**os.environ, "ALSA_CONFIG_PATH": str(folder / "alsa.conf")},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    blocks, error = done.stdout.split()
+    return done.stdout.split()
+
+
+@ON_LINUX
+def test_a_microphone_is_read_through_alsa(tmp_path: Path) -> None:
+    assert " ".join(_through_alsa(tmp_path, _HEAR)) == "(960, 48000, 'stereo')"
+
+
+@ON_LINUX
+def test_a_speaker_plays_in_real_time(tmp_path: Path) -> None:
+    """Through ALSA, to a device that writes to a file."""
+    blocks, error = _through_alsa(tmp_path, _PLAY)
     assert error == "None"
     assert 35 <= int(blocks) <= 60
     heard = np.frombuffer((tmp_path / "out.raw").read_bytes(), np.int16).reshape(-1, 2)[:, 0]
