@@ -43,8 +43,8 @@ from conference.errors import ConferenceError, MisuseError
 from conference.frames import KINDS, FrameSealer, FrameSink, Kind, ReceivedFrame, is_vp8_key_frame
 from conference.media_threads import MEDIA_THREADS
 from conference.receive_buffer import AUDIO, VIDEO, Counters, Outcome, Packet, ReceiveBuffer
+from conference.receiving_path import ReceivingPath
 from conference.sealing_encoders import Seal, SealingEncoder, sealing_encoder
-from conference.sfu.arrivals import ArrivalEstimate
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +70,6 @@ KEY_FRAMES_APART_S: Final = 0.3
 REPEATS_EARNED: Final = 0.5
 """By each packet that is sent: repeats are not to fill a path that is full already."""
 MOST_REPEATS: Final = 64.0
-REMB_APART_S: Final = 1.0
-REMB_FALLEN: Final = 0.95
-REMB_FORGETS_S: Final = 60.0  # longer than the SFU may hold a video back; that needs a word too
 
 
 class SeamError(ConferenceError):
@@ -249,48 +246,6 @@ def _buffer_packet(kind: Kind, packet: RtpPacket) -> Packet:
     return Packet(packet.sequence_number, packet.timestamp, bool(packet.marker), payload, starts, key)
 
 
-class ReceivingPath:
-    """What the path to us takes: the receivers of a connection share it, and tell it by REMB."""
-
-    def __init__(self) -> None:
-        self._arrivals = ArrivalEstimate()
-        self._videos: dict[int, float] = {}
-        self._told = float("inf")
-        self._told_at = float("-inf")
-        self._sound_octets = 0
-        self._sound_since: float | None = None
-        self._sound_rate = 0.0
-
-    def received(self, kind: Kind, ssrc: int, send_time: int | None, octets: int, now: float) -> None:
-        """Take a packet that came."""
-        if kind == "video":
-            self._videos[ssrc] = now
-        else:
-            self._count_sound(octets, now)
-        if send_time is not None:
-            self._arrivals.received(send_time, octets, now)
-
-    def due(self, now: float) -> tuple[int, list[int]] | None:
-        """What to tell, if it is time: bits per second, and the SSRCs of the video that may take them."""
-        limit = self._arrivals.limit
-        if limit == float("inf") or (limit > REMB_FALLEN * self._told and now - self._told_at < REMB_APART_S):
-            return None
-        self._told, self._told_at = limit, now
-        self._videos = {ssrc: at for ssrc, at in self._videos.items() if now - at < REMB_FORGETS_S}
-        if not self._videos:
-            return None
-        return max(1, int(limit - self._sound_rate)), list(self._videos)
-
-    def _count_sound(self, octets: int, now: float) -> None:
-        """Sound comes first: it gets what it takes."""
-        if self._sound_since is None:
-            self._sound_since = now
-        self._sound_octets += octets
-        if now - self._sound_since >= 1.0:
-            self._sound_rate = 8 * self._sound_octets / (now - self._sound_since)
-            self._sound_octets, self._sound_since = 0, now
-
-
 class SealedReceiver(RTCRtpReceiver):
     """A receiver that gives whole sealed frames to a sink, and decodes nothing."""
 
@@ -301,7 +256,7 @@ class SealedReceiver(RTCRtpReceiver):
         sink: FrameSink | None,
         clock: Callable[[], float],
         mid: Callable[[], str | None],
-        path: "ReceivingPath | None" = None,
+        path: ReceivingPath | None = None,
     ) -> None:
         super().__init__(kind, transport)
         self._path = path
