@@ -33,7 +33,9 @@ from signaling.server import Config, Server
 
 _log = logging.getLogger("conclave.host")
 
-PAGE = Path(__file__).with_name("page.html")
+PAGE = Path(__file__).with_name("page")
+"""The browser's participant, built from web/ by `make`; a wheel carries it."""
+NO_PAGE = Path(__file__).with_name("page.html")
 MIN_TOKEN = 16
 OTHER_DESCRIPTORS = 128
 """Files and sockets that are not participants'."""
@@ -148,9 +150,7 @@ class Host:
                 )
             opened.push_async_callback(sfu.close)
             with _start_errors(f"TCP port {config.port} of {config.address} cannot be used"):
-                signaling = await Server.listen(
-                    _signaling_config(config, tls), Media(sfu), PAGE.read_text(encoding="utf-8")
-                )
+                signaling = await Server.listen(_signaling_config(config, tls), Media(sfu), page())
             opened.push_async_callback(signaling.close)
             servers.append(signaling)
             _add_media_figures(signaling, sfu)
@@ -160,6 +160,11 @@ class Host:
     async def close(self) -> None:
         """Tell everybody, then stop."""
         await self._opened.aclose()
+
+
+def page() -> Path | str:
+    """What is served to browsers: the built page, or a few words where it was not built."""
+    return PAGE if (PAGE / "index.html").is_file() else NO_PAGE.read_text(encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -49,11 +49,23 @@ NO_PAGE = (
     "<!doctype html><title>Conclave</title><p>There is no page here. Use <code>conclave join</code>.</p>"
 )
 PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' blob:; "
-    "worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    # Nothing but what this server serves; no script in the document. Workers have these of their own.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; "
+    "img-src 'self' data: blob:; media-src 'self' blob: mediastream:; connect-src 'self'; font-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), fullscreen=(self), "
+    "speaker-selection=(self), screen-wake-lock=(self), autoplay=(self), geolocation=(), payment=(), usb=(), "
+    "serial=(), hid=(), midi=(), accelerometer=(), gyroscope=(), magnetometer=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
 }
+# The page names its files by their hash.
+# The page names its files by their hash.
+ASSET_HEADERS = {**PAGE_HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
 _CLIENT = "conclave.client"
 
 _log = logging.getLogger("conclave.signaling")
@@ -185,7 +197,7 @@ class Server:
         if self.config.metrics_token is not None:
             routes.append(Route("/metrics", self._serve_metrics_to_holders, methods=["GET"]))
         if isinstance(self._page, Path) and (self._page / "assets").is_dir():
-            routes.append(Mount("/assets", StaticFiles(directory=self._page / "assets")))
+            routes.append(Mount("/assets", _Assets(directory=self._page / "assets")))
         app = Starlette(routes=routes)
         if self._recorder is not None:
             app.add_middleware(self._recorder.record_requests)
@@ -334,6 +346,15 @@ class Server:
                 task.cancel()
             self._sockets.difference_update(tasks)
             await _finish(websocket, *tasks)
+
+
+class _Assets(StaticFiles):
+    """The files that the page names, each under the page's own rules."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(ASSET_HEADERS)
+        return response
 
 
 async def _read(websocket: WebSocket, meeting: Meeting, connection: Connection, account: Account) -> None:

@@ -4,7 +4,7 @@ import { defineConfig, type Plugin } from "vite"
 import { mend, mendedFiles } from "./ts_mls_mends.mjs"
 
 // What ts-mls loads for suites that a meeting does not have. They are no dependencies of ours.
-const ABSENT = /^(@hpke\/(chacha20poly1305|dhkem-x448|ml-kem)|@noble\/(ciphers|curves|post-quantum)(\/.*)?)$/
+const ABSENT = /^(crypto|@hpke\/(chacha20poly1305|dhkem-x448|ml-kem)|@noble\/(ciphers|curves|post-quantum)(\/.*)?)$/
 
 /** Bundles ts-mls with its faults mended; an error if a mend was not applied. */
 export function mendTsMls(): Plugin {
@@ -32,7 +32,11 @@ export default defineConfig({
   base: "/",
   publicDir: false,
   plugins: [mendTsMls()],
-  worker: { format: "es", plugins: () => [mendTsMls()] },
+  worker: {
+    format: "es",
+    plugins: () => [mendTsMls()],
+    rolldownOptions: { output: { codeSplitting: false } },
+  },
   build: {
     outDir: "../conference/page",
     emptyOutDir: true,

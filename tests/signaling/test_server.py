@@ -173,7 +173,7 @@ class TestHttp:
         for path in ("/", "/m/" + "A" * 22):
             status, headers, body = await http(server, path)
             assert (status, body) == (200, b"<p>the page</p>")
-            assert "default-src 'self'" in headers["Content-Security-Policy"]
+            assert "default-src 'none'" in headers["Content-Security-Policy"]
             assert headers["Referrer-Policy"] == "no-referrer"
         one, two = [json.loads((await http(server, "/api/meetings", "POST"))[2])["meeting_id"] for _ in "ab"]
         assert one != two

@@ -12,7 +12,7 @@ import {
 } from "ts-mls/keyPackage.js"
 import { encodeBase64url, equal, type Octets, own } from "../bytes.ts"
 import { guarded, MLSError } from "./errors.ts"
-import { type Leaf, memberOf, type Member } from "./member.ts"
+import { encodeApplicationId, type Leaf, memberOf, type Member } from "./member.ts"
 import type { CiphersuiteImpl } from "./suite.ts"
 
 const SKEW_S = 3600 // clocks differ
@@ -51,7 +51,7 @@ export async function createKeyPackage(
     [],
     { signKey: signatureKey.signKey, publicKey: signatureKey.publicKey },
     suite,
-    [{ extensionType: "application_id", extensionData: applicationId }],
+    [{ extensionType: "application_id", extensionData: encodeApplicationId(applicationId) }],
   )
   return { keyPackage: publicPackage, privateKeys: privatePackage }
 }

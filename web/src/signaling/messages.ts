@@ -60,6 +60,13 @@ const iceUrl = text(
 const credential = nullable(text(256, 1, /^[!-~]+$/))
 const iceServer = struct({ url: iceUrl, username: credential, credential })
 const slot = struct({ mid, participant_id: nullable(identifier), kid_context: nullable(kidContext) })
+const ICE_URL = /^(?:stuns?|turns?):(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?(?:\?transport=(?:udp|tcp))?$/
+const credential = text(256, 1, /^[!-~]+$/)
+const iceServer = struct({
+  url: text(256, 1, ICE_URL),
+  username: nullable(credential),
+  credential: nullable(credential),
+})
 const room = {
   grace_s: counter,
   generation: counter,

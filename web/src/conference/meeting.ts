@@ -1,0 +1,311 @@
+/**
+ * A meeting as the page holds it: two workers, two connections, and what is to be shown. It has no keys and decides
+ * nothing; `view` is how things stand, and `onChange` says that it is another one.
+ */
+
+import type { Octets } from "../bytes.ts"
+import type { Failing } from "./decrypt_health.ts"
+import type { Event } from "./events.ts"
+import { AUDIO, CAMERA, KINDS, type MediaKind } from "./frames.ts"
+import { Publishing } from "./publishing.ts"
+import type { TileKey } from "./receive_path.ts"
+import { Subscribing } from "./subscribing.ts"
+import type {
+  CodeShown,
+  FromMedia,
+  FromParticipant,
+  MediaAnswer,
+  MediaCounts,
+  MediaNews,
+  ParticipantView,
+  ToMedia,
+  ToParticipant,
+} from "./worker_messages.ts"
+
+const QUIET_MS = 3000 // without a frame for so long, a picture is not shown as one that goes on
+
+export interface MeetingOptions {
+  readonly link: string
+  readonly passphrase: string | null
+  readonly name: string
+  readonly microphone: MediaStreamTrack | null
+  readonly camera: MediaStreamTrack | null
+}
+
+/** A stream that is received, by the keys. */
+export interface Tile extends TileKey {
+  readonly kind: MediaKind
+  readonly stream: MediaStream
+  /** The first RTP timestamp that is this sender's: what the decoder still holds of before is not shown. */
+  readonly rtpTimestamp: number
+  /** Whether frames have come of late. */
+  readonly isLive: boolean
+}
+
+export interface MeetingView extends ParticipantView {
+  readonly tiles: readonly Tile[]
+  readonly counts: MediaCounts | undefined
+  /** Whom we cannot decrypt. */
+  readonly troubles: readonly Failing[]
+  /** Why the meeting is over for us. */
+  readonly ended: string | undefined
+}
+
+const NOTHING: ParticipantView = {
+  phase: "offline",
+  isConnected: false,
+  participantId: undefined,
+  ownLeaf: undefined,
+  epoch: undefined,
+  generation: 0,
+  leader: null,
+  rows: [],
+  isIsolated: false,
+  policyVersion: 0,
+  isLocked: false,
+}
+
+export class Meeting {
+  view: MeetingView = { ...NOTHING, tiles: [], counts: undefined, troubles: [], ended: undefined }
+  onChange: (view: MeetingView) => void = () => undefined
+  onEvent: (event: Event) => void = () => undefined
+  /** A command could not be carried out: a sentence for the user. */
+  onRefused: (why: string) => void = () => undefined
+  /** The connection to the server went, or came back. */
+  onConnection: (isConnected: boolean, why: string) => void = () => undefined
+  readonly #participant: Worker
+  readonly #media: Worker
+  readonly #publishing: Publishing
+  readonly #subscribing: Subscribing
+  /** By mid. */
+  readonly #tracks = new Map<string, MediaStreamTrack>()
+  readonly #tiles = new Map<string, Tile>()
+  readonly #sounds = new Map<string, HTMLAudioElement>()
+  readonly #codes = new Map<number, (shown: CodeShown | undefined) => void>()
+  #codeRequests = 0
+  #iceServers: RTCIceServer[] = []
+  #wasConnected = false
+
+  constructor(options: MeetingOptions) {
+    this.#participant = new Worker(new URL("./participant.worker.ts", import.meta.url), { type: "module" })
+    this.#media = new Worker(new URL("./media.worker.ts", import.meta.url), { type: "module" })
+    const channel = new MessageChannel()
+    this.#participant.onmessage = ({ data }: MessageEvent<FromParticipant>) => this.#onParticipant(data)
+    this.#media.onmessage = ({ data }: MessageEvent<FromMedia>) => this.#onMedia(data)
+    for (const worker of [this.#participant, this.#media]) worker.onerror = () => this.#end(BROKEN)
+    this.#tellMedia({ type: "keys", port: channel.port2 }, [channel.port2])
+    const { link, passphrase, name, microphone, camera } = options
+    this.#tell({ type: "start", link, passphrase, name, port: channel.port1 }, [channel.port1])
+    const configuration = () => ({ iceServers: this.#iceServers })
+    const send = (message: MediaAnswer) => this.#tell({ type: "media", message })
+    this.#publishing = new Publishing(this.#media, send, configuration)
+    this.#subscribing = new Subscribing(
+      this.#media,
+      send,
+      {
+        replaced: (connection) => this.#onReplaced(connection),
+        opened: (mid, _kind, track) => this.#tracks.set(mid, track),
+        forgotten: () => this.#publishing.begin(),
+      },
+      configuration,
+    )
+    this.setTrack(AUDIO, microphone)
+    this.setTrack(CAMERA, camera)
+  }
+
+  // --- what the user does ---
+
+  /** Send this track under this context (`frames`); null sends nothing. */
+  setTrack(kidContext: number, track: MediaStreamTrack | null): void {
+    this.#publishing.setTrack(kidContext, track)
+  }
+
+  chat(text: string): void {
+    this.#tell({ type: "chat", text })
+  }
+
+  /** Replace our leaf's keys now. */
+  rotate(): void {
+    this.#tell({ type: "rotate" })
+  }
+
+  /** The host's: tell the members a signed policy. */
+  announcePolicy(signed: Octets): void {
+    this.#tell({ type: "announce policy", signed })
+  }
+
+  /** The security code of the present epoch; undefined outside of the meeting. */
+  code(): Promise<CodeShown | undefined> {
+    const request = this.#codeRequests++
+    return new Promise((resolve) => {
+      this.#codes.set(request, resolve)
+      this.#tell({ type: "code", request })
+    })
+  }
+
+  leave(): void {
+    this.#tell({ type: "leave" })
+  }
+
+  /** For statistics. */
+  get connections(): { readonly sending: RTCPeerConnection | undefined; readonly receiving: RTCPeerConnection | undefined } {
+    return { sending: this.#publishing.connection, receiving: this.#subscribing.connection }
+  }
+
+  // --- the participant's worker ---
+
+  #tell(message: ToParticipant, transfer: Transferable[] = []): void {
+    this.#participant.postMessage(message, transfer)
+  }
+
+  #onParticipant(message: FromParticipant): void {
+    switch (message.type) {
+      case "view":
+        return this.#change(message.view)
+      case "event":
+        return this.#onEvent(message.event)
+      case "media":
+        return this.#onMediaNews(message.message)
+      case "code":
+        this.#codes.get(message.request)?.(message.shown)
+        this.#codes.delete(message.request)
+        return
+      case "connected":
+        this.#publishing.reconnected()
+        if (this.#wasConnected) this.onConnection(true, "The connection to the server is back.")
+        this.#wasConnected = true
+        return
+      case "disconnected":
+        return this.onConnection(false, message.why)
+      case "refused":
+        return this.onRefused(message.why)
+    }
+  }
+
+  #onEvent(event: Event): void {
+    if (event.type === "epoch changed") {
+      const present = new Set(event.members.map(({ participantId }) => participantId))
+      for (const [mid, { owner }] of this.#tiles) if (!present.has(owner)) this.#removeTile(mid)
+      if (event.committer === undefined) {
+        this.#subscribing.expectAnother()
+        this.#publishing.begin()
+      }
+    }
+    this.onEvent(event)
+    if (event.type === "ended") this.#end(event.reason)
+  }
+
+  #onMediaNews(message: MediaNews): void {
+    if (message.type === "published") this.#publishing.takeAnswer(message.sdp)
+    else if (message.type === "subscribe") this.#subscribing.takeOffer(message)
+    else if (message.type === "ice_servers") {
+      this.#iceServers = message.servers.map(({ url, username, credential }) => ({
+        urls: url,
+        ...(username === null ? {} : { username }),
+        ...(credential === null ? {} : { credential }),
+      }))
+    }
+  }
+
+  // --- the media worker ---
+
+  #tellMedia(message: ToMedia, transfer: Transferable[] = []): void {
+    this.#media.postMessage(message, transfer)
+  }
+
+  #onMedia(message: FromMedia): void {
+    switch (message.type) {
+      case "bind":
+        this.#bind(message)
+        return this.#tellMedia({ type: "bound", request: message.request })
+      case "key frame":
+        return this.#publishing.forceKeyFrame(message.kidContext)
+      case "switched":
+        return
+      case "counts":
+        return this.#onCounts(message.counts, message.troubles)
+    }
+  }
+
+  /** A slot has another sender: what it delivers is that tile's from now on, and no other's. */
+  #bind({ mid, tile, rtpTimestamp }: Extract<FromMedia, { type: "bind" }>): void {
+    this.#removeTile(mid)
+    const track = this.#tracks.get(mid)
+    const kind = KINDS[tile.kidContext]
+    if (track === undefined || kind === undefined) return
+    const stream = new MediaStream([track])
+    this.#tiles.set(mid, { ...tile, kind, stream, rtpTimestamp, isLive: true })
+    if (kind === "audio") this.#play(mid, stream)
+    this.#change({})
+  }
+
+  #play(mid: string, stream: MediaStream): void {
+    const sound = new Audio()
+    sound.srcObject = stream
+    sound.autoplay = true
+    this.#sounds.set(mid, sound)
+    // Refused without a click before; the page's join button is one.
+    void sound.play().catch(() => undefined)
+  }
+
+  #removeTile(mid: string): void {
+    const sound = this.#sounds.get(mid)
+    if (sound !== undefined) sound.srcObject = null
+    this.#sounds.delete(mid)
+    if (this.#tiles.delete(mid)) this.#change({})
+  }
+
+  #onCounts(counts: MediaCounts, troubles: readonly Failing[]): void {
+    for (const { mid, quietMs } of counts.slots) {
+      const tile = this.#tiles.get(mid)
+      const isLive = quietMs < QUIET_MS
+      if (tile !== undefined && tile.isLive !== isLive) this.#tiles.set(mid, { ...tile, isLive })
+    }
+    this.#change({ counts, troubles })
+  }
+
+  #onReplaced(connection: number): void {
+    for (const mid of [...this.#tiles.keys()]) this.#removeTile(mid)
+    this.#tracks.clear()
+    this.#tellMedia({ type: "connection", connection })
+  }
+
+  // --- what is shown ---
+
+  #change(part: Partial<MeetingView>): void {
+    this.view = { ...this.view, ...part, tiles: [...this.#tiles.values()] }
+    this.onChange(this.view)
+  }
+
+  #end(reason: string): void {
+    if (this.view.ended !== undefined) return
+    this.#publishing.close()
+    this.#subscribing.close()
+    for (const mid of [...this.#tiles.keys()]) this.#removeTile(mid)
+    this.#change({ ended: reason, phase: "left" })
+    // Said goodbye by now; with the worker goes every key.
+    setTimeout(() => {
+      this.#participant.terminate()
+      this.#media.terminate()
+    }, 1000)
+  }
+}
+
+const BROKEN = "Something went wrong in this page. Reload it to come back."
+
+/**
+ * Have `video` show a tile, from the first picture on that is its sender's: the decoder may still give out pictures
+ * of who was in the slot before.
+ */
+export function showTile(video: HTMLVideoElement, tile: Tile): void {
+  video.style.visibility = "hidden"
+  video.srcObject = tile.stream
+  const look = (_now: number, picture: VideoFrameCallbackMetadata) => {
+    if (video.srcObject !== tile.stream) return
+    // Modulo 2^32. A browser that does not tell the timestamp is given a moment instead.
+    const behind = picture.rtpTimestamp === undefined ? 0 : (tile.rtpTimestamp - picture.rtpTimestamp) >>> 0
+    if (behind === 0 || behind >= 2 ** 31) video.style.visibility = ""
+    else video.requestVideoFrameCallback(look)
+  }
+  video.requestVideoFrameCallback(look)
+}

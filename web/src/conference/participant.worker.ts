@@ -1,0 +1,268 @@
+/**
+ * The worker in which a participant takes part: the link, the MLS group and the WebSocket live here. Everything that
+ * decides is in `session`; here are the clock, the connection and the reconnecting.
+ */
+
+import type { ClientMessage, Server, ServerMessage } from "../signaling/messages.ts"
+import { decodeServer, encodeClient } from "../signaling/messages.ts"
+import { MessageError } from "../signaling/errors.ts"
+import { ConferenceError } from "./errors.ts"
+import { MeetingLink } from "./link.ts"
+import type { Misnamed } from "./receive_path.ts"
+import { Session } from "./session.ts"
+import { securityCode } from "./verification.ts"
+import type { FromKeys, FromParticipant, Start, ToKeys, ToParticipant } from "./worker_messages.ts"
+
+const RETRY_FIRST_MS = 200
+const RETRY_MOST_MS = 2000
+const GIVE_UP_S = 60
+const MAX_PAUSE_S = 60 // a machine that slept looks around when it wakes
+const GOING_DOWN =
+  "The server is being shut down. The meeting goes on if it is back within a minute; until then nobody is heard or seen."
+
+const now = () => performance.now() / 1000
+
+function tell(message: FromParticipant): void {
+  postMessage(message)
+}
+
+class Participant {
+  readonly #session: Session
+  readonly #keys: MessagePort
+  /** All that touches the session, one after the other. */
+  #queue: Promise<void> = Promise.resolve()
+  #socket: WebSocket | undefined
+  #timer: ReturnType<typeof setTimeout> | undefined
+  readonly #orders = new Map<number, () => void>()
+  #orderNumber = 0
+  #maySend = false
+  #isConnected = false
+  #lostAt: number | undefined
+  #pauseMs = RETRY_FIRST_MS
+
+  constructor(session: Session, keys: MessagePort) {
+    this.#session = session
+    this.#keys = keys
+    keys.onmessage = ({ data }: MessageEvent<FromKeys>) => this.#onKeysMessage(data)
+  }
+
+  static async create({ link: text, passphrase, name, port }: Start): Promise<Participant> {
+    const link = MeetingLink.parse(text)
+    const start = { now: now(), wallTimeS: Date.now() / 1000 }
+    return new Participant(await Session.create(link, link.keys(passphrase), name, start), port)
+  }
+
+  take(message: Exclude<ToParticipant, Start>): void {
+    if (message.type === "media") this.#send(message.message)
+    else this.#do(() => this.#obey(message))
+  }
+
+  async #obey(message: Exclude<ToParticipant, Start | { type: "media" }>): Promise<void> {
+    const session = this.#session
+    switch (message.type) {
+      case "chat":
+        return session.chat(message.text)
+      case "rotate":
+        return session.rotate(now())
+      case "announce policy":
+        return session.announcePolicy(message.signed, now())
+      case "leave":
+        return session.leave()
+      case "code":
+        return this.#showCode(message.request)
+    }
+  }
+
+  /** Computed beside the queue: commits need not wait for it. */
+  #showCode(request: number): void {
+    const input = this.#session.phase === "member" ? this.#session.codeInput() : undefined
+    if (input === undefined) return tell({ type: "code", request, shown: undefined })
+    void securityCode(input).then((code) => tell({ type: "code", request, shown: { code, epoch: input.epoch } }))
+  }
+
+  // --- the queue ---
+
+  #do(task: () => Promise<void> | void): void {
+    this.#queue = this.#queue.then(async () => {
+      try {
+        await task()
+      } catch (error) {
+        if (error instanceof ConferenceError) tell({ type: "refused", why: error.message })
+        else this.#fail(error)
+      }
+      await this.#flush()
+    })
+  }
+
+  /** A bug of ours. What stands in the error may be private, so only its kind is told. */
+  #fail(error: unknown): void {
+    console.error("the participant failed", error instanceof Error ? error.stack : "")
+    tell({ type: "event", event: { type: "ended", reason: "Something went wrong in this page. Reload it to come back." } })
+    this.#socket?.close()
+  }
+
+  /** Keys first, then what is told, then what is shown: who acknowledges an epoch can decrypt it. */
+  async #flush(): Promise<void> {
+    const { messages, events, keyOrders } = this.#session.take()
+    for (const order of keyOrders) await this.#order({ type: "order", order, number: this.#orderNumber++ })
+    if (this.#maySend !== this.#session.maySendMedia) {
+      this.#maySend = this.#session.maySendMedia
+      this.#keys.postMessage({ type: "may send", on: this.#maySend } satisfies ToKeys)
+    }
+    for (const message of messages) this.#send(message)
+    for (const event of events) tell({ type: "event", event })
+    this.#show()
+    if (this.#session.phase === "left") this.#socket?.close(1000)
+    this.#setTimer()
+  }
+
+  #order(message: Extract<ToKeys, { type: "order" }>): Promise<void> {
+    return new Promise((resolve) => {
+      this.#orders.set(message.number, resolve)
+      this.#keys.postMessage(message)
+    })
+  }
+
+  #show(): void {
+    const session = this.#session
+    const { inForce } = session.policies
+    tell({
+      type: "view",
+      view: {
+        phase: session.phase,
+        isConnected: this.#isConnected,
+        participantId: session.participantId,
+        ownLeaf: session.group?.ownLeaf,
+        epoch: session.group?.epoch,
+        generation: session.generation,
+        leader: session.leader,
+        rows: session.roster.rows(now()),
+        isIsolated: session.isIsolated,
+        policyVersion: inForce.version,
+        isLocked: inForce.isLocked,
+      },
+    })
+  }
+
+  #setTimer(): void {
+    clearTimeout(this.#timer)
+    const due = Math.min(this.#session.nextTimer(), this.#session.roster.nextChange(now()))
+    if (due === Infinity) return
+    const pause = Math.max(0, Math.min(due - now(), MAX_PAUSE_S))
+    this.#timer = setTimeout(() => this.#do(() => this.#session.handleTimer(now())), 1000 * pause + 1)
+  }
+
+  #onKeysMessage(message: FromKeys): void {
+    if (message.type === "done") {
+      this.#orders.get(message.number)?.()
+      this.#orders.delete(message.number)
+    } else if (message.type === "troubles") {
+      const leaves = new Map(this.#session.roster.rows(now()).map(({ participantId, person }) => [participantId, person?.leaf]))
+      this.#session.troubles = message.troubles.flatMap(({ owner, reason, sinceS }) => {
+        const leaf = leaves.get(owner)
+        return leaf === undefined ? [] : [{ leaf, reason, since_s: sinceS }]
+      })
+    } else for (const each of message.misnamed) tell({ type: "event", event: { type: "warned", text: this.#sentence(each) } })
+  }
+
+  #sentence({ announced, actual }: Misnamed): string {
+    const rows = this.#session.roster.rows(now())
+    const nameOf = (owner: string) =>
+      rows.find(({ participantId }) => participantId === owner)?.person?.name ?? "somebody who is not in the group"
+    const name = nameOf(actual.owner)
+    const said = announced ? `as ${nameOf(announced.owner)}'s` : "as nobody's"
+    return `The server announces a stream of ${name} ${said}. The keys say whose it is: ${name}'s.`
+  }
+
+  // --- the connection ---
+
+  connect(): void {
+    const { server, meetingId } = this.#session.link
+    const socket = new WebSocket(`${server.replace(/^http/, "ws")}/ws/${meetingId}`)
+    let hasHeard = false
+    socket.onopen = () => this.#do(() => this.#opened(socket))
+    socket.onmessage = ({ data }) => {
+      const message = decoded(data)
+      if (message === undefined) return socket.close()
+      hasHeard = true
+      this.#take(message)
+    }
+    socket.onclose = () => this.#do(() => this.#closed(socket, hasHeard))
+  }
+
+  #opened(socket: WebSocket): void {
+    if (this.#session.phase === "left") return socket.close(1000)
+    this.#socket = socket
+    this.#session.connected()
+    this.#isConnected = true
+    tell({ type: "connected" })
+  }
+
+  #closed(socket: WebSocket, hasHeard: boolean): void {
+    if (this.#socket === socket) this.#socket = undefined
+    if (this.#session.phase === "left") return
+    if (hasHeard) {
+      this.#lostAt = now()
+      this.#pauseMs = RETRY_FIRST_MS
+    }
+    const { server } = this.#session.link
+    const why = hasHeard
+      ? "The connection to the server is lost. It comes back by itself."
+      : `${server} cannot be reached, or has no such meeting: it is over, or the link is another server's.`
+    if (this.#isConnected) tell({ type: "disconnected", why })
+    this.#isConnected = false
+    if (this.#lostAt === undefined || now() - this.#lostAt > GIVE_UP_S) {
+      this.#session.leave()
+      return tell({ type: "event", event: { type: "ended", reason: why } })
+    }
+    setTimeout(() => this.connect(), this.#pauseMs * (0.5 + 0.5 * Math.random()))
+    this.#pauseMs = Math.min(2 * this.#pauseMs, RETRY_MOST_MS)
+  }
+
+  #take(message: ServerMessage): void {
+    if (message.type === "slots") this.#announce(message)
+    else if (message.type === "published" || message.type === "subscribe" || message.type === "ice_servers") {
+      tell({ type: "media", message })
+    } else if (message.type === "going_down") tell({ type: "event", event: { type: "warned", text: GOING_DOWN } })
+    else this.#do(() => this.#session.receive(message, now()))
+  }
+
+  #announce(message: Server<"slots">): void {
+    this.#keys.postMessage({ type: "slots", slots: message.slots } satisfies ToKeys)
+    tell({ type: "media", message })
+  }
+
+  /** Nothing is kept for the next connection, which begins with a resume. */
+  #send(message: ClientMessage): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(encodeClient(message))
+  }
+}
+
+function decoded(data: unknown): ServerMessage | undefined {
+  if (typeof data !== "string") return undefined
+  try {
+    return decodeServer(data)
+  } catch (error) {
+    if (error instanceof MessageError) return undefined
+    throw error
+  }
+}
+
+let participant: Promise<Participant | undefined> | undefined
+
+async function begin(start: Start): Promise<Participant | undefined> {
+  try {
+    const created = await Participant.create(start)
+    created.connect()
+    return created
+  } catch (error) {
+    const reason = error instanceof ConferenceError ? error.message : "This browser cannot take part."
+    tell({ type: "event", event: { type: "ended", reason } })
+    return undefined
+  }
+}
+
+onmessage = ({ data }: MessageEvent<ToParticipant>) => {
+  if (data.type === "start") participant = begin(data)
+  else void participant?.then((created) => created?.take(data))
+}

@@ -1,0 +1,88 @@
+/**
+ * The connection on which a participant receives: the server offers slots, we answer.
+ *
+ * Every receiver has its transform before the answer that lets media come, and a track without one is never handed
+ * on: what is not opened by our keys is neither decoded nor shown.
+ */
+
+import type { Client, Server } from "../signaling/messages.ts"
+import type { MediaKind } from "./frames.ts"
+import type { TransformOptions } from "./worker_messages.ts"
+
+/** What is told of the connection. */
+export interface Slots {
+  /** A connection takes the place of the one before: its slots are gone. */
+  replaced(connection: number): void
+  /** The slot `mid` delivers to this track. */
+  opened(mid: string, kind: MediaKind, track: MediaStreamTrack): void
+  /** The server offers another connection for the one there is: it has forgotten us. */
+  forgotten(): void
+}
+
+export class Subscribing {
+  connection: RTCPeerConnection | undefined
+  readonly #mediaWorker: Worker
+  readonly #send: (message: Client<"subscribed">) => void
+  readonly #slots: Slots
+  readonly #configuration: () => RTCConfiguration
+  #number = 0
+  #origin = ""
+  #queue: Promise<void> = Promise.resolve()
+
+  constructor(
+    mediaWorker: Worker,
+    send: (message: Client<"subscribed">) => void,
+    slots: Slots,
+    configuration: () => RTCConfiguration,
+  ) {
+    this.#mediaWorker = mediaWorker
+    this.#send = send
+    this.#slots = slots
+    this.#configuration = configuration
+  }
+
+  /** We came anew: the next offer will be for another connection. */
+  expectAnother(): void {
+    this.#origin = ""
+  }
+
+  /** The server offers slots. Answered beside all else, for commits must not wait for it. */
+  takeOffer(offer: Server<"subscribe">): void {
+    this.#queue = this.#queue.then(() => this.#take(offer)).catch(() => this.close())
+  }
+
+  /** Stop receiving. */
+  close(): void {
+    this.connection?.close()
+    this.connection = undefined
+  }
+
+  async #take(offer: Server<"subscribe">): Promise<void> {
+    // The same origin adds slots to the connection that there is; another one replaces it.
+    const origin = /^o=\S+ (\S+)/m.exec(offer.sdp)?.[1] ?? ""
+    if (this.connection === undefined || origin !== this.#origin) {
+      const before = this.#origin
+      this.#origin = origin
+      this.close()
+      this.connection = this.#connect()
+      if (before) this.#slots.forgotten()
+    }
+    await this.connection.setRemoteDescription({ type: "offer", sdp: offer.sdp })
+    await this.connection.setLocalDescription(await this.connection.createAnswer())
+    this.#send({ type: "subscribed", sequence: offer.sequence, sdp: this.connection.localDescription!.sdp })
+  }
+
+  #connect(): RTCPeerConnection {
+    const connection = new RTCPeerConnection({ ...this.#configuration(), bundlePolicy: "max-bundle" })
+    const number = ++this.#number
+    this.#slots.replaced(number)
+    connection.ontrack = ({ transceiver: { mid, receiver }, track }) => {
+      if (mid === null) return
+      const kind = track.kind === "video" ? "video" : "audio"
+      const options: TransformOptions = { direction: "receive", mid, kind, connection: number }
+      receiver.transform = new RTCRtpScriptTransform(this.#mediaWorker, options)
+      if (receiver.transform !== null) this.#slots.opened(mid, kind, track)
+    }
+    return connection
+  }
+}
