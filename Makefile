@@ -4,19 +4,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 TS_MLS := tests/interop/node_modules/.package-lock.json
+WEB := web/node_modules/.package-lock.json
+PAGE := conference/page/index.html
+PAGE_SOURCES := $(shell find web/src web/index.html web/*.ts web/*.mjs web/package-lock.json)
 
-.PHONY: demo test test-all check host bench lock clean
+.PHONY: demo page chromium test test-all check host bench lock clean
 
 demo: $(READY)  ## hold a meeting of four processes and say whether every promise held
 	$(BIN)/conclave demo
 
-host: $(READY)  ## serve meetings here
+host: $(READY) page  ## serve meetings here
 	$(BIN)/conclave host
 
-test: check $(TS_MLS)  ## what CI runs
+page: $(PAGE)  ## build the browser's participant
+
+test: check $(TS_MLS) page chromium  ## what CI runs
 	$(BIN)/pytest -m "not long"
 
-test-all: check $(TS_MLS)  ## the long tests too
+test-all: check $(TS_MLS) page chromium  ## the long tests too
 	$(BIN)/pytest
 
 bench: $(READY) $(TS_MLS)  ## how fast mls and sframe are, beside other libraries; takes some ten minutes
@@ -43,9 +48,23 @@ $(TS_MLS): tests/interop/package-lock.json
 	  --fetch-retries=0 --fetch-timeout=20000 --no-audit --no-fund --silent; then touch $@; \
 	else echo "ts-mls could not be brought by npm; tests against it are skipped"; fi
 
+$(WEB): web/package-lock.json
+	@if npm --version >/dev/null 2>&1 && npm ci --prefix web --ignore-scripts --prefer-offline --fetch-retries=0 \
+	  --fetch-timeout=20000 --no-audit --no-fund --silent; then touch $@; \
+	else echo "the page's packages could not be brought by npm; browsers are told to use a terminal"; fi
+
+$(PAGE): $(WEB) $(PAGE_SOURCES)
+	@if [ -e $(WEB) ]; then npm run --prefix web --silent build -- --logLevel warn; fi
+
+# For the tests in a real browser, which are skipped without it. Brought where that is this user's to do.
+chromium:
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  (apt-get update && apt-get install --yes --no-install-recommends chromium) >/dev/null 2>&1 || \
+	  echo "Chromium could not be brought by apt-get; tests in it are skipped"; fi
+
 lock:  ## pin the newest versions that pyproject.toml allows; needs uv
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist out conference/page web/out .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -213,7 +213,9 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     _write_camera(camera)
     executable = next(found for name in CHROMIUMS if (found := shutil.which(name)))
     running = Driver()
-    running.ask("launch", executable=executable, args=[*ARGUMENTS, f"--use-file-for-fake-video-capture={camera}"])
+    running.ask(
+        "launch", executable=executable, args=[*ARGUMENTS, f"--use-file-for-fake-video-capture={camera}"]
+    )
     yield running
     running.close()
 

@@ -23,7 +23,9 @@ async def is_seen_by(seat: Seat, page: Page, pictures: int = 5) -> None:
     who = await page.id()
 
     def marks() -> int:
-        tiles = [tile for (owner, context), tile in seat.media.path.tiles.items() if (owner, context) == (who, 1)]
+        tiles = [
+            tile for (owner, context), tile in seat.media.path.tiles.items() if (owner, context) == (who, 1)
+        ]
         return tiles[0].stats.marks[CAMERA_TAG] if tiles else 0
 
     before = marks()

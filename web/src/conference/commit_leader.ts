@@ -5,7 +5,7 @@
  * dropped, and the work is committed again on top of what was accepted instead.
  */
 
-import { encodeBase64url, equal, type Octets } from "../bytes.ts"
+import { concat, encodeBase64url, equal, type Octets } from "../bytes.ts"
 import { MLSError } from "../mls/errors.ts"
 import type { Group } from "../mls/group.ts"
 import { checkedKeyPackage, type Presented } from "../mls/key_package.ts"
@@ -13,8 +13,12 @@ import type { CiphersuiteImpl } from "../mls/suite.ts"
 import type { Client, ClientMessage, DismissReason, Server } from "../signaling/messages.ts"
 import { MemberError, PolicyError } from "./errors.ts"
 import type { LinkKeys } from "./link.ts"
+import { admissionOf, type Lobby } from "./lobby.ts"
+import type { Told } from "./messages.ts"
+import { BY_LINK, type ByLink, decodeKnock, encodePasses, type Pass, type Return } from "./passes.ts"
 import type { Policy } from "./policy.ts"
-import { checkPresented, peopleOf } from "./rules.ts"
+import type { Person } from "./roster.ts"
+import { checkPass, LockedError, newcomerOf, type Newcomer, NotAdmittedError, peopleOf } from "./rules.ts"
 
 const MAX_WORK = 4096 // joins, and leaves: more than any server admits
 const MAX_JOINS_IN_COMMIT = 128
@@ -28,7 +32,24 @@ export interface Situation {
   readonly signedPolicy: Octets
   readonly isNewPolicy: boolean
   readonly usedKeyPackages: ReadonlySet<string>
+  readonly linkHost: Octets
+  /** Of the link that goes with the policy. */
+  readonly keys: LinkKeys
+  readonly lobby: Lobby
   readonly wallTimeS: number
+}
+
+/** Whether nobody in the group may have this signature key once the policy is in force. */
+function isUnwanted(on: Situation, signatureKey: Octets): boolean {
+  return on.isNewPolicy && on.policy.excludes(signatureKey)
+}
+
+/** A knock that a host has to decide about. */
+interface Waiting {
+  readonly knock: Octets
+  readonly reference: Octets
+  /** The one that asks for it. */
+  readonly policy: Policy
 }
 
 /** A commit of ours that the log has not echoed yet. */
@@ -43,22 +64,31 @@ export interface CommitUnderWay {
   readonly left: ReadonlySet<string>
 }
 
-type Adds = ReadonlyMap<string, Presented>
+/** Who comes in by the next commit, and why. */
+interface Admitted {
+  readonly presented: Presented
+  readonly given: Pass
+}
+
+type Adds = ReadonlyMap<string, Admitted>
+
+/** What is sent to the server, or said to the members. */
+export type Leading = ClientMessage | Told<"lobby_request">
 
 /** The term, the work, and the commit under way. */
 export class CommitLeader {
   term = 0
   leader: string | null = null
   wantsRefresh = false
-  readonly #keys: LinkKeys
   readonly #suite: CiphersuiteImpl
-  #joins = new Map<string, Octets>()
-  #leaves = new Set<string>()
+  readonly #joins = new Map<string, Octets>()
+  /** Joins of which the server and the hosts have been told that a host must decide. */
+  readonly #waiting = new Map<string, Waiting>()
+  readonly #leaves = new Set<string>()
   #pending: CommitUnderWay | undefined
   #refusedAt: number | undefined
 
-  constructor(keys: LinkKeys, suite: CiphersuiteImpl) {
-    this.#keys = keys
+  constructor(suite: CiphersuiteImpl) {
     this.#suite = suite
   }
 
@@ -69,6 +99,7 @@ export class CommitLeader {
     this.wantsRefresh = false
     this.#joins.clear()
     this.#leaves.clear()
+    this.#waiting.clear()
     this.#pending = this.#refusedAt = undefined
   }
 
@@ -81,6 +112,7 @@ export class CommitLeader {
     if (term > this.term) {
       this.#joins.clear()
       this.#leaves.clear()
+      this.#waiting.clear()
       this.#refusedAt = undefined
     }
     this.term = term
@@ -128,69 +160,83 @@ export class CommitLeader {
   }
 
   /**
-   * What is to be sent: dismissals, and a commit if there is something to commit.
+   * What is to be sent: dismissals, what the hosts are to decide, and a commit if there is one to make.
    *
    * MLSError if this group cannot be committed to at all; it is then left alone until the next term or epoch.
    */
-  async lead(on: Situation): Promise<ClientMessage[]> {
-    const hasWork = this.#joins.size || this.#leaves.size || this.wantsRefresh || on.isNewPolicy
-    if (this.#pending !== undefined || this.#refusedAt === on.group.epoch || !hasWork) return []
-    const others = peopleOf(on.group).filter(({ leaf }) => leaf !== on.group.ownLeaf)
-    const leaves = new Map(others.map(({ participantId, leaf }) => [participantId, leaf]))
-    const { dismissals, adds } = await this.#openJoins(on)
-    for (const who of [...this.#leaves].filter((each) => !leaves.has(each)).sort()) {
-      dismissals.push(this.#dismiss(who, "unneeded"))
+  async lead(on: Situation): Promise<Leading[]> {
+    if (this.#pending !== undefined || this.#refusedAt === on.group.epoch || !this.#hasWork(on)) return []
+    const door = new Door(on, this.#suite)
+    if (isUnwanted(on, door.own.signatureKey)) return [] // nobody commits its own removal: the next leader does
+    const told = await this.#openJoins(on, door)
+    for (const who of [...this.#leaves].filter((each) => !door.people.has(each)).sort()) {
+      told.push(this.#dismiss(who, "unneeded"))
     }
-    if (!(adds.size || this.#leaves.size || this.wantsRefresh || on.isNewPolicy)) return dismissals
-    return [...dismissals, await this.#commitWhatCanBe(on, leaves, adds)]
+    if (!(door.admitted.size || this.#leaves.size || this.wantsRefresh || on.isNewPolicy)) return told
+    return [...told, await this.#commitWhatCanBe(on, door)]
   }
 
-  async #commitWhatCanBe(on: Situation, leaves: ReadonlyMap<string, number>, adds: Adds): Promise<ClientMessage> {
+  #hasWork(on: Situation): boolean {
+    return this.#leaves.size > 0 || this.wantsRefresh || on.isNewPolicy || this.#undecided(on).length > 0
+  }
+
+  /** Those who knock, but for whom a host is known to have to decide and has not. */
+  #undecided(on: Situation): string[] {
+    return [...this.#joins].flatMap(([who, knock]) => (this.#stillWaits(who, knock, on) ? [] : [who]))
+  }
+
+  #stillWaits(who: string, knock: Octets, on: Situation): boolean {
+    const waiting = this.#waiting.get(who)
+    if (waiting === undefined || waiting.knock !== knock || !waiting.policy.equals(on.policy)) return false
+    return on.lobby.decision(waiting.reference, on.policy, on.linkHost) === undefined
+  }
+
+  async #commitWhatCanBe(on: Situation, door: Door): Promise<ClientMessage> {
     try {
-      return await this.#commit(on, leaves, adds)
+      return await this.#commit(on, door, door.admitted)
     } catch (error) {
       if (!(error instanceof MLSError)) throw error
-      if (adds.size === 0) {
+      if (door.admitted.size === 0) {
         this.#refusedAt = on.group.epoch
         throw error
       }
     }
     // One of them spoils it for all, in a way that looking at each did not show: take them singly.
-    const [[who, presented]] = adds as unknown as [[string, Presented]]
+    const [first] = door.admitted
     try {
-      return await this.#commit(on, leaves, new Map([[who, presented]]))
+      return await this.#commit(on, door, new Map([first!]))
     } catch (error) {
       if (!(error instanceof MLSError)) throw error
-      return this.#dismiss(who, "policy")
+      return this.#dismiss(first![0], "policy")
     }
   }
 
   /** The commit that adds these, removes who has left, and is under way from now on. */
-  async #commit(on: Situation, leaves: ReadonlyMap<string, number>, adds: Adds): Promise<ClientMessage> {
-    // Who knocks while a leaf of it is still in the group has lost its state: one commit swaps the leaf.
-    const gone = [...leaves.keys()].filter((who) => this.#leaves.has(who) || adds.has(who)).sort()
+  async #commit(on: Situation, door: Door, adds: Adds): Promise<ClientMessage> {
+    const gone = door.gone(this.#leaves, adds)
     const joined = [...adds.keys()].sort()
+    const passes = encodePasses([...adds.values()].map(({ given }) => given))
     const built = await on.group.commit(
       {
-        add: [...adds.values()].map(({ keyPackage }) => keyPackage),
-        remove: gone.map((who) => leaves.get(who)!),
-        psk: adds.size ? { id: on.policy.pskId, secret: this.#keys.linkPsk } : undefined,
-        authenticatedData: on.policy.binding,
+        add: [...adds.values()].map(({ presented }) => presented.keyPackage),
+        remove: gone.map((who) => door.people.get(who)!.leaf),
+        psk: adds.size ? { id: on.policy.pskId, secret: on.keys.linkPsk } : undefined,
+        authenticatedData: concat(on.policy.binding, passes),
       },
       on.wallTimeS,
     )
     let sealedPolicy: Octets | null = null
     if (joined.length && on.signedPolicy.length) {
-      sealedPolicy = await this.#keys.sealPolicy(on.group.groupId, built.group.epoch, on.signedPolicy)
+      sealedPolicy = await on.keys.sealPolicy(on.group.groupId, built.group.epoch, on.signedPolicy)
     }
     this.#pending = {
       message: built.message,
       group: built.group,
       policy: on.policy,
       removes: gone.length > 0,
-      keyPackages: [...adds.values()].map(({ reference }) => reference),
+      keyPackages: [...adds.values()].map(({ presented }) => presented.reference),
       knocks: new Map(joined.map((who) => [who, this.#joins.get(who)!])),
-      left: new Set(this.#leaves),
+      left: new Set([...this.#leaves, ...gone]),
     }
     return {
       type: "commit",
@@ -205,20 +251,22 @@ export class CommitLeader {
     }
   }
 
-  /** Dismissals of the knocks that may not be added, and the KeyPackages of those that may. */
-  async #openJoins(on: Situation): Promise<{ dismissals: ClientMessage[]; adds: Adds }> {
-    const dismissals: ClientMessage[] = []
-    const door = new Door(on, this.#suite)
-    for (const [who, knock] of [...this.#joins].slice(0, MAX_JOINS_IN_COMMIT)) {
+  /** What is to be said of the knocks that may not be added; those that may are `admitted`. */
+  async #openJoins(on: Situation, door: Door): Promise<Leading[]> {
+    const told: Leading[] = []
+    for (const who of this.#undecided(on).slice(0, MAX_JOINS_IN_COMMIT)) {
+      const knock = this.#joins.get(who)!
       try {
-        await door.admit(who, await this.#keys.openKnock(who, knock))
+        const reference = await door.admit(who, await on.keys.openKnock(who, knock))
+        if (reference === undefined) continue
+        this.#waiting.set(who, { knock, reference, policy: on.policy })
+        told.push({ type: "hold", term: this.term, participant_id: who })
+        told.push({ type: "lobby_request", participant_id: who, knock })
       } catch (error) {
-        if (error instanceof PolicyError || error instanceof MLSError) dismissals.push(this.#dismiss(who, "policy"))
-        else if (error instanceof MemberError) dismissals.push(this.#dismiss(who, "unreadable"))
-        else throw error
+        told.push(this.#dismiss(who, reasonOf(error)))
       }
     }
-    return { dismissals, adds: door.admitted }
+    return told
   }
 
   #dismiss(who: string, reason: DismissReason): Client<"dismiss"> {
@@ -228,15 +276,28 @@ export class CommitLeader {
   }
 }
 
+function reasonOf(error: unknown): DismissReason {
+  if (error instanceof LockedError) return "locked"
+  if (error instanceof RefusedError) return "refused"
+  if (error instanceof PolicyError || error instanceof MLSError) return "policy"
+  if (error instanceof MemberError) return "unreadable"
+  throw error
+}
+
+/** A host has refused somebody. */
+class RefusedError extends PolicyError {}
+
 /**
  * Who may come in by one commit. What would make the commit fail with somebody in it must be seen here, for the sake
  * of the others in it.
  */
 class Door {
-  readonly admitted = new Map<string, Presented>()
+  readonly admitted = new Map<string, Admitted>()
+  readonly own: Person
+  /** The others, by participant id. */
+  readonly people: ReadonlyMap<string, Person>
   readonly #on: Situation
   readonly #suite: CiphersuiteImpl
-  readonly #ownId: string
   /** By public key, whose it is. */
   readonly #owners = new Map<string, string>()
 
@@ -244,27 +305,80 @@ class Door {
     this.#on = on
     this.#suite = suite
     const people = peopleOf(on.group)
-    this.#ownId = people.find(({ leaf }) => leaf === on.group.ownLeaf)!.participantId
+    this.own = people.find(({ leaf }) => leaf === on.group.ownLeaf)!
+    this.people = new Map(
+      people.filter((person) => person !== this.own).map((person) => [person.participantId, person]),
+    )
     for (const person of people) this.#owners.set(encodeBase64url(person.signatureKey), person.participantId)
   }
 
-  /** PolicyError or MLSError unless this KeyPackage can be added beside those that are admitted. */
-  async admit(who: string, encoded: Octets): Promise<void> {
-    if (who === this.#ownId) throw new PolicyError("This is our own participant id: somebody would be us.")
-    const presented = await checkedKeyPackage(this.#suite, encoded, this.#on.wallTimeS)
-    if (checkPresented(presented, this.#on.policy).participantId !== who) {
+  /** Whose leaves go with the commit that adds these. */
+  gone(leaves: ReadonlySet<string>, adds: Adds): string[] {
+    // Who knocks while a leaf of it is still in the group has lost its state: one commit swaps the leaf.
+    const swapped = new Set(
+      [...adds.values()].flatMap(({ given }) => (given.ground === "return" ? [given.participantId] : [])),
+    )
+    return [...this.people]
+      .filter(
+        ([who, { signatureKey }]) =>
+          leaves.has(who) || adds.has(who) || swapped.has(who) || isUnwanted(this.#on, signatureKey),
+      )
+      .map(([who]) => who)
+      .sort()
+  }
+
+  /**
+   * Admit who knocks; or the reference of its KeyPackage, if a host has to decide about it.
+   *
+   * PolicyError or MLSError unless this KeyPackage can be added beside those that are admitted.
+   */
+  async admit(who: string, knock: Octets): Promise<Octets | undefined> {
+    const on = this.#on
+    const { claim, keyPackage } = decodeKnock(knock)
+    if (who === this.own.participantId) throw new PolicyError("This is our own participant id: somebody would be us.")
+    const presented = await checkedKeyPackage(this.#suite, keyPackage, on.wallTimeS)
+    const newcomer = newcomerOf(presented, on.policy)
+    if (newcomer.person.participantId !== who) {
       throw new PolicyError("The KeyPackage is for another participant than the one who knocked.")
     }
-    if (this.#on.usedKeyPackages.has(presented.reference)) {
-      throw new PolicyError("This KeyPackage was used before.")
+    if (on.usedKeyPackages.has(presented.reference)) throw new PolicyError("This KeyPackage was used before.")
+    if (isUnwanted(on, newcomer.person.signatureKey)) {
+      throw new PolicyError("The hosts have just removed this person.")
     }
-    // Each may stand in a group once (RFC 9420 §7.3); the leaf that is swapped may keep its signature key.
-    const { member, keyPackage } = presented
+    let given: Pass
+    try {
+      given = await this.#passOf(newcomer, claim)
+    } catch (error) {
+      if (error instanceof NotAdmittedError) return newcomer.reference
+      throw error
+    }
+    this.#claimKeys(presented, who, given)
+    this.admitted.set(who, { presented, given })
+    return undefined
+  }
+
+  /** On what ground it may be added; NotAdmittedError if a host has to decide. */
+  async #passOf(newcomer: Newcomer, claim: ByLink | Return): Promise<Pass> {
+    const { policy, linkHost, lobby, group } = this.#on
+    // What it says that it had may not be in the group any more.
+    const isVoid = claim.ground === "return" && !this.people.has(claim.participantId)
+    let given: Pass = isVoid ? BY_LINK : claim
+    const decision = lobby.decision(newcomer.reference, policy, linkHost)
+    if (given.ground === "link" && policy.document.lobby && decision !== undefined) {
+      if (!decision.admitted) throw new RefusedError("A host did not let it in.")
+      given = admissionOf(decision)
+    }
+    await checkPass(newcomer, given, policy, linkHost, group.groupId, this.people)
+    return given
+  }
+
+  /** Each may stand in a group once (RFC 9420 §7.3); who comes back keeps its signature key. */
+  #claimKeys({ member, keyPackage }: Presented, who: string, given: Pass): void {
     const keys = [member.signatureKey, member.encryptionKey, keyPackage.initKey].map((key) => encodeBase64url(key))
-    if (keys.some((key) => (this.#owners.get(key) ?? who) !== who)) {
+    const itself = [who, given.ground === "return" ? given.participantId : who]
+    if (keys.some((key) => !itself.includes(this.#owners.get(key) ?? who))) {
       throw new PolicyError("Somebody else has one of these keys.")
     }
     for (const key of keys) this.#owners.set(key, who)
-    this.admitted.set(who, presented)
   }
 }

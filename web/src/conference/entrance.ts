@@ -1,18 +1,27 @@
 /**
  * How a participant comes into the meeting's group: it founds it, or knocks and opens the Welcome.
  *
- * A participant is one signature key: whoever enters anew, under another participant id, takes a fresh one.
+ * A person is one signature key: whoever enters anew, under another participant id, claims with it the leaf that it
+ * had, so that one commit swaps the two.
  */
 
-import { decodeBase64url, equal, type Octets, random, utf8 } from "../bytes.ts"
+import { decodeBase64url, equal, type Octets, own, random, utf8 } from "../bytes.ts"
 import { Group } from "../mls/group.ts"
-import { createKeyPackage, encodePackage, type KeyPackageBundle, type SignatureKeyPair } from "../mls/key_package.ts"
+import {
+  createKeyPackage,
+  encodePackage,
+  type KeyPackageBundle,
+  present,
+  type SignatureKeyPair,
+} from "../mls/key_package.ts"
 import type { CiphersuiteImpl } from "../mls/suite.ts"
 import { type Client, PROTOCOL, type Server } from "../signaling/messages.ts"
 import { PolicyError } from "./errors.ts"
-import type { LinkKeys, MeetingLink } from "./link.ts"
-import { type Policies, Policy } from "./policy.ts"
+import { BY_LINK, type ByLink, createReturn, encodeKnock, type Return } from "./passes.ts"
+import type { Policies } from "./policies.ts"
+import { Policy } from "./policy.ts"
 import { peopleOf } from "./rules.ts"
+import type { HostKey } from "./signing.ts"
 
 const KEY_PACKAGE_LIFETIME_S = 24 * 3600
 const MAX_EPOCH = 2 ** 32 // more than any meeting reaches, and less than a message can name
@@ -23,8 +32,7 @@ export class Entrance {
   generation = 0
   /** Of the generation's group, as the server says; of no consequence until a Welcome agrees. */
   groupId: Octets = new Uint8Array()
-  readonly #link: MeetingLink
-  readonly #keys: LinkKeys
+  readonly #policies: Policies
   readonly #suite: CiphersuiteImpl
   readonly #name: string
   #isResuming = false
@@ -33,22 +41,33 @@ export class Entrance {
   #knock: Client<"knock"> | undefined
   #bundle: KeyPackageBundle | undefined
   #signatureKey: SignatureKeyPair | undefined
+  /** The group in which we have, or had, a leaf, and that leaf's participant id. */
+  #former: { readonly groupId: Octets; readonly participantId: string } | undefined
 
-  constructor(link: MeetingLink, keys: LinkKeys, suite: CiphersuiteImpl, name: string) {
-    this.#link = link
-    this.#keys = keys
+  constructor(policies: Policies, suite: CiphersuiteImpl, name: string) {
+    this.#policies = policies
     this.#suite = suite
     this.#name = name
   }
 
-  /** Come as somebody new, with a signature key that no leaf has yet. */
+  /** We have a leaf in this group, under our present participant id. */
+  entered(groupId: Octets): void {
+    this.#former = { groupId, participantId: this.#ownId }
+  }
+
+  /** The key of our leaf, by which others know us. */
+  async leafKey(): Promise<HostKey> {
+    const pair = await this.#keyPair()
+    return { key: own(pair.publicKey), sign: async (text) => own(await this.#suite.signature.sign(pair.signKey, text)) }
+  }
+
+  /** Come as somebody whom the server does not know. */
   join(): Client<"join"> {
     this.participantId = undefined
     this.generation = 0
     this.groupId = new Uint8Array()
     this.#isResuming = this.#isFounding = false
     this.forgetKnock()
-    this.#signatureKey = undefined
     return { type: "join", protocol: PROTOCOL }
   }
 
@@ -110,9 +129,17 @@ export class Entrance {
     this.groupId = groupId
     this.#isFounding = false
     this.#bundle = await this.#createBundle(nowS)
-    const sealed = await this.#keys.sealKnock(this.#ownId, encodePackage(this.#bundle))
-    this.#knock = { type: "knock", generation, knock: sealed }
+    const { reference } = await present(this.#suite, this.#bundle.keyPackage)
+    const claim = await this.#claim(groupId, decodeBase64url(reference)!)
+    const knock = encodeKnock(claim, encodePackage(this.#bundle))
+    this.#knock = { type: "knock", generation, knock: await this.#policies.keys.sealKnock(this.#ownId, knock) }
     return this.#knock
+  }
+
+  /** Whether we say that a leaf of this group is ours. */
+  async #claim(groupId: Octets, reference: Octets): Promise<ByLink | Return> {
+    if (this.#former === undefined || !equal(this.#former.groupId, groupId)) return BY_LINK
+    return createReturn(this.#former.participantId, (await this.leafKey()).sign, groupId, reference)
   }
 
   /** The knock at this group that was not answered yet: its Welcome may be on the way. */
@@ -134,20 +161,20 @@ export class Entrance {
    */
   async openWelcome(
     message: Server<"welcome">,
-    policies: Policies,
     newest: number,
   ): Promise<{ readonly group: Group; readonly policy: Policy; readonly signed: Octets }> {
     if (this.#bundle === undefined) throw new PolicyError("It answers no knock.")
-    let policy = Policy.none(this.#link.meetingId)
+    const policies = this.#policies
+    let policy = Policy.none(policies.link.meetingId)
     let signed: Octets = new Uint8Array()
     if (message.sealed_policy !== null) {
-      signed = await this.#keys.openPolicy(this.groupId, message.epoch, message.sealed_policy)
+      signed = await policies.keys.openPolicy(this.groupId, message.epoch, message.sealed_policy)
       policy = await policies.verify(signed)
     }
     if (policy.version < policies.inForce.version) {
       throw new PolicyError("It was made under an older policy than we have seen in force.")
     }
-    const psk = { id: policy.pskId, secret: this.#keys.linkPsk }
+    const psk = { id: policy.pskId, secret: policies.keys.linkPsk }
     const check = (group: Group) => this.#checkJoined(group, message, newest)
     const group = await Group.join(this.#suite, message.welcome, this.#bundle, psk, check)
     this.forgetKnock()
@@ -164,10 +191,14 @@ export class Entrance {
   }
 
   async #createBundle(nowS: number): Promise<KeyPackageBundle> {
-    this.#signatureKey ??= await this.#suite.signature.keygen()
     const lifetime = { nowS, lastsS: KEY_PACKAGE_LIFETIME_S }
     const applicationId = decodeBase64url(this.#ownId)!
-    return createKeyPackage(this.#suite, utf8(this.#name), applicationId, this.#signatureKey, lifetime)
+    return createKeyPackage(this.#suite, utf8(this.#name), applicationId, await this.#keyPair(), lifetime)
+  }
+
+  async #keyPair(): Promise<SignatureKeyPair> {
+    this.#signatureKey ??= await this.#suite.signature.keygen()
+    return this.#signatureKey
   }
 
   get #ownId(): string {

@@ -3,6 +3,7 @@
 import type { Octets } from "../bytes.ts"
 import type { EpochSecret } from "./epoch_keys.ts"
 import type { Trouble } from "./messages.ts"
+import type { PolicyDocument } from "./policy.ts"
 import type { Person } from "./roster.ts"
 
 export type Event =
@@ -13,6 +14,8 @@ export type Event =
       readonly members: readonly Person[]
       readonly joined: readonly Person[]
       readonly left: readonly Person[]
+      /** Those who had a leaf and have another now, as who they are then. Neither joined nor left. */
+      readonly returned: readonly Person[]
       /** undefined for the epoch in which we founded or joined the group. */
       readonly committer: Person | undefined
     }
@@ -22,6 +25,18 @@ export type Event =
   /** A member says whom it cannot decrypt; empty when it is well again. */
   | { readonly type: "trouble reported"; readonly sender: Person; readonly troubles: readonly Trouble[] }
   | { readonly type: "recording changed"; readonly sender: Person; readonly on: boolean }
+  /** What stands between us and the meeting, as a sentence. */
+  | { readonly type: "waiting for"; readonly text: string }
+  /** Who waits to be let in, for a host to decide. */
+  | { readonly type: "lobby changed"; readonly waiting: readonly Person[] }
+  /** A policy came into force. */
+  | { readonly type: "policy changed"; readonly document: PolicyDocument }
+  /** The meeting has a new link, spelt here; the old one opens nothing any more. */
+  | { readonly type: "link changed"; readonly link: string }
+  /** A host asks us to fall silent. */
+  | { readonly type: "mute requested"; readonly sender: Person }
+  | { readonly type: "reacted"; readonly sender: Person; readonly emoji: string }
+  | { readonly type: "hand changed"; readonly sender: Person; readonly raised: boolean }
   /** No majority of the members confirms our epoch, so nothing is sent; `on` false when it is again. */
   | { readonly type: "sending paused"; readonly on: boolean }
   /** Something that the user should know: the server or a member did what it must not. */

@@ -68,6 +68,11 @@ export class Heartbeats {
     return this.#confirmedAt.size > 0
   }
 
+  /** There is news: the next is due at once. */
+  hasten(now: number): void {
+    if (this.nextAt !== Infinity) this.nextAt = Math.min(this.nextAt, now)
+  }
+
   /**
    * Whether those heard within three periods, and we ourselves, are no majority of the members. We count, so that one
    * of three who crashes does not silence the other two before it is removed.

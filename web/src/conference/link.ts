@@ -8,7 +8,7 @@
 import { argon2id } from "@noble/hashes/argon2.js"
 import { hmac } from "@noble/hashes/hmac.js"
 import { sha256 } from "@noble/hashes/sha2.js"
-import { concat, decodeBase64url, encodeBase64url, type Octets, own, random, uint64, utf8 } from "../bytes.ts"
+import { concat, decodeBase64url, encodeBase64url, equal, type Octets, own, random, uint64, utf8 } from "../bytes.ts"
 import { LinkError, MemberError } from "./errors.ts"
 
 export const X25519_SUITE = 1
@@ -20,7 +20,7 @@ const VERSION = 1
 const MAX_LINK = 2048
 const MAX_PASSPHRASE = 1024
 const ID_SIZE = 16
-const SECRET_SIZE = 16
+export const SECRET_SIZE = 16
 const HOST_SIZE = 16
 const NONCE_SIZE = 12
 const NO_FLAGS = "0"
@@ -145,12 +145,28 @@ export class MeetingLink {
       throw new LinkError("This meeting has no passphrase, but one was given.")
     }
     const stretched = passphrase === null ? new Uint8Array() : this.#stretch(passphrase)
+    return this.derive(stretched)
+  }
+
+  /** The link to the same meeting after a host has given it another secret. */
+  changed(secret: Octets): MeetingLink {
+    const { server, meetingId, suite, host, hasPassphrase, certificate } = this
+    return new MeetingLink(server, meetingId, suite, host, secret, hasPassphrase, certificate)
+  }
+
+  hasSecret(secret: Uint8Array): boolean {
+    return equal(this.#secret, secret)
+  }
+
+  /** The keys of this link; `stretched` is empty, or what its passphrase gives. */
+  derive(stretched: Uint8Array): LinkKeys {
     const root = hmac(sha256, utf8("Conclave 1.0 link"), concat(this.#secret, stretched))
     const context = `${this.publicFragment}/${this.meetingId}`
     return new LinkKeys(
       this.meetingId,
       expand(root, `Conclave 1.0 link psk\0${context}`),
       expand(root, `Conclave 1.0 knock key\0${context}`),
+      stretched,
     )
   }
 
@@ -172,12 +188,20 @@ export class LinkKeys {
   readonly meetingId: string
   readonly #linkPsk: Octets
   readonly #knockKey: Octets
+  /** What the passphrase gives, for the link's next secret. */
+  readonly #stretched: Uint8Array
   #aead: Promise<CryptoKey> | undefined
 
-  constructor(meetingId: string, linkPsk: Octets, knockKey: Octets) {
+  constructor(meetingId: string, linkPsk: Octets, knockKey: Octets, stretched: Uint8Array = new Uint8Array()) {
     this.meetingId = meetingId
     this.#linkPsk = linkPsk
     this.#knockKey = knockKey
+    this.#stretched = stretched
+  }
+
+  /** The keys of the same meeting's changed link: its passphrase stays. */
+  of(link: MeetingLink): LinkKeys {
+    return link.derive(this.#stretched)
   }
 
   /** 32 octets: the external PSK in every commit that adds anybody. */
@@ -186,11 +210,11 @@ export class LinkKeys {
   }
 
   /** A join request that only holders of the link can read: nonce ‖ ciphertext ‖ tag. */
-  sealKnock(participantId: string, keyPackage: Uint8Array): Promise<Octets> {
-    return this.#seal(this.#knockAad(participantId), keyPackage)
+  sealKnock(participantId: string, knock: Uint8Array): Promise<Octets> {
+    return this.#seal(this.#knockAad(participantId), knock)
   }
 
-  /** The KeyPackage in a join request. MemberError if it was not sealed for this meeting and sender. */
+  /** What was sealed as a join request. MemberError if it was not for this meeting and sender. */
   openKnock(participantId: string, knock: Uint8Array): Promise<Octets> {
     return this.#open(this.#knockAad(participantId), knock)
   }

@@ -48,7 +48,10 @@ class Keys {
     this.epochKeys = new EpochKeys(suite, onSwitched)
   }
 
+  newest = 0
+
   setOwners(epoch: number, owners: ReadonlyMap<number, string>): void {
+    this.newest = epoch
     this.#owners.set(epoch, owners)
     if (this.#owners.size > MAX_EPOCHS) this.#owners.delete(Math.min(...this.#owners.keys()))
   }
@@ -241,7 +244,7 @@ function tellCounts(): void {
   for (const counts of path.slots().values()) {
     for (const [reason, count] of counts.dropped) dropped[reason] = (dropped[reason] ?? 0) + count
   }
-  const troubles = health.troubles(now())
+  const troubles = health.troubles(keys?.newest ?? 0, now())
   const tiles = path.tiles()
   const slots = [...path.slots()].flatMap(([mid, { opened, openedAt }]) => {
     const tile = tiles.get(mid)

@@ -3,7 +3,6 @@
  * nothing; `view` is how things stand, and `onChange` says that it is another one.
  */
 
-import type { Octets } from "../bytes.ts"
 import type { Failing } from "./decrypt_health.ts"
 import type { Event } from "./events.ts"
 import { AUDIO, CAMERA, KINDS, type MediaKind } from "./frames.ts"
@@ -14,6 +13,7 @@ import type {
   CodeShown,
   FromMedia,
   FromParticipant,
+  HostAction,
   MediaAnswer,
   MediaCounts,
   MediaNews,
@@ -63,6 +63,11 @@ const NOTHING: ParticipantView = {
   isIsolated: false,
   policyVersion: 0,
   isLocked: false,
+  hasLobby: false,
+  isHost: false,
+  isLinksHost: false,
+  hosts: [],
+  waiting: [],
 }
 
 export class Meeting {
@@ -129,9 +134,18 @@ export class Meeting {
     this.#tell({ type: "rotate" })
   }
 
-  /** The host's: tell the members a signed policy. */
-  announcePolicy(signed: Octets): void {
-    this.#tell({ type: "announce policy", signed })
+  /** Show all members a sign for a moment. */
+  react(emoji: string): void {
+    this.#tell({ type: "react", emoji })
+  }
+
+  raiseHand(raised: boolean): void {
+    this.#tell({ type: "hand", raised })
+  }
+
+  /** As a host; what cannot be done is told by `onRefused`. */
+  moderate(action: HostAction): void {
+    this.#tell({ type: "moderate", action })
   }
 
   /** The security code of the present epoch; undefined outside of the meeting. */

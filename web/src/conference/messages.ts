@@ -10,6 +10,7 @@ import { concat, equal, fromUtf8, type Octets, octets, uint32, utf8 } from "../b
 import { MessageError } from "../signaling/errors.ts"
 import {
   flag,
+  identifier,
   integer,
   listOf,
   nullable,
@@ -21,6 +22,7 @@ import {
   tagged,
   type TypeOf,
 } from "../signaling/kinds.ts"
+import { kidContext, sealedKnock } from "../signaling/messages.ts"
 import { EnvelopeError, MisuseError } from "./errors.ts"
 import { MAX_SIGNED } from "./policy.ts"
 
@@ -35,7 +37,7 @@ const reason = oneOf(["no key", "bad tag", "replayed", "wrong sender", "nothing 
 /** One stream of a member that the sender cannot decrypt, of which epoch it has no key, and since how many seconds. */
 const trouble = struct({
   leaf: uint32Field,
-  kid_context: integer(3),
+  kid_context: kidContext,
   reason,
   epoch: nullable(integer()),
   since_s: uint32Field,
@@ -50,6 +52,17 @@ const structs = {
   }),
   recording: tagged("recording", { on: flag }),
   policy_notice: tagged("policy_notice", { signed: octetString(1, MAX_SIGNED) }),
+  reaction: tagged("reaction", { emoji: prose(16) }),
+  hand: tagged("hand", { raised: flag }),
+  mute_request: tagged("mute_request", { participant_id: nullable(identifier) }),
+  lobby_request: tagged("lobby_request", { participant_id: identifier, knock: sealedKnock }),
+  decision: tagged("decision", {
+    participant_id: identifier,
+    reference: octetString(32, 64),
+    admitted: flag,
+    host: octetString(32, 32),
+    signature: octetString(64, 64),
+  }),
 }
 
 export type Reason = TypeOf<typeof reason>

@@ -6,12 +6,15 @@
 import type { ClientMessage, Server, ServerMessage } from "../signaling/messages.ts"
 import { decodeServer, encodeClient } from "../signaling/messages.ts"
 import { MessageError } from "../signaling/errors.ts"
+import type { Failing } from "./decrypt_health.ts"
 import { ConferenceError } from "./errors.ts"
+import { findHostKey } from "./host_key.ts"
 import { MeetingLink } from "./link.ts"
 import type { Misnamed } from "./receive_path.ts"
 import { Session } from "./session.ts"
+import { hostKeyOf } from "./signing.ts"
 import { securityCode } from "./verification.ts"
-import type { FromKeys, FromParticipant, Start, ToKeys, ToParticipant } from "./worker_messages.ts"
+import type { FromKeys, FromParticipant, HostAction, Start, ToKeys, ToParticipant } from "./worker_messages.ts"
 
 const RETRY_FIRST_MS = 200
 const RETRY_MOST_MS = 2000
@@ -49,7 +52,9 @@ class Participant {
   static async create({ link: text, passphrase, name, port }: Start): Promise<Participant> {
     const link = MeetingLink.parse(text)
     const start = { now: now(), wallTimeS: Date.now() / 1000 }
-    return new Participant(await Session.create(link, link.keys(passphrase), name, start), port)
+    const pair = await findHostKey(link.meetingId)
+    const hostKey = pair && (await hostKeyOf(pair))
+    return new Participant(await Session.create(link, link.keys(passphrase), name, start, hostKey), port)
   }
 
   take(message: Exclude<ToParticipant, Start>): void {
@@ -64,12 +69,41 @@ class Participant {
         return session.chat(message.text)
       case "rotate":
         return session.rotate(now())
-      case "announce policy":
-        return session.announcePolicy(message.signed, now())
+      case "react":
+        return session.react(message.emoji)
+      case "hand":
+        return session.raiseHand(message.raised)
+      case "moderate":
+        return this.#moderate(message.action)
       case "leave":
         return session.leave()
       case "code":
         return this.#showCode(message.request)
+    }
+  }
+
+  #moderate(action: HostAction): Promise<void> {
+    const { moderation } = this.#session
+    switch (action.type) {
+      case "decide":
+        return moderation.decide(action.participantId, action.admitted, now())
+      case "lobby":
+      case "locked":
+        return moderation.setFlag(action.type, action.on, now())
+      case "remove":
+        return moderation.remove(action.participantId, now())
+      case "bar":
+        return moderation.bar(action.participantId, now())
+      case "change link":
+        return moderation.changeLink(now())
+      case "name host":
+        return moderation.nameHost(action.participantId, now())
+      case "strike host":
+        return moderation.strikeHost(action.participantId, now())
+      case "mute":
+        return moderation.requestMute(action.participantId, now())
+      case "end":
+        return moderation.endForAll(now())
     }
   }
 
@@ -126,6 +160,7 @@ class Participant {
   #show(): void {
     const session = this.#session
     const { inForce } = session.policies
+    const rows = session.roster.rows(now())
     tell({
       type: "view",
       view: {
@@ -136,10 +171,17 @@ class Participant {
         epoch: session.group?.epoch,
         generation: session.generation,
         leader: session.leader,
-        rows: session.roster.rows(now()),
+        rows,
         isIsolated: session.isIsolated,
         policyVersion: inForce.version,
         isLocked: inForce.isLocked,
+        hasLobby: inForce.document.lobby,
+        isHost: session.moderation.isHost,
+        isLinksHost: session.moderation.isLinksHost,
+        hosts: rows.flatMap(({ person }) =>
+          person && session.moderation.isHosts(person) ? [person.participantId] : [],
+        ),
+        waiting: session.moderation.waiting,
       },
     })
   }
@@ -156,13 +198,18 @@ class Participant {
     if (message.type === "done") {
       this.#orders.get(message.number)?.()
       this.#orders.delete(message.number)
-    } else if (message.type === "troubles") {
-      const leaves = new Map(this.#session.roster.rows(now()).map(({ participantId, person }) => [participantId, person?.leaf]))
-      this.#session.troubles = message.troubles.flatMap(({ owner, reason, sinceS }) => {
-        const leaf = leaves.get(owner)
-        return leaf === undefined ? [] : [{ leaf, reason, since_s: sinceS }]
-      })
-    } else for (const each of message.misnamed) tell({ type: "event", event: { type: "warned", text: this.#sentence(each) } })
+    } else if (message.type === "troubles") this.#do(() => this.#report(message.troubles))
+    else for (const each of message.misnamed) tell({ type: "event", event: { type: "warned", text: this.#sentence(each) } })
+  }
+
+  #report(troubles: readonly Failing[]): void {
+    const rows = this.#session.roster.rows(now())
+    const leaves = new Map(rows.map(({ participantId, person }) => [participantId, person?.leaf]))
+    const found = troubles.flatMap(({ owner, kidContext, reason, epoch, sinceS }) => {
+      const leaf = leaves.get(owner)
+      return leaf === undefined ? [] : [{ leaf, kid_context: kidContext, reason, epoch, since_s: sinceS }]
+    })
+    this.#session.reportTroubles(found, now())
   }
 
   #sentence({ announced, actual }: Misnamed): string {

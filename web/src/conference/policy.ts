@@ -6,33 +6,53 @@
  */
 
 import { sha256 } from "@noble/hashes/sha2.js"
-import { concat, encodeBase64url, equal, fromUtf8, type Octets, own, uint32, utf8 } from "../bytes.ts"
-import { flag, identifier, integer, listOf, octetString, struct, type TypeOf } from "../signaling/kinds.ts"
+import { concat, equal, fromUtf8, type Octets, own, uint32, utf8 } from "../bytes.ts"
+import { flag, identifier, integer, listOf, nullable, octetString, struct, type TypeOf } from "../signaling/kinds.ts"
 import { MisuseError, PolicyError } from "./errors.ts"
-import { hostHash } from "./link.ts"
+import { hostHash, SECRET_SIZE } from "./link.ts"
+import { type HostKey, isSigned, KEY_SIZE, SIGNATURE_SIZE } from "./signing.ts"
 
-const KEY_SIZE = 32
-const HEAD_SIZE = KEY_SIZE + 64
+export const HEAD_SIZE = KEY_SIZE + SIGNATURE_SIZE
+export const MAX_BARRED = 256
+export const MAX_REMOVED = 32
+export const MAX_HOSTS = 8
+const MAX_STEP = 2 ** 16 // how far a version may be ahead: nobody but the link's host can use them all up
+export const BINDING_SIZE = 37
 export const MAX_SIGNED = 16 * 1024
 const count = integer(2 ** 32 - 1)
 const LABEL = utf8("Conclave 1.0 policy\0")
+const GRANT_LABEL = utf8("Conclave 1.0 further host\0")
 const PSK_LABEL = utf8("Conclave 1.0 link psk")
 const BINDING_VERSION = 1
 
+const key = octetString(KEY_SIZE, KEY_SIZE)
+/**
+ * Somebody whom the link's host lets decide as it does: the signature key of its leaf, and the link's host's public
+ * key ‖ its signature.
+ */
+const furtherHost = struct({ grant: octetString(HEAD_SIZE, HEAD_SIZE), key })
+
+export type FurtherHost = TypeOf<typeof furtherHost>
+
 // In the order in which the document has its fields.
 const form = struct({
-  barred: listOf(octetString(KEY_SIZE, KEY_SIZE), 256),
+  barred: listOf(key, MAX_BARRED),
+  ended: flag,
+  hosts: listOf(furtherHost, MAX_HOSTS),
   link_generation: count,
+  link_secret: nullable(octetString(SECRET_SIZE, SECRET_SIZE)),
+  lobby: flag,
   locked: flag,
   meeting_id: identifier,
+  removed: listOf(key, MAX_REMOVED),
   version: count,
 })
 
-type Document = TypeOf<typeof form>
+export type PolicyDocument = TypeOf<typeof form>
 
 /** What a meeting allows beyond its link. */
 export class Policy {
-  readonly document: Document
+  readonly document: PolicyDocument
   /** The document as it stands; empty for version 0. */
   readonly #encoded: Octets
   /** What a commit made under this policy carries as `authenticated_data` (37 octets). */
@@ -43,7 +63,10 @@ export class Policy {
    */
   readonly pskId: Octets
 
-  constructor(document: Document) {
+  constructor(document: PolicyDocument) {
+    if ((document.link_secret === null) !== (document.link_generation === 0)) {
+      throw new MisuseError("A policy has a link secret exactly if the link was changed.")
+    }
     this.document = document
     this.#encoded = document.version === 0 ? new Uint8Array() : utf8(JSON.stringify(form.encode(document)))
     this.binding = concat(Uint8Array.of(BINDING_VERSION), uint32(document.version), sha256(this.#encoded))
@@ -52,7 +75,18 @@ export class Policy {
 
   /** Version 0: what a meeting begins with. */
   static none(meetingId: string): Policy {
-    return new Policy({ barred: [], link_generation: 0, locked: false, meeting_id: meetingId, version: 0 })
+    return new Policy({
+      barred: [],
+      ended: false,
+      hosts: [],
+      link_generation: 0,
+      link_secret: null,
+      lobby: false,
+      locked: false,
+      meeting_id: meetingId,
+      removed: [],
+      version: 0,
+    })
   }
 
   /** The policy that `document` spells. PolicyError unless it is exactly what `encode` gives for it. */
@@ -77,6 +111,7 @@ export class Policy {
     return this.document.version
   }
 
+  /** Nobody is added who is not in the group already. */
   get isLocked(): boolean {
     return this.document.locked
   }
@@ -90,7 +125,22 @@ export class Policy {
   }
 
   bars(signatureKey: Uint8Array): boolean {
-    return this.document.barred.some((barred) => equal(barred, signatureKey))
+    return includes(this.document.barred, signatureKey)
+  }
+
+  /** Whether this signature key may not be in the group once the policy is in force. */
+  excludes(signatureKey: Uint8Array): boolean {
+    return this.bars(signatureKey) || includes(this.document.removed, signatureKey)
+  }
+
+  /** Whether the holder of this signature key is listed as a host. */
+  lists(signatureKey: Uint8Array): boolean {
+    return this.document.hosts.some((each) => equal(each.key, signatureKey))
+  }
+
+  /** Whether the holder of this signature key may decide. */
+  hasHost(signatureKey: Uint8Array, linkHost: Uint8Array): boolean {
+    return equal(hostHash(signatureKey), linkHost) || this.lists(signatureKey)
   }
 
   equals(other: Policy): boolean {
@@ -103,21 +153,44 @@ export class Policy {
   }
 
   /** Host's public key (32) ‖ signature (64) ‖ document. MisuseError for version 0. */
-  async sign(hostKey: CryptoKeyPair): Promise<Octets> {
+  async sign(host: HostKey): Promise<Octets> {
     if (this.version === 0) {
       throw new MisuseError("Version 0 is the absence of a policy; a policy begins with version 1.")
     }
-    const publicKey = new Uint8Array(await crypto.subtle.exportKey("raw", hostKey.publicKey))
-    const signature = await crypto.subtle.sign("Ed25519", hostKey.privateKey, concat(LABEL, this.#encoded))
-    return concat(publicKey, new Uint8Array(signature), this.#encoded)
+    return concat(host.key, await host.sign(concat(LABEL, this.#encoded)), this.#encoded)
+  }
+}
+
+function includes(keys: readonly Uint8Array[], wanted: Uint8Array): boolean {
+  return keys.some((each) => equal(each, wanted))
+}
+
+function grantText(meetingId: string, signatureKey: Octets): Octets {
+  return concat(GRANT_LABEL, utf8(meetingId), signatureKey)
+}
+
+/** The link's host names a further one. */
+export async function createFurtherHost(host: HostKey, meetingId: string, signatureKey: Octets): Promise<FurtherHost> {
+  const signature = await host.sign(grantText(meetingId, signatureKey))
+  return { grant: concat(host.key, signature), key: signatureKey }
+}
+
+/** PolicyError unless the link's host granted it, for this meeting. */
+async function verifyFurtherHost(named: FurtherHost, meetingId: string, linkHost: Uint8Array): Promise<void> {
+  const signer = own(named.grant.subarray(0, KEY_SIZE))
+  if (!equal(hostHash(signer), linkHost)) {
+    throw new PolicyError("A further host is named by somebody who is not the host of this meeting.")
+  }
+  if (!(await isSigned(signer, own(named.grant.subarray(KEY_SIZE)), grantText(meetingId, named.key)))) {
+    throw new PolicyError("The signature that names a further host is wrong.")
   }
 }
 
 /**
  * The policy in `signed`, checked to be a lawful successor of `current`; whoever joins passes version 0.
  *
- * PolicyError if its signer is not the host that the link names (`linkHost`, 16 octets), the signature is wrong, or
- * it belongs to another meeting or is no newer.
+ * PolicyError if its signer is neither the host that the link names (`linkHost`, 16 octets) nor one that it has named,
+ * the signature is wrong, or it belongs to another meeting or is no newer.
  */
 export async function verifyPolicy(signed: Uint8Array, current: Policy, linkHost: Uint8Array): Promise<Policy> {
   if (signed.length <= HEAD_SIZE || signed.length > MAX_SIGNED) {
@@ -125,118 +198,54 @@ export async function verifyPolicy(signed: Uint8Array, current: Policy, linkHost
       `A signed policy has more than ${HEAD_SIZE} and at most ${MAX_SIGNED} octets, not ${signed.length}.`,
     )
   }
-  const signer = own(signed.subarray(0, KEY_SIZE))
-  const signature = own(signed.subarray(KEY_SIZE, HEAD_SIZE))
+  const signer = signerOf(signed)
   const document = own(signed.subarray(HEAD_SIZE))
-  if (!equal(hostHash(signer), linkHost)) {
-    throw new PolicyError("The policy is signed by somebody who is not the host of this meeting.")
-  }
-  if (!(await isSignedBy(signer, signature, concat(LABEL, document)))) {
+  if (!(await isSigned(signer, own(signed.subarray(KEY_SIZE, HEAD_SIZE)), concat(LABEL, document)))) {
     throw new PolicyError("The policy's signature is wrong.")
   }
   const policy = Policy.decode(document)
   if (policy.meetingId !== current.meetingId) throw new PolicyError("The policy belongs to another meeting.")
+  await checkSigner(signer, policy, current, linkHost)
+  checkSuccession(policy, current)
+  return policy
+}
+
+/** Whose signature a signed policy says that it has. */
+export function signerOf(signed: Uint8Array): Octets {
+  return own(signed.subarray(0, KEY_SIZE))
+}
+
+async function checkSigner(signer: Octets, policy: Policy, current: Policy, linkHost: Uint8Array): Promise<void> {
+  const { hosts } = policy.document
+  for (const each of hosts) await verifyFurtherHost(each, policy.meetingId, linkHost)
+  if (equal(hostHash(signer), linkHost)) return
+  // Who joins knows no earlier policy than none: for it, the grants in the document itself have to do.
+  const areSame = JSON.stringify(hosts.map(spelt)) === JSON.stringify(current.document.hosts.map(spelt))
+  if (!policy.hasHost(signer, linkHost) || (current.version !== 0 && !areSame)) {
+    throw new PolicyError("The policy is signed by somebody who is not the host of this meeting.")
+  }
+}
+
+function spelt(host: FurtherHost): unknown {
+  return furtherHost.encode(host)
+}
+
+function checkSuccession(policy: Policy, current: Policy): void {
   if (policy.version <= current.version) {
     throw new PolicyError(`The policy has version ${policy.version}, but ${current.version} is in force.`)
+  }
+  if (current.version !== 0 && policy.version > current.version + MAX_STEP) {
+    throw new PolicyError(`The policy has version ${policy.version}, far beyond ${current.version}.`)
   }
   if (policy.linkGeneration < current.linkGeneration) {
     throw new PolicyError("The policy would bring an old link back.")
   }
-  return policy
-}
-
-async function isSignedBy(signer: Octets, signature: Octets, text: Octets): Promise<boolean> {
-  try {
-    const key = await crypto.subtle.importKey("raw", signer, "Ed25519", true, ["verify"])
-    return await crypto.subtle.verify("Ed25519", key, signature, text)
-  } catch {
-    return false
+  const [secret, before] = [policy.document.link_secret, current.document.link_secret]
+  const isSame = secret === null || before === null ? secret === before : equal(secret, before)
+  if (policy.linkGeneration === current.linkGeneration && !isSame) {
+    throw new PolicyError("The policy would change the link without counting its generation up.")
   }
-}
-
-const MAX_ANNOUNCED = 8
-
-/** Which policy is in force, and what the host has announced beyond it. */
-export class Policies {
-  inForce: Policy
-  /** `inForce` as the host signed it; empty for version 0. */
-  signed: Octets = new Uint8Array()
-  readonly #linkHost: Octets
-  /** By binding. */
-  #announced = new Map<string, { readonly policy: Policy; readonly signed: Octets }>()
-
-  constructor(meetingId: string, linkHost: Octets) {
-    this.inForce = Policy.none(meetingId)
-    this.#linkHost = linkHost
+  if (current.document.ended && !policy.document.ended) {
+    throw new PolicyError("The meeting has ended; no policy begins it again.")
   }
-
-  /** The policy in `signed`, for who joins. PolicyError if it is none of this meeting's host's. */
-  async verify(signed: Uint8Array): Promise<Policy> {
-    const policy = await verifyPolicy(signed, Policy.none(this.inForce.meetingId), this.#linkHost)
-    if (policy.linkGeneration) {
-      throw new PolicyError("It changes the meeting link, which this version of Conclave cannot.")
-    }
-    return policy
-  }
-
-  /**
-   * A policy of the host's that a commit may bind from now on. PolicyError if it may not follow.
-   *
-   * Whoever heard of two in the other order must come to the same: any that is newer than the one in force is
-   * taken.
-   */
-  async announce(signed: Octets): Promise<void> {
-    const policy = await this.verify(signed)
-    if (policy.equals(this.inForce)) return
-    if (policy.version <= this.inForce.version) {
-      throw new PolicyError(`It has version ${policy.version}, but ${this.inForce.version} is in force.`)
-    }
-    this.#announced.set(encodeBase64url(policy.binding), { policy, signed })
-    if (this.#announced.size > MAX_ANNOUNCED) {
-      const [oldest] = this.#byAge()
-      this.#announced.delete(encodeBase64url(oldest!.policy.binding))
-    }
-  }
-
-  /** The policy that our own next commit binds, and that policy as signed. */
-  get newest(): { readonly policy: Policy; readonly signed: Octets } {
-    return this.#byAge().at(-1) ?? { policy: this.inForce, signed: this.signed }
-  }
-
-  /** Those that a commit may have been made under. */
-  lawful(): readonly Policy[] {
-    return [this.inForce, ...this.#byAge().map(({ policy }) => policy)]
-  }
-
-  /** A commit was made under one of the lawful ones: it is in force, and no earlier one can be. */
-  enforce(policy: Policy): void {
-    const announced = this.#announced.get(encodeBase64url(policy.binding))
-    if (announced !== undefined) {
-      this.inForce = policy
-      this.signed = announced.signed
-    }
-    for (const [binding, each] of this.#announced) {
-      if (each.policy.version <= policy.version) this.#announced.delete(binding)
-    }
-  }
-
-  /** The policy of the Welcome by which we came in. */
-  joinUnder(policy: Policy, signed: Octets): void {
-    this.inForce = policy
-    this.signed = signed
-    this.#announced.clear()
-  }
-
-  /** A host that signs two documents under one version gets the same one of them everywhere. */
-  #byAge() {
-    return [...this.#announced.values()].sort(
-      (one, other) =>
-        one.policy.version - other.policy.version || compare(one.policy.binding, other.policy.binding),
-    )
-  }
-}
-
-function compare(one: Uint8Array, other: Uint8Array): number {
-  const at = one.findIndex((octet, index) => octet !== other[index])
-  return at < 0 ? 0 : one[at]! - other[at]!
 }

@@ -33,6 +33,9 @@ export interface Counts {
   /** When the first frame was dropped since the last one that opened; replayed ones do not count. */
   failingSince: number | undefined
   failingFor: Dropped | undefined
+  replayedAt: number | undefined
+  /** The KID of the last frame for which there was no key. */
+  unknownKid: bigint | undefined
 }
 
 /** For a slot the server announced one stream, and for over a second another has come. */
@@ -130,6 +133,7 @@ export class ReceivePath {
       return await this.#route(mid, slot, tile, kind, opened.frame, rtpTimestamp)
     } catch (error) {
       if (!(error instanceof SFrameProtocolError)) throw error
+      if (error.kid !== undefined) slot.counts.unknownKid = error.kid
       if (error.refusal !== "replayed" && kind === "video") slot.needsKeyFrame = true
       return this.#drop(mid, slot, error.refusal, kind)
     }
@@ -187,7 +191,15 @@ export class ReceivePath {
     let slot = this.#slots.get(mid)
     if (slot === undefined) {
       slot = {
-        counts: { opened: 0, dropped: new Map(), openedAt: undefined, failingSince: undefined, failingFor: undefined },
+        counts: {
+          opened: 0,
+          dropped: new Map(),
+          openedAt: undefined,
+          failingSince: undefined,
+          failingFor: undefined,
+          replayedAt: undefined,
+          unknownKid: undefined,
+        },
         waitUntil: undefined,
         tile: undefined,
         bound: undefined,
@@ -214,7 +226,8 @@ export class ReceivePath {
     const { counts } = slot
     counts.dropped.set(reason, (counts.dropped.get(reason) ?? 0) + 1)
     // Networks duplicate, and a frame that opened is not one that fails.
-    if (reason !== "replayed" && reason !== "not bound" && reason !== "no key frame yet") {
+    if (reason === "replayed") counts.replayedAt = now
+    else if (reason !== "not bound" && reason !== "no key frame yet") {
       counts.failingFor = reason
       counts.failingSince ??= now
     }

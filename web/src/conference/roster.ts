@@ -44,6 +44,11 @@ export function isSamePerson(one: Person | undefined, other: Person | undefined)
   )
 }
 
+/** Whether it is the same person, perhaps with another leaf. */
+export function isReturned(person: Person, was: Person): boolean {
+  return equal(person.signatureKey, was.signatureKey) && person.name === was.name
+}
+
 export interface Row {
   readonly participantId: string
   /** undefined for who is only in the room. */

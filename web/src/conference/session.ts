@@ -17,19 +17,21 @@ import { MLSError } from "../mls/errors.ts"
 import type { ApplicationMessage, Group } from "../mls/group.ts"
 import { type CiphersuiteImpl, loadSuite } from "../mls/suite.ts"
 import type { ErrorCode } from "../signaling/errors.ts"
-import type { ClientMessage, Server, ServerMessage } from "../signaling/messages.ts"
-import { CommitLeader, type Situation } from "./commit_leader.ts"
+import type { ClientMessage, DismissReason, Server, ServerMessage } from "../signaling/messages.ts"
+import { CommitLeader, type Leading, type Situation } from "./commit_leader.ts"
 import { Entrance } from "./entrance.ts"
 import type { EpochSecret } from "./epoch_keys.ts"
 import { Epochs } from "./epochs.ts"
-import { MemberError, MisuseError, PolicyError } from "./errors.ts"
+import { MemberError, MisuseError } from "./errors.ts"
 import type { Event, KeyOrder } from "./events.ts"
 import { Heartbeats } from "./heartbeat.ts"
 import { type LinkKeys, type MeetingLink, X25519_SUITE, X_WING_SUITE } from "./link.ts"
 import * as messages from "./messages.ts"
-import { Policies } from "./policy.ts"
-import { type Person, isSamePerson, Roster } from "./roster.ts"
+import { Moderation, REMOVED } from "./moderation.ts"
+import { Policies } from "./policies.ts"
+import { type Person, isReturned, isSamePerson, Roster } from "./roster.ts"
 import { checkCommit, checkedName, peopleOf } from "./rules.ts"
+import type { HostKey } from "./signing.ts"
 import type { CodeInput } from "./verification.ts"
 
 const REFRESH_S = 300
@@ -53,16 +55,15 @@ export interface Start {
 }
 
 export class Session {
-  readonly link: MeetingLink
   readonly name: string
   readonly policies: Policies
+  readonly moderation: Moderation
   readonly roster = new Roster()
   phase: Phase = "offline"
   group: Group | undefined
-  /** Whom we cannot decrypt; the driver sets it, heartbeats carry it. */
+  /** What we cannot decrypt; heartbeats carry it. */
   troubles: readonly messages.Trouble[] = []
   isIsolated = false
-  readonly #keys: LinkKeys
   readonly #start: Start
   readonly #chance: () => number
   readonly #entrance: Entrance
@@ -77,6 +78,7 @@ export class Session {
   #outbox: ClientMessage[] = []
   #events: Event[] = []
   #keyOrders: KeyOrder[] = []
+  #hasHandUp = false
 
   private constructor(
     link: MeetingLink,
@@ -84,27 +86,38 @@ export class Session {
     suite: CiphersuiteImpl,
     name: string,
     start: Start,
+    hostKey: HostKey | undefined,
     chance: () => number,
   ) {
-    this.link = link
     this.name = checkedName(name)
-    this.policies = new Policies(link.meetingId, link.host)
-    this.#keys = keys
+    this.policies = new Policies(link, keys)
+    const floor = {
+      tell: (message: messages.Message) => this.#tell(message),
+      happened: (event: Event) => void this.#events.push(event),
+      lead: (now: number) => this.#lead(now),
+      askToLead: (now: number) => this.#askToLead(now),
+      end: (reason: string) => this.#end(reason),
+    }
+    this.moderation = new Moderation(floor, this.policies, suite, hostKey, chance)
     this.#start = start
     this.#chance = chance
-    this.#entrance = new Entrance(link, keys, suite, this.name)
-    this.#leader = new CommitLeader(keys, suite)
+    this.#entrance = new Entrance(this.policies, suite, this.name)
+    this.#leader = new CommitLeader(suite)
   }
 
-  /** `chance` gives numbers from 0 to 1. MisuseError for a name that may be none. */
+  /**
+   * `hostKey` makes us the meeting's host; `chance` gives numbers from 0 to 1. MisuseError for a name that may be
+   * none, or another meeting's key.
+   */
   static async create(
     link: MeetingLink,
     keys: LinkKeys,
     name: string,
     start: Start,
+    hostKey?: HostKey,
     chance: () => number = Math.random,
   ): Promise<Session> {
-    return new Session(link, keys, await loadSuite(link.suite), name, start, chance)
+    return new Session(link, keys, await loadSuite(link.suite), name, start, hostKey, chance)
   }
 
   // --- what the driver calls -------------------------------------------------------------------------------
@@ -140,12 +153,13 @@ export class Session {
       this.#checkIsolation(now)
     }
     if (now >= this.#refreshAt) await this.#refresh(now)
+    await this.moderation.handleTimer(now)
   }
 
   /** When `handleTimer` is due next; infinite if never. */
   nextTimer(): number {
     return this.phase === "member"
-      ? Math.min(this.#heartbeats.nextAt, this.#refreshAt, this.#forgetAt)
+      ? Math.min(this.#heartbeats.nextAt, this.#refreshAt, this.#forgetAt, this.moderation.nextTimer())
       : Infinity
   }
 
@@ -170,24 +184,39 @@ export class Session {
     await this.#tell({ type: "chat", text })
   }
 
+  /** Show all members a sign for a moment. */
+  async react(emoji: string): Promise<void> {
+    await this.#tell({ type: "reaction", emoji })
+  }
+
+  /** Show all members, and who comes later, that we would like to speak. */
+  async raiseHand(raised: boolean): Promise<void> {
+    await this.#tell({ type: "hand", raised })
+    this.#hasHandUp = raised
+  }
+
+  /** What we cannot decrypt: told to all in each heartbeat, and at once when it is other than before. */
+  reportTroubles(troubles: readonly messages.Trouble[], now: number): void {
+    const isNews = withoutTimes(troubles) !== withoutTimes(this.troubles)
+    this.troubles = troubles
+    if (isNews) this.#heartbeats.hasten(now)
+  }
+
   /** Replace our leaf's keys as soon as we may lead. */
   async rotate(now: number): Promise<void> {
     if (this.phase !== "member") throw new MisuseError("Keys rotate in a meeting; this session is not in one.")
     await this.#refresh(now)
   }
 
-  /** Tell the members a policy that the host signed; the next commit puts it in force. PolicyError if it is none. */
-  async announcePolicy(signed: Octets, now: number): Promise<void> {
-    if (this.phase !== "member") throw new MisuseError("A policy is announced in a meeting; this session is not in one.")
-    await this.policies.announce(signed)
-    await this.#tell({ type: "policy_notice", signed })
-    await this.#lead(now)
-  }
-
   /** What `securityCode` makes this epoch's code from. */
   codeInput(): CodeInput {
     const { groupId, epoch, epochAuthenticator } = this.#memberGroup
     return { groupId, epoch, epochAuthenticator }
+  }
+
+  /** The link by which others can join now. */
+  get link(): MeetingLink {
+    return this.policies.link
   }
 
   get maySendMedia(): boolean {
@@ -239,6 +268,11 @@ export class Session {
         return this.#onWelcome(message, now)
       case "dismissed":
         return this.#onDismissed(message, now)
+      case "held":
+        if (this.phase === "waiting to be let in") {
+          this.#events.push({ type: "waiting for", text: "Waiting for the host to let you in." })
+        }
+        return
       case "acknowledged":
         if (message.generation === this.generation) {
           this.#keyOrders.push({ type: "acknowledged", epoch: message.epoch })
@@ -321,6 +355,7 @@ export class Session {
 
   async #knock(generation: number, groupId: Octets, now: number): Promise<void> {
     this.phase = "waiting to be let in"
+    this.#events.push({ type: "waiting for", text: "Waiting for a member of the meeting to let you in." })
     this.#send(await this.#entrance.knock(generation, groupId, this.#wall(now)))
   }
 
@@ -338,12 +373,7 @@ export class Session {
     if (message.reason === "unneeded" && (isWaiting || this.phase === "member")) {
       return this.#lose("The server cannot bring us into step with the group.", now)
     }
-    if (!isWaiting) return
-    this.#end(
-      message.reason === "unreadable"
-        ? "The members cannot open the request to join: the link or the passphrase is another one."
-        : "The members did not let this participant in: by the host's policy, or because its clock differs from theirs.",
-    )
+    if (isWaiting) this.#end(DISMISSED[message.reason])
   }
 
   async #onWelcome(message: Server<"welcome">, now: number): Promise<void> {
@@ -351,14 +381,13 @@ export class Session {
     const isKnown = this.#epochs !== undefined && equal(this.#epochs.groupId, this.#entrance.groupId)
     let opened
     try {
-      opened = await this.#entrance.openWelcome(message, this.policies, isKnown ? this.#epochs!.newest : -1)
+      opened = await this.#entrance.openWelcome(message, isKnown ? this.#epochs!.newest : -1)
     } catch (error) {
       this.#warn(`The Welcome was refused: ${told(error)}`)
       return this.#knockAgain(now)
     }
     this.policies.joinUnder(opened.policy, opened.signed)
-    await this.#adopt(opened.group, undefined, false, now)
-    this.#send({ type: "welcomed", generation: this.generation, epoch: opened.group.epoch })
+    await this.#adopt(opened.group, undefined, false, now, true)
   }
 
   // --- the log ---------------------------------------------------------------------------------------------
@@ -372,7 +401,7 @@ export class Session {
     }
     const own = this.#leader.takeCommit(message.commit)
     if (own !== undefined) {
-      this.policies.enforce(own.policy)
+      await this.policies.enforce(own.policy)
       for (const each of own.keyPackages) this.#usedKeyPackages.add(each)
       return this.#adopt(own.group, this.personAt(group.epoch, group.ownLeaf), own.removes, now)
     }
@@ -386,12 +415,16 @@ export class Session {
   /** Adopt the epoch that another member's commit leads to, or throw and change nothing. */
   async #process(group: Group, commit: Octets, now: number): Promise<void> {
     const lawful = this.policies.lawful()
-    const psks = lawful.map(({ pskId }) => ({ id: pskId, secret: this.#keys.linkPsk }))
+    const psks = lawful.map((policy) => ({ id: policy.pskId, secret: this.policies.keysOf(policy).linkPsk }))
     const received = await group.process(commit, psks, this.#wall(now))
-    const policy = checkCommit(group, received, lawful, this.#usedKeyPackages)
-    if (received.group === undefined) return this.#end("The members removed this participant from the meeting.")
+    const rules = { policies: lawful, usedKeyPackages: this.#usedKeyPackages, linkHost: this.link.host }
+    const policy = await checkCommit(rules, group, received)
+    if (received.group === undefined) {
+      const isHostsWish = policy.excludes((await this.#entrance.leafKey()).key)
+      return this.#end(isHostsWish ? REMOVED : "The members removed this participant.")
+    }
     for (const { reference } of received.adds) this.#usedKeyPackages.add(reference)
-    this.policies.enforce(policy)
+    await this.policies.enforce(policy)
     const committer = this.personAt(group.epoch, received.sender)
     await this.#adopt(received.group, committer, received.removes.length > 0, now)
   }
@@ -415,7 +448,13 @@ export class Session {
   }
 
   /** Make `group` the current one: receive keys first, then everything that shows it. */
-  async #adopt(group: Group, committer: Person | undefined, removes: boolean, now: number): Promise<void> {
+  async #adopt(
+    group: Group,
+    committer: Person | undefined,
+    removes: boolean,
+    now: number,
+    isWelcome = false,
+  ): Promise<void> {
     const people = peopleOf(group)
     const secret = await this.#epochSecret(group)
     const epochs = this.#epochsOf(group.groupId)
@@ -439,16 +478,16 @@ export class Session {
     this.#heartbeats.setGroup(group.epoch, others.map(({ leaf }) => leaf), now)
     this.#checkIsolation(now)
     if (this.#refreshAt === Infinity || committer?.leaf === group.ownLeaf) this.#scheduleRefresh(people.length, now)
-    const isIn = (list: readonly Person[], person: Person) => list.some((each) => isSamePerson(each, person))
-    this.#events.push({
-      type: "epoch changed",
-      epoch: group.epoch,
-      members: people,
-      joined: people.filter((person) => !isIn(before, person)),
-      left: before.filter((person) => !isIn(people, person)),
-      committer,
-    })
+    const changes = changesOf(before, people)
+    this.#events.push({ type: "epoch changed", epoch: group.epoch, members: people, ...changes, committer })
     this.#send({ type: "ack", generation: this.generation, epoch: group.epoch })
+    // Before anything is said: only who has said this is a member to the server.
+    if (isWelcome) this.#send({ type: "welcomed", generation: this.generation, epoch: group.epoch })
+    this.#entrance.entered(group.groupId)
+    if (this.#hasHandUp && (changes.joined.length || changes.returned.length)) {
+      await this.#tell({ type: "hand", raised: true })
+    }
+    await this.moderation.setGroup(group, people, await this.#entrance.leafKey(), now)
   }
 
   /** A group that was begun afresh shares nothing with the one before. */
@@ -496,9 +535,12 @@ export class Session {
       signedPolicy: signed,
       isNewPolicy: !policy.equals(this.policies.inForce),
       usedKeyPackages: this.#usedKeyPackages,
+      linkHost: this.link.host,
+      keys: this.policies.keysOf(policy),
+      lobby: this.moderation.lobby,
       wallTimeS: this.#wall(now),
     }
-    let built: ClientMessage[]
+    let built: Leading[]
     try {
       built = await this.#leader.lead(on)
     } catch (error) {
@@ -509,12 +551,23 @@ export class Session {
     if (on.isNewPolicy && built.some(({ type }) => type === "commit")) {
       await this.#tell({ type: "policy_notice", signed })
     }
-    this.#outbox.push(...built)
+    for (const each of built) {
+      if (each.type !== "lobby_request") this.#send(each)
+      else {
+        await this.#tell(each)
+        await this.moderation.hearRequest(each, now, this.#wall(now))
+      }
+    }
   }
 
   async #refresh(now: number): Promise<void> {
     this.#refreshAt = now + ASK_AGAIN_S
     this.#leader.wantsRefresh = true
+    await this.#askToLead(now)
+  }
+
+  /** There is something to commit, whoever leads now. */
+  async #askToLead(now: number): Promise<void> {
     if (this.#leader.leader === this.participantId) await this.#lead(now)
     else this.#send({ type: "lead", term: this.#leader.term })
   }
@@ -564,13 +617,20 @@ export class Session {
       case "recording":
         this.#events.push({ type: "recording changed", sender, on: said.on })
         return
+      case "reaction":
+        this.#events.push({ type: "reacted", sender, emoji: said.emoji })
+        return
+      case "hand":
+        this.#events.push({ type: "hand changed", sender, raised: said.raised })
+        return
       case "policy_notice":
-        try {
-          await this.policies.announce(said.signed)
-        } catch (error) {
-          if (!(error instanceof PolicyError)) throw error
-          this.#warn(`${sender.name} announced a policy that was refused: ${error.message}`)
-        }
+        return this.moderation.hearPolicy(sender, said, now)
+      case "mute_request":
+        return this.moderation.hearMuteRequest(sender, said)
+      case "lobby_request":
+        return this.moderation.hearRequest(said, now, this.#wall(now))
+      case "decision":
+        return this.moderation.hearDecision(sender, said, now)
     }
   }
 
@@ -578,6 +638,7 @@ export class Session {
 
   #onPresence(message: Server<"presence">, now: number): void {
     this.roster.setPresence(message.participant_id, message.state === "left" ? undefined : message.state, now)
+    if (message.state === "left") this.moderation.gone(message.participant_id)
     this.#events.push({ type: "room changed" })
   }
 
@@ -639,6 +700,32 @@ export class Session {
 function told(error: unknown): string {
   if (error instanceof MLSError || error instanceof MemberError) return error.message
   throw error
+}
+
+/** Who came and went; who changed its leaf is the same person by its signature key. */
+function changesOf(before: readonly Person[], after: readonly Person[]) {
+  const came = after.filter((person) => !before.some((each) => isSamePerson(each, person)))
+  const gone = before.filter((person) => !after.some((each) => isSamePerson(each, person)))
+  const isBack = (person: Person) => gone.some((was) => isReturned(person, was))
+  return {
+    joined: came.filter((person) => !isBack(person)),
+    left: gone.filter((was) => !came.some((person) => isReturned(person, was))),
+    returned: came.filter(isBack),
+  }
+}
+
+const DISMISSED: Readonly<Record<DismissReason, string>> = {
+  unreadable:
+    "The members cannot open the request to join: the link or the passphrase is another one, or the host has changed the link since.",
+  locked: "The meeting is locked: nobody is let in.",
+  refused: "The host did not let you in.",
+  policy:
+    "The members did not let this participant in: by the host's policy, or because its clock differs from theirs.",
+  unneeded: "The members have nothing to let this participant in to.",
+}
+
+function withoutTimes(troubles: readonly messages.Trouble[]): string {
+  return JSON.stringify(troubles.map(({ since_s: _, ...each }) => each))
 }
 
 const FATAL: readonly ErrorCode[] = ["unsupported_protocol", "room_full", "replaced"]

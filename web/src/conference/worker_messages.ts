@@ -3,12 +3,11 @@
  * worker the keys of media; they speak over a channel of their own, so that no key passes through the page's thread.
  */
 
-import type { Octets } from "../bytes.ts"
 import type { ClientMessage, Server, Slot } from "../signaling/messages.ts"
 import type { Failing } from "./decrypt_health.ts"
 import type { Event, KeyOrder } from "./events.ts"
 import type { Misnamed, TileKey } from "./receive_path.ts"
-import type { Row } from "./roster.ts"
+import type { Person, Row } from "./roster.ts"
 import type { Phase } from "./session.ts"
 
 // --- the participant's worker and the page ---
@@ -25,13 +24,25 @@ export interface Start {
 export type MediaAnswer = Extract<ClientMessage, { type: "publish" | "subscribed" }>
 export type MediaNews = Server<"published"> | Server<"subscribe"> | Server<"slots"> | Server<"ice_servers">
 
+/** What a host may do. */
+export type HostAction =
+  | { readonly type: "decide"; readonly participantId: string; readonly admitted: boolean }
+  | { readonly type: "lobby" | "locked"; readonly on: boolean }
+  | { readonly type: "remove" | "bar" | "name host" | "strike host"; readonly participantId: string }
+  /** null asks everybody. */
+  | { readonly type: "mute"; readonly participantId: string | null }
+  | { readonly type: "change link" }
+  | { readonly type: "end" }
+
 export type ToParticipant =
   | Start
   | { readonly type: "chat"; readonly text: string }
   | { readonly type: "rotate" }
   | { readonly type: "leave" }
   | { readonly type: "code"; readonly request: number }
-  | { readonly type: "announce policy"; readonly signed: Octets }
+  | { readonly type: "react"; readonly emoji: string }
+  | { readonly type: "hand"; readonly raised: boolean }
+  | { readonly type: "moderate"; readonly action: HostAction }
   | { readonly type: "media"; readonly message: MediaAnswer }
 
 /** A security code, and the epoch that it stands for. */
@@ -53,6 +64,14 @@ export interface ParticipantView {
   readonly isIsolated: boolean
   readonly policyVersion: number
   readonly isLocked: boolean
+  readonly hasLobby: boolean
+  /** Whether we may decide; whether we are the host that the link names. */
+  readonly isHost: boolean
+  readonly isLinksHost: boolean
+  /** Participant ids of the members who are known as hosts. */
+  readonly hosts: readonly string[]
+  /** Who waits for a host to decide, if we are one. */
+  readonly waiting: readonly Person[]
 }
 
 export type FromParticipant =

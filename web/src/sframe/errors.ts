@@ -6,11 +6,14 @@ export class SFrameProtocolError extends Error {
   readonly refusal: Refusal
   /** Of an unknown key: whether it can still come, so that keeping the frame for a moment makes sense. */
   readonly mayCome: boolean
+  /** Of an unknown key. */
+  readonly kid: bigint | undefined
 
-  constructor(refusal: Refusal, explanation: string, mayCome = false) {
+  constructor(refusal: Refusal, explanation: string, mayCome = false, kid?: bigint) {
     super(explanation)
     this.refusal = refusal
     this.mayCome = mayCome
+    this.kid = kid
   }
 }
 

@@ -110,13 +110,13 @@ export class ReceivingEpochs {
     const header = decodeHeader(frame, clear)
     const epoch = this.#epochs.get(epochBits(header.kid))
     if (epoch === undefined) {
-      throw new SFrameProtocolError("unknown key", "no epoch with these bits is held", this.#mayCome(header.kid))
+      throw new SFrameProtocolError("unknown key", "no epoch with these bits is held", this.#mayCome(header.kid), header.kid)
     }
     const stream = epoch.streams.get(header.kid) ?? this.#derive(epoch, header.kid)
     const opened = await stream.key.open(frame, clear, header)
     // Erased while it was being opened: what is erased opens nothing any more.
     if (epoch.streams.get(header.kid) !== stream || !this.#holds(epoch)) {
-      throw new SFrameProtocolError("unknown key", "the key was erased meanwhile")
+      throw new SFrameProtocolError("unknown key", "the key was erased meanwhile", false, header.kid)
     }
     if (!stream.wasHeard) this.#noteFirstFrame(epoch, stream, now)
     const { senderIndex, kidContext } = stream
@@ -147,7 +147,7 @@ export class ReceivingEpochs {
       throw new SFrameProtocolError("own frame", "the KID is one of our own")
     }
     if (secret.epoch < (this.#movedTo.get(senderIndex) ?? 0)) {
-      throw new SFrameProtocolError("unknown key", "this sender's keys of that epoch were erased")
+      throw new SFrameProtocolError("unknown key", "this sender's keys of that epoch were erased", false, kid)
     }
     const stream = {
       key: new ReceivingKey(this.#suite, kid, secret.baseKey),

@@ -34,15 +34,15 @@ const counter = integer()
 const ids = listOf(identifier, MAX_IDS)
 const resumeToken = octetString(32, 32)
 const groupId = octetString(16, 32)
-const sealedKnock = octetString(1, 16 * KIB)
+export const sealedKnock = octetString(1, 16 * KIB)
 const commitOctets = octetString(1, 2 * MIB)
 const welcomeOctets = octetString(1, 4 * MIB)
 const sealedPolicy = octetString(1, 64 * KIB)
 const applicationOctets = octetString(1, 64 * KIB)
 const sdp = text(256 * KIB, 1)
 const mid = text(32, 1, /^[A-Za-z0-9._~-]+$/)
-const kidContext = integer(3)
-const dismissReason = oneOf(["unreadable", "policy", "unneeded"])
+export const kidContext = integer(3)
+const dismissReason = oneOf(["unreadable", "policy", "locked", "refused", "unneeded"])
 
 export type DismissReason = TypeOf<typeof dismissReason>
 
@@ -60,13 +60,6 @@ const iceUrl = text(
 const credential = nullable(text(256, 1, /^[!-~]+$/))
 const iceServer = struct({ url: iceUrl, username: credential, credential })
 const slot = struct({ mid, participant_id: nullable(identifier), kid_context: nullable(kidContext) })
-const ICE_URL = /^(?:stuns?|turns?):(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?(?:\?transport=(?:udp|tcp))?$/
-const credential = text(256, 1, /^[!-~]+$/)
-const iceServer = struct({
-  url: text(256, 1, ICE_URL),
-  username: nullable(credential),
-  credential: nullable(credential),
-})
 const room = {
   grace_s: counter,
   generation: counter,
@@ -101,6 +94,7 @@ const clientStructs = {
     left: ids,
   }),
   dismiss: tagged("dismiss", { term: counter, participant_id: identifier, reason: dismissReason }),
+  hold: tagged("hold", { term: counter, participant_id: identifier }),
   welcomed: tagged("welcomed", { generation: counter, epoch: counter }),
   ack: tagged("ack", { generation: counter, epoch: counter }),
   application: tagged("application", { generation: counter, epoch: counter, message: applicationOctets }),
@@ -145,6 +139,7 @@ const serverStructs = {
     sealed_policy: nullable(sealedPolicy),
   }),
   dismissed: tagged("dismissed", { reason: dismissReason }),
+  held: tagged("held", {}),
   acknowledged: tagged("acknowledged", { generation: counter, epoch: counter }),
   application_from: tagged("application_from", {
     generation: counter,

@@ -97,6 +97,7 @@ function showMeeting(meeting: Meeting, link: MeetingLink): void {
   }
   meeting.onEvent = (event) => {
     if (event.type === "chat received") say(`${event.sender.name}: ${event.text}`)
+    if (event.type === "waiting for") say(event.text)
     if (event.type === "warned") say(event.text)
     if (event.type === "ended") say(event.reason)
   }

@@ -1,0 +1,32 @@
+/** Ed25519 signatures of hosts and members, outside of MLS. */
+
+import type { Octets } from "../bytes.ts"
+
+export const KEY_SIZE = 32
+export const SIGNATURE_SIZE = 64
+
+export type Sign = (text: Octets) => Promise<Octets>
+
+/** Whether this is the Ed25519 signature of whoever holds `key`. */
+export async function isSigned(key: Octets, signature: Octets, text: Octets): Promise<boolean> {
+  try {
+    const publicKey = await crypto.subtle.importKey("raw", key, "Ed25519", true, ["verify"])
+    return await crypto.subtle.verify("Ed25519", publicKey, signature, text)
+  } catch {
+    return false
+  }
+}
+
+/** The key by which one decides, and how it signs. */
+export interface HostKey {
+  readonly key: Octets
+  readonly sign: Sign
+}
+
+/** The meeting's host's key, of which the browser shows the public half only. */
+export async function hostKeyOf(pair: CryptoKeyPair): Promise<HostKey> {
+  return {
+    key: new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey)),
+    sign: async (text) => new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, text)),
+  }
+}
