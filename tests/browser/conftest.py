@@ -147,18 +147,9 @@ class Page:
 
     async def sees(self, owner: str, tag: int, pictures: int = 5) -> None:
         """Wait until so many different pictures with this mark were shown in the owner's tile, and none other."""
-        await self.evaluate(
-            f"""(globalThis.seen ??= {{}}, seen[{owner!r}] = {{right: new Set(), wrong: 0}}, globalThis.look ??=
-            setInterval(() => {{
-              for (const video of document.querySelectorAll("video[data-owner]")) {{
-                const counts = seen[video.dataset.owner]
-                const mark = counts && video.style.visibility === "" && readMark(video)
-                if (mark) mark.tag === counts.tag ? counts.right.add(mark.number) : counts.wrong++
-              }}
-            }}, 30), seen[{owner!r}].tag = {tag}, true)"""
-        )
-        await self.until(f"it sees {owner}", f"seen[{owner!r}].right.size >= {pictures}")
-        assert await self.evaluate(f"seen[{owner!r}].wrong") == 0
+        await self.evaluate(f"void watchTile({owner!r}, {tag})")
+        await self.until(f"it sees {owner}", f"watched[{owner!r}].right.size >= {pictures}")
+        assert await self.evaluate(f"watched[{owner!r}].wrong") == 0
 
     async def close(self) -> None:
         await self.ask("close")

@@ -43,6 +43,21 @@ function installMarkReader() {
   }
 }
 
+/** Counts the pictures in a participant's tile that carry its mark, and those that carry another. */
+function installWatch() {
+  const watched = (globalThis.watched = {})
+  globalThis.watchTile = (owner, tag) => (watched[owner] = { tag, right: new Set(), wrong: 0 })
+  setInterval(() => {
+    for (const video of document.querySelectorAll("video[data-owner]")) {
+      const counts = watched[video.dataset.owner]
+      const mark = counts && video.style.visibility !== "hidden" && readMark(video)
+      if (!mark) continue
+      if (mark.tag === counts.tag) counts.right.add(mark.number)
+      else counts.wrong++
+    }
+  }, 30)
+}
+
 const operations = {
   async launch({ executable, args }) {
     browser = await chromium.launch({ executablePath: executable, args, chromiumSandbox: false })
@@ -60,6 +75,7 @@ const operations = {
     page.on("crash", () => errors.push("the page crashed"))
     pages.set(name, { context, page, errors })
     await page.addInitScript(installMarkReader)
+    await page.addInitScript(installWatch)
     await page.goto(url)
   },
 
