@@ -1,0 +1,161 @@
+"""What a screen shows of a meeting, and what a program reads of it."""
+
+import io
+import json
+
+import av
+import numpy as np
+import pytest
+from rich.console import Console
+
+from conference.frames import AUDIO, CAMERA
+from conference.meeting import ReceivedVideo
+from conference.messages import Reason
+from conference.reports import JsonReport, ScreenReport, sentence
+from conference.roster import Person
+from conference.session import ChatReceived, RecordingChanged
+from conference.status import (
+    CodeChanged,
+    DecryptionChanged,
+    PersonStatus,
+    SenderHealth,
+    Status,
+    StreamStatus,
+    Undecrypted,
+)
+
+ADA = Person(0, "Ada", "a", b"")
+BOB = Person(1, "Bob", "b", b"")
+
+
+def _line(person: Person, **fields: object) -> PersonStatus:
+    given = {"standing": "aligned", "presence": "member", "video": None, "audio": None} | fields
+    return PersonStatus(person.participant_id, person.leaf, person.name, **given)  # type: ignore[arg-type]
+
+
+def _status(*people: PersonStatus) -> Status:
+    return Status("member", 7, 7, people, {"bad tag": 3, "unknown key": 0}, 100)
+
+
+class Screen:
+    """A report on a terminal of 120 x 30, and what is on it at last."""
+
+    def __init__(self) -> None:
+        self._file = io.StringIO()
+        self.report = ScreenReport(
+            "Ada", Console(file=self._file, width=120, height=30, force_terminal=True, color_system=None)
+        )
+
+    def last(self) -> str:
+        self._file.seek(0)
+        self._file.truncate()
+        self.report._live.refresh()
+        return self._file.getvalue()
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen()
+
+
+def _closed(screen: Screen) -> str:
+    screen.report.close()
+    return screen._file.getvalue()
+
+
+def test_the_screen_shows_who_records_and_who_cannot_be_decrypted(screen: Screen) -> None:
+    trouble = Undecrypted("Bob", CAMERA, Reason.BAD_TAG, None, 12)
+    screen.report.event(CodeChanged(7, "ABCDE-FGHJK-MNPQR-STVWX"))
+    screen.report.status(
+        _status(
+            _line(ADA, is_recording=True),
+            _line(BOB, health=SenderHealth(troubles=(trouble,)), audio=StreamStatus(9, 9)),
+        )
+    )
+    shown = screen.last()
+    assert "ABCDE-FGHJK-MNPQR-STVWX" in shown
+    assert "● recorded by Ada" in shown
+    assert "you cannot see Bob since 12 s" in " ".join(shown.replace("│", " ").split())
+    assert "3 frames refused (3 bad tag)" in shown
+    screen.report.status(_status(_line(ADA), _line(BOB)))
+    assert "recorded" not in screen.last()
+    screen.report.close()
+
+
+def test_the_code_of_an_epoch_that_is_over_is_not_shown(screen: Screen) -> None:
+    screen.report.event(CodeChanged(6, "ABCDE-FGHJK-MNPQR-STVWX"))
+    screen.report.status(_status(_line(ADA)))
+    assert "ABCDE" not in screen.last()
+    screen.report.close()
+
+
+def test_what_is_typed_is_shown_around_its_cursor(screen: Screen) -> None:
+    screen.report.status(_status(_line(ADA)))
+    screen.report.typing("", 0)
+    assert "/help" in screen.last()
+    screen.report.typing("good morning", 4)
+    assert "> good morning" in screen.last()
+    screen.report.typing("x" * 300 + "end", 303)
+    last = screen.last()
+    assert "end" in last
+    assert max(len(line) for line in last.splitlines()) < 200
+    screen.report.close()
+
+
+def test_pictures_stand_above_the_table_until_they_are_old(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = av.VideoFrame.from_ndarray(np.full((180, 320, 3), 200, np.uint8), format="rgb24")
+    screen.report.picture(ReceivedVideo(BOB, frame))
+    screen.report.status(_status(_line(ADA), _line(BOB)))
+    shown = screen.last()
+    assert shown.index("▀") < shown.index("┏")
+    assert len(shown.splitlines()) <= 30
+    monkeypatch.setattr("conference.reports.GONE_AFTER_S", 0.0)
+    screen.report.status(_status(_line(ADA), _line(BOB)))
+    assert "▀" not in screen.last()
+    screen.report.close()
+
+
+def test_lines_stay_when_the_screen_is_closed(screen: Screen) -> None:
+    screen.report.event(ChatReceived(BOB, "Hello\nAda: I owe Bob a thousand"))
+    screen.report.say("something")
+    shown = _closed(screen)
+    assert "Bob: Hello" in shown
+    assert "\nAda: I owe" not in shown
+    assert "something" in shown
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (RecordingChanged(BOB, True), "Bob records the meeting."),
+        (RecordingChanged(BOB, False), "Bob no longer records the meeting."),
+        (DecryptionChanged(BOB, ()), "Bob can decrypt everybody again."),
+        (DecryptionChanged(ADA, (), is_us=True), "You can decrypt everybody again."),
+        (
+            DecryptionChanged(BOB, (Undecrypted("you", AUDIO, Reason.NO_KEY, 41, 12),)),
+            "Bob cannot hear you since 12 s: no key for epoch 41.",
+        ),
+    ],
+)
+def test_the_sentence_of_an_event(event: object, said: str) -> None:
+    assert sentence(event) == said  # type: ignore[arg-type]
+
+
+def test_a_program_reads_lines_of_json() -> None:
+    out = io.StringIO()
+    report = JsonReport(out)
+    trouble = Undecrypted("Bob", CAMERA, Reason.NO_KEY, 41, 12)
+    report.status(_status(_line(BOB, health=SenderHealth(bad_tag=3, troubles=(trouble,)))))
+    report.event(ChatReceived(BOB, "Hello"))
+    report.say("a word")
+    report.close()
+    status, chat, said, closed = (json.loads(line) for line in out.getvalue().splitlines())
+    assert status["people"][0]["health"]["bad_tag"] == 3
+    assert status["people"][0]["health"]["troubles"][0] == {
+        "name": "Bob", "kid_context": 1, "reason": "no key", "epoch": 41, "since_s": 12
+    }  # fmt: skip
+    assert (chat["sender"], chat["text"]) == ("Bob", "Hello")
+    assert said["text"] == "a word"
+    assert closed["kind"] == "closed"
