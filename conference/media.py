@@ -134,7 +134,7 @@ class Media:
         self._made: dict[int, OwnStream] = {}
         """What we send by default; made for `_made_for`, whose mark and tone it carries."""
         self._made_for: str | None = None
-        self._given = {context: OwnStream(track) for context, track in options.tracks.items()}
+        self._given = {context: self._own(context, track) for context, track in options.tracks.items()}
         self._people: dict[str, Person] = {}
         self._gone: list[Tile] = []
         self._health = DecryptHealth(self.path)
@@ -302,9 +302,21 @@ class Media:
             if ended is not None and ended.track is not track:
                 ended.stop()
             if track is not None:
-                self._given[context] = OwnStream(track)
+                self._given[context] = self._own(context, track)
         if self._session.phase is Phase.MEMBER:
             self._publish()
+
+    def _own(self, kid_context: int, track: MediaStreamTrack) -> OwnStream:
+        stream = OwnStream(track)
+        track.once("ended", lambda: self._ended(kid_context, stream))
+        return stream
+
+    def _ended(self, kid_context: int, stream: OwnStream) -> None:
+        """A file is over, a camera was unplugged: publish it no longer, or the others would wait for it."""
+        if self._given.get(kid_context) is stream:
+            del self._given[kid_context]
+            if self._session.phase is Phase.MEMBER:
+                self._publish()
 
     def _publish(self) -> None:
         self._publishing.begin()

@@ -120,6 +120,25 @@ async def test_a_screen_is_shared_beside_the_camera(house: House) -> None:
         sending.cancel()
 
 
+async def test_what_has_ended_is_announced_no_longer(house: House) -> None:
+    camera, microphone = PushedVideo(), PushedAudio()
+    async with (
+        Meeting.join(str(house.link), name="Ada", camera=camera, microphone=microphone) as ada,
+        Meeting.join(str(house.link), name="Bob") as bob,
+    ):
+        assert ada.me is not None
+        who = ada.me.participant_id
+
+        def announced() -> set[int]:
+            slots = bob.participant.media._health._announced.values()
+            return {slot.kid_context for slot in slots if slot.owner == who}
+
+        await until("both are announced", lambda: announced() == {0, 1})
+        camera.stop()
+        await until("sound alone is announced", lambda: announced() == {0})
+        await until("sound goes on", lambda: (tile := _tile(bob, who, 0)) and tile.stats.opened > 20)
+
+
 async def test_a_recording_is_begun_and_ended_and_the_others_know(house: House, tmp_path: Path) -> None:
     ada = await house.join("Ada")
     async with Meeting.join(str(house.link), name="Bob") as bob:
@@ -149,8 +168,8 @@ async def test_a_recording_is_begun_and_ended_and_the_others_know(house: House, 
             assert sum(1 for _ in container.decode(video=0)) >= 5
 
 
-def _tile(meeting: Meeting, participant_id: str):
-    return meeting.participant.media.path.tiles.get((participant_id, 1))
+def _tile(meeting: Meeting, participant_id: str, kid_context: int = 1):
+    return meeting.participant.media.path.tiles.get((participant_id, kid_context))
 
 
 async def test_nothing_is_decoded_before_somebody_asks(house: House) -> None:
