@@ -10,7 +10,6 @@ the oldest, never the newest, and nobody else is held up by it.
 """
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -183,8 +182,10 @@ class Meeting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._finish()
-        if error is None and self._running is not None and not self._running.cancelled():
-            self._running.result()  # raises what ended the meeting before we did
+        running = self._running
+        failure = running.exception() if running is not None and not running.cancelled() else None
+        if error is None and failure is not None:
+            raise failure  # it ended the meeting before we did
 
     # --- how things stand ---
 
@@ -396,12 +397,12 @@ class Meeting:
         running = self._running
         if running is None:
             return
-        if not running.done():
-            self.leave()
-            await asyncio.wait([running], timeout=GOODBYE_S)
-        if not running.done():
+        try:
+            if not running.done():
+                self.leave()
+                await asyncio.wait([running], timeout=GOODBYE_S)
+        finally:
             running.cancel()
-        with contextlib.suppress(Exception, asyncio.CancelledError):
             await asyncio.wait([running])
 
     def _take(self, event: Told) -> None:

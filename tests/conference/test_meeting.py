@@ -236,6 +236,40 @@ async def test_a_body_that_fails_leaves_all_the_same(house: House) -> None:
     await until("Bob is gone", lambda: is_settled(ada))
 
 
+async def test_who_is_cancelled_leaves_all_the_same(house: House) -> None:
+    ada = await house.join("Ada")
+    inside = asyncio.Event()
+
+    async def stay() -> None:
+        async with Meeting.join(str(house.link), name="Bob") as bob:
+            inside.set()
+            await bob.wait_over()
+
+    staying = asyncio.create_task(stay())
+    await inside.wait()
+    staying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await staying
+    await until("Bob is gone", lambda: is_settled(ada))
+
+
+async def test_a_server_that_goes_for_good_ends_the_iteration(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conference.participant.GIVE_UP_S", 0.5)
+
+    async def listen() -> None:
+        async with Meeting.join(str(house.link), name="Bob") as bob:
+            events = bob.events()
+            await house.host.close()
+            async for _ in events:
+                pass
+
+    async with asyncio.timeout(WITHIN_S):
+        with pytest.raises(ServerError, match="nothing listens there"):
+            await listen()
+
+
 async def test_entering_can_be_given_up(house: House) -> None:
     await house.gate.shut()
     link = str(house.link).replace(str(house.host.signaling.port), str(house.gate.port))
