@@ -3,7 +3,7 @@
     python -m bench.leaving [--members 10] [--suite 1|83] [--rtt-ms 50] [--json]
 
 Real sessions over real WebSockets to a server process, each by a line of that round trip. Somebody goes in
-three ways: by an explicit leave; killed, so that its connection breaks; by silence, as when a laptop is closed.
+three ways: by an explicit leave; killed, so that its connection breaks; in silence, as a closed laptop does.
 The goal for an explicit leave is three round trips plus the commit's own compute (DESIGN §10).
 """
 
