@@ -7,8 +7,12 @@ it had, so that one commit swaps the two.
 import os
 from dataclasses import dataclass, field
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 import mls
-from conference.errors import PolicyError
+from conference.certified_name import certified_name
+from conference.errors import MisuseError, PolicyError
 from conference.passes import ByLink, Return, encode_knock
 from conference.policies import Policies
 from conference.policy import Policy
@@ -33,10 +37,26 @@ class Identity:
     """The leaf's private key."""
 
 
+@dataclass(frozen=True)
+class Credentials:
+    """A signature key that outlives meetings, and the certificates that vouch for it, if there are any."""
+
+    signature_key: bytes = field(repr=False)
+    """Private; Ed25519, as all suites of a meeting have it."""
+    certificates: tuple[bytes, ...] = ()
+    """DER, the end entity's first."""
+
+
 class Entrance:
     """Who we are to the server, the group that it speaks of, and the knock under way. `now` is wall time."""
 
-    def __init__(self, policies: Policies, name: str, identity: Identity | None = None) -> None:
+    def __init__(
+        self,
+        policies: Policies,
+        name: str,
+        identity: Identity | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
         self.participant_id: str | None = None
         self.generation = 0
         self.group_id = b""
@@ -49,21 +69,28 @@ class Entrance:
         self._policies = policies
         self._suite = mls.cipher_suite(policies.link.suite)
         self._name = name
-        self._credential = mls.BasicCredential(name.encode())
+        self._credential = _credential(name, credentials)
         self._former: tuple[bytes, str] | None = None
         """The group in which we have, or had, a leaf, and that leaf's participant id."""
-        if identity is not None and identity.name == name:
+        if credentials is not None:
+            self.signature_key = mls.SignaturePrivateKey.from_bytes(self._suite, credentials.signature_key)
+        elif identity is not None and identity.name == name:
             self.signature_key = mls.SignaturePrivateKey.from_bytes(self._suite, identity.signature_key)
-            self._former = (identity.group_id, identity.participant_id)
         else:
             self.signature_key = mls.SignaturePrivateKey.generate(self._suite)
+        if identity is not None and identity.name == name and identity.signature_key == self._private_key:
+            self._former = (identity.group_id, identity.participant_id)
 
     @property
     def identity(self) -> Identity | None:
         """What to keep, once we have been in a group."""
         if self._former is None:
             return None
-        return Identity(self._name, *self._former, self.signature_key.private_bytes(self._suite))
+        return Identity(self._name, *self._former, self._private_key)
+
+    @property
+    def _private_key(self) -> bytes:
+        return self.signature_key.private_bytes(self._suite)
 
     def entered(self, group_id: bytes) -> None:
         """We have a leaf in this group, under our present participant id."""
@@ -193,3 +220,15 @@ class Entrance:
     def _application_id(self) -> bytes:
         assert self.participant_id is not None
         return decode_base64url(self.participant_id)
+
+
+def _credential(name: str, credentials: Credentials | None) -> mls.Credential:
+    """A name of our own choice, or the one that our certificates have."""
+    if credentials is None or not credentials.certificates:
+        return mls.BasicCredential(name.encode())
+    if certified_name(credentials.certificates) != name:
+        raise MisuseError("Who has a certificate goes by the name in it, and by no other.")
+    key = Ed25519PrivateKey.from_private_bytes(credentials.signature_key).public_key()
+    if x509.load_der_x509_certificate(credentials.certificates[0]).public_key() != key:
+        raise MisuseError("The certificate is for another key than the identity's.")
+    return mls.X509Credential(tuple(map(mls.Certificate, credentials.certificates)))

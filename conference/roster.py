@@ -5,7 +5,7 @@ than the network explains, the difference is shown.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 
@@ -35,14 +35,17 @@ class Person:
 
     leaf: int
     name: str
-    """Self-chosen; proves nothing."""
+    """Self-chosen, or that of a certificate. It proves nothing before somebody has looked (`recognition`)."""
     participant_id: str
     """The leaf's `application_id`, by which the two lists are compared."""
     signature_key: bytes
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    """The chain (DER) of an X509Credential, which may vouch for the name."""
 
     def is_same_as(self, other: "Person") -> bool:
         """Whether it is the same person with another leaf."""
-        return (self.signature_key, self.name) == (other.signature_key, other.name)
+        ours = self.signature_key, self.name, self.certificates
+        return ours == (other.signature_key, other.name, other.certificates)
 
 
 @dataclass(frozen=True)

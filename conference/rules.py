@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import mls
+from conference.certified_name import certified_name
 from conference.errors import MisuseError, PolicyError
 from conference.passes import Admission, ByLink, Pass, Return, decode_passes
 from conference.policy import BINDING_SIZE, Policy
@@ -41,18 +42,24 @@ def _may_be_name(name: str) -> bool:
 
 def person_of(member: mls.Member) -> Person:
     """The member as people see it. PolicyError if its leaf is not one that a meeting has."""
-    if not isinstance(member.credential, mls.BasicCredential):
-        raise PolicyError("A member's credential is not a BasicCredential.")
     if member.application_id is None or len(member.application_id) != PARTICIPANT_ID_SIZE:
         raise PolicyError("A member's leaf does not carry its participant id.")
-    try:
-        name = member.credential.identity.decode()
-    except UnicodeDecodeError as error:
-        raise PolicyError("A member's name is not UTF-8.") from error
+    name, certificates = _name_in(member.credential)
     if not _may_be_name(name):
         raise PolicyError("A member's name is not printable text of 1 to 64 characters.")
     participant_id = encode_base64url(member.application_id)
-    return Person(member.leaf_index, name, participant_id, member.signature_key)
+    return Person(member.leaf_index, name, participant_id, member.signature_key, certificates)
+
+
+def _name_in(credential: mls.Credential) -> tuple[str, tuple[bytes, ...]]:
+    """The name that a credential has, and the certificates that may vouch for it."""
+    if isinstance(credential, mls.X509Credential):
+        chain = tuple(each.cert_data for each in credential.certificates)
+        return certified_name(chain), chain
+    try:
+        return credential.identity.decode(), ()
+    except UnicodeDecodeError as error:
+        raise PolicyError("A member's name is not UTF-8.") from error
 
 
 def check_key_package(key_package: mls.KeyPackage, policy: Policy) -> Person:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import mls
 from conference import messages
 from conference.commit_leader import CommitLeader, Situation
-from conference.entrance import Entrance, Identity
+from conference.entrance import Credentials, Entrance, Identity
 from conference.epoch_keys import EpochKeys, EpochSecret
 from conference.epochs import Epochs
 from conference.errors import MemberError, MisuseError, PolicyError
@@ -71,6 +71,12 @@ UNANSWERED = (
     "Still waiting: nobody has answered. Either the members cannot, or the server holds back what we ask or "
     "what they answer."
 )
+RETRIES, RETRY_S = 3, 5.0
+"""How often, and after how long, who has a lasting key tries again: for longer than a grace lasts."""
+STILL_HERE = (
+    "The members did not let you in yet. If you were here until a moment ago, they are about to see that "
+    "you went; trying again."
+)
 STALE_S = 900.0
 """A refresh that is so long past due is kept from us on purpose."""
 MAX_SETBACKS = 5
@@ -108,11 +114,13 @@ class Session:
         chance: random.Random,
         host_key: Ed25519PrivateKey | None = None,
         identity: Identity | None = None,
+        credentials: Credentials | None = None,
         refresh_s: float = REFRESH_S,
     ) -> None:
         """`host_key` makes us the meeting's host; by `identity` we come back as who we were (`identity`).
 
-        `refresh_s` is how often our leaf's keys are replaced; less often where many take turns.
+        `credentials` are a key of ours that outlives the meeting. `refresh_s` is how often our leaf's keys
+        are replaced; less often where many take turns.
         """
         self.name = checked_name(name)
         self.phase = Phase.OFFLINE
@@ -130,7 +138,7 @@ class Session:
         self._wall_offset = wall_time - now
         self._refresh_s = refresh_s
         self._chance = chance
-        self._entrance = Entrance(self.policies, self.name, identity)
+        self._entrance = Entrance(self.policies, self.name, identity, credentials)
         self._epochs: Epochs | None = None
         """Of the group that we are in, or were in last."""
         self._setbacks: list[float] = []
@@ -138,6 +146,9 @@ class Session:
         self._leader = CommitLeader()
         self._heartbeats = Heartbeats()
         self._has_hand_up = False
+        self._has_lasting_key = credentials is not None
+        self._retry_at: float | None = None
+        self._retries = 0
         self._impatient_at: float | None = None
         """When it is to be said that nobody answers our knock."""
         self._refresh_at: float | None = None
@@ -180,6 +191,10 @@ class Session:
             self._impatient_at = None
             if self.phase is Phase.WAITING:
                 self.happened(WaitingFor(UNANSWERED))
+        if self._retry_at is not None and now >= self._retry_at:
+            self._retry_at = None
+            if self.phase is Phase.WAITING:
+                self._knock(self._generation, self._entrance.group_id, now)
         if self.phase is not Phase.MEMBER:
             return
         if self._heartbeats.is_due(now):
@@ -201,7 +216,7 @@ class Session:
             self._forget_at,
             self.moderation.next_timer(),
         ]
-        times = member_times if self.phase is Phase.MEMBER else [self._impatient_at]
+        times = member_times if self.phase is Phase.MEMBER else [self._impatient_at, self._retry_at]
         times.append(self.epoch_keys.next_timer() if self.epoch_keys else None)
         return min((time for time in times if time is not None), default=None)
 
@@ -375,6 +390,10 @@ class Session:
             return self._lose("The server cannot bring us into step with the group.", now)
         if self.phase is not Phase.WAITING:
             return
+        if message.reason is wire.DismissReason.POLICY and self._has_lasting_key and self._retries < RETRIES:
+            # Our leaf from before a crash may still be there: a key is in the group once (RFC 9420 §7.3).
+            self._retries, self._retry_at, self._impatient_at = self._retries + 1, now + RETRY_S, None
+            return self.happened(WaitingFor(STILL_HERE))
         self.end(_DISMISSED[message.reason])
 
     def _on_held(self, message: wire.Held, now: float) -> None:
@@ -732,8 +751,8 @@ _DISMISSED = {
     "is another one, or the host has changed the link since.",
     wire.DismissReason.LOCKED: "The meeting is locked: nobody is let in.",
     wire.DismissReason.REFUSED: "The host did not let you in.",
-    wire.DismissReason.POLICY: "The members did not let this participant in: by the host's policy, or "
-    "because its clock differs from theirs.",
+    wire.DismissReason.POLICY: "The members did not let this participant in: by the host's policy, because "
+    "its clock differs from theirs, or because its identity takes part already, on another device or screen.",
     wire.DismissReason.UNNEEDED: "The members have nothing to let this participant in to.",
 }
 _FATAL = (ErrorCode.UNSUPPORTED_PROTOCOL, ErrorCode.ROOM_FULL, ErrorCode.REPLACED)
