@@ -67,6 +67,8 @@ _METHODS: Final = (
 KEY_FRAME_REQUESTS_APART_S: Final = 0.3
 KEY_FRAMES_APART_S: Final = 0.3
 """However many ask: a key frame costs ten others, and who asks may mean harm."""
+LATE_S: Final = 0.03
+GRACE_S: Final = 0.01
 REPEATS_EARNED: Final = 0.5
 """By each packet that is sent: repeats are not to fill a path that is full already."""
 MOST_REPEATS: Final = 64.0
@@ -272,6 +274,7 @@ class SealedReceiver(RTCRtpReceiver):
         self._wants_key_frame = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._due: float | None = None
         self._has_ceased = False
         self.key_frames_asked = 0
         _put(self, "_RTCRtpReceiver__jitter_buffer", _BufferForAiortc(self._take))
@@ -350,7 +353,7 @@ class SealedReceiver(RTCRtpReceiver):
         self._set_timer()
 
     def _set_timer(self) -> None:
-        due = self._buffer.next_timer()
+        due = self._due = self._buffer.next_timer()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -360,7 +363,13 @@ class SealedReceiver(RTCRtpReceiver):
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._deliver(self._buffer.handle_timer(self._clock()))
+        now = self._clock()
+        if self._due is not None and now - self._due > LATE_S:
+            # The loop was held up. What is to be given up may lie in the socket: let that be read first.
+            self._due = None
+            self._timer = asyncio.get_running_loop().call_later(GRACE_S, self._on_timer)
+            return
+        self._deliver(self._buffer.handle_timer(now))
         self._spawn(self._send_feedback())
 
     async def _send_feedback(self) -> None:

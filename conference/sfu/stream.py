@@ -17,7 +17,8 @@ from conference.sfu.negotiation import CLOCK_RATES, OfferedStream
 from conference.sfu.rtp import RtpPacket, Unwrapper, Vp8Descriptor
 
 KEY_REQUEST_S = 0.5
-"""Least time between two requests for a key frame to one publisher."""
+"""Least time between a request for a key frame that was answered and the next, to one publisher."""
+_KEY_REQUEST_AGAIN_S = 0.25
 _KEY_REQUEST_MOST_S = 4.0
 _MAX_MISSING = 128
 _NACK_AGAIN_S = 0.06
@@ -38,6 +39,7 @@ class KeyRequests:
 
     def __init__(self) -> None:
         self._wanted = False
+        self._is_unanswered = False
         self._asked_at: float | None = None
         self._wait_s = KEY_REQUEST_S
 
@@ -47,15 +49,17 @@ class KeyRequests:
 
     def satisfied(self) -> None:
         """One has come."""
-        self._wanted = False
+        self._wanted = self._is_unanswered = False
         self._wait_s = KEY_REQUEST_S
 
     def due(self, now: float) -> bool:
         """Whether to ask now; if so, it counts as asked."""
         if not self._wanted or (self._asked_at is not None and now - self._asked_at < self._wait_s):
             return False
-        if self._asked_at is not None:
-            self._wait_s = min(2 * self._wait_s, _KEY_REQUEST_MOST_S)
+        # The first request may have been lost, or the key frame: again soon, and then ever less often.
+        wait_s = 2 * self._wait_s if self._is_unanswered else _KEY_REQUEST_AGAIN_S
+        self._wait_s = min(wait_s, _KEY_REQUEST_MOST_S)
+        self._is_unanswered = True
         self._asked_at = now
         return True
 

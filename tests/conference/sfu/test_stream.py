@@ -142,7 +142,7 @@ def test_key_frame_requests_wait_longer_and_longer() -> None:
     assert not requests.due(0.0)
     requests.want()
     asked = [tick / 20 for tick in range(400) if requests.due(tick / 20)]
-    assert asked == [0.0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5]
+    assert asked == [0.0, 0.25, 0.75, 1.75, 3.75, 7.75, 11.75, 15.75, 19.75]
     requests.satisfied()
     assert not requests.due(30.0)
     requests.want()
