@@ -29,6 +29,8 @@ from conference.tasks import first_of
 
 STATUS_EVERY_S = 0.5
 INTERRUPTED = 130
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Ctrl-C, a service manager, a terminal that was closed: all of them leave."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,13 @@ class Attendance:
         """Whether we went, and were not sent away."""
         self._events = meeting.events()
         self._typed: asyncio.Queue[str] = asyncio.Queue()
+        self._keyboard = Keyboard(self._typed.put_nowait, report.typing, self.leave)
         self.comparison: Comparison | None = None
 
     async def stay(self, seconds: float | None = None) -> None:
         """Until the meeting is over, Ctrl-C, or for so long. Raises ConferenceError."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             loop.add_signal_handler(number, self._interrupt)
         leaving = loop.call_later(seconds, self.leave) if seconds is not None else None
         try:
@@ -94,7 +97,7 @@ class Attendance:
             self.report.close()
             if self._speaker is not None:
                 await self._speaker.close()
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in SIGNALS:
                 loop.remove_signal_handler(number)
 
     async def _take_part(self) -> None:
@@ -105,12 +108,11 @@ class Attendance:
             works.append(self._preview())
         if self._file is not None:
             works.append(self._leave_after(self._file))
-        keyboard = Keyboard(self._typed.put_nowait, self.report.typing, self.leave)
         with terminal_to_type_in() as terminal:
             if terminal is None or not self.report.is_interactive:
                 await first_of(*works)
                 return
-            with keyboard.listening(terminal):
+            with self._keyboard.listening(terminal):
                 await first_of(*works, self._obey())
 
     async def _play(self, speaker: Speaker) -> None:
@@ -143,6 +145,7 @@ class Attendance:
     def _interrupt(self) -> None:
         if self.has_left:  # asked a second time: without goodbye, and without waiting for anything
             self.report.close()
+            self._keyboard.restore()
             os._exit(INTERRUPTED)
         self.leave()
 

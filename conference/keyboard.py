@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from conference.line_editor import LineEditor
 
@@ -31,6 +32,11 @@ class Keyboard:
         self._on_line = on_line
         self._on_change = on_change
         self._on_end = on_end
+        self._restore: Callable[[], None] = lambda: None
+
+    def restore(self) -> None:
+        """Give the terminal its settings back: for who ends the process without unwinding."""
+        self._restore()
 
     @contextlib.contextmanager
     def listening(self, terminal: int) -> Iterator[None]:
@@ -39,12 +45,14 @@ class Keyboard:
         loop = asyncio.get_running_loop()
         tty.setcbreak(terminal)
         loop.add_reader(terminal, self._read, terminal)
+        self._restore = partial(termios.tcsetattr, terminal, termios.TCSADRAIN, before)
         self._on_change("", 0)
         try:
             yield
         finally:
             loop.remove_reader(terminal)
-            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+            with contextlib.suppress(termios.error):  # the terminal may be gone
+                self._restore()
 
     def _read(self, terminal: int) -> None:
         try:

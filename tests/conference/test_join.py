@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import sys
 import termios
@@ -125,6 +126,13 @@ async def test_ctrl_d_leaves(house: House) -> None:
     async with join(house, "--name", "Bob", "--silent") as bob:
         await bob.shows("say something, or /help")
         bob.type("\x04")
+        assert await bob.ended() == 0
+
+
+async def test_a_terminal_that_is_closed_leaves(house: House) -> None:
+    async with join(house, "--name", "Bob", "--silent") as bob:
+        await bob.shows("say something, or /help")
+        bob.process.send_signal(signal.SIGHUP)
         assert await bob.ended() == 0
 
 
