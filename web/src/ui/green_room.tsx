@@ -1,0 +1,101 @@
+/** Before joining: a name, a look into the mirror, and what is protected. */
+
+import { useState } from "preact/hooks"
+import { DeviceMenus } from "./device_menus.tsx"
+import { Icon, Mark } from "./icons.tsx"
+import { Avatar, CopyButton, Level, Tool } from "./parts.tsx"
+import type { Devices, Intents, Picture } from "./scene.ts"
+import { Video } from "./tile.tsx"
+
+export interface GreenRoom {
+  readonly link: string
+  readonly isHost: boolean
+  readonly hasPassphrase: boolean
+  readonly devices: Devices
+  readonly isMicrophoneOn: boolean
+  readonly isCameraOn: boolean
+  /** Of the microphone, 0 to 1. */
+  readonly level: number
+  readonly preview: Picture | undefined
+  /** Why there is no camera or microphone. */
+  readonly deviceProblem: string | undefined
+  readonly isBusy: boolean
+  readonly problem: string | undefined
+}
+
+export type GreenRoomIntents = Pick<Intents, "setMicrophone" | "setCamera" | "chooseDevice"> & {
+  join(name: string, passphrase: string | null): void
+}
+
+interface Props {
+  readonly room: GreenRoom
+  readonly intents: GreenRoomIntents
+  readonly firstName?: string
+}
+
+export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
+  const [name, setName] = useState(firstName)
+  const [passphrase, setPassphrase] = useState("")
+  const join = (event: Event) => {
+    event.preventDefault()
+    if (name.trim() !== "") intents.join(name.trim(), room.hasPassphrase ? passphrase : null)
+  }
+  return (
+    <main class="green-room">
+      <header class="green-head">
+        <Mark />
+        <h1>{room.isHost ? "Your meeting is ready" : "Join the meeting"}</h1>
+      </header>
+      <div class="green-body">
+        <Mirror room={room} name={name} intents={intents} />
+        <form class="green-form" onSubmit={join}>
+          {room.isHost && (
+            <div class="share">
+              <label class="field">
+                <span>Link for those you invite</span>
+                <input class="mono" readOnly value={room.link} onFocus={(event) => event.currentTarget.select()} />
+              </label>
+              <CopyButton text={room.link} label="Copy link" />
+            </div>
+          )}
+          <label class="field">
+            <span>Your name</span>
+            <input id="name" required maxLength={64} autocomplete="name" value={name} onInput={(event) => setName(event.currentTarget.value)} />
+          </label>
+          {room.hasPassphrase && (
+            <label class="field">
+              <span>Passphrase</span>
+              <input id="passphrase" type="password" required autocomplete="off" value={passphrase} onInput={(event) => setPassphrase(event.currentTarget.value)} />
+              {room.isHost && <small>Whoever comes first sets it. Tell it to the others by another way than the link.</small>}
+            </label>
+          )}
+          <DeviceMenus devices={room.devices} onChoose={intents.chooseDevice} />
+          {room.problem !== undefined && <p class="problem" role="alert">{room.problem}</p>}
+          <button type="submit" id="join" class="button primary large-button" disabled={room.isBusy}>
+            {room.isBusy ? "Joining…" : "Join"}
+          </button>
+          <p class="quiet protected">
+            <Icon name="lock" />
+            <span>Picture, sound, chat and names are encrypted between the people in the meeting. The server cannot read them.</span>
+          </p>
+        </form>
+      </div>
+    </main>
+  )
+}
+
+function Mirror({ room, name, intents }: { readonly room: GreenRoom; readonly name: string; readonly intents: GreenRoomIntents }) {
+  return (
+    <section class="mirror" aria-label="How you will be seen">
+      <div class="tile">
+        {room.preview === undefined ? <Avatar name={name} /> : <Video key={room.preview.key} picture={room.preview} name="you" />}
+        <div class="mirror-tools">
+          <Tool id="microphone" icon={room.isMicrophoneOn ? "microphone" : "microphone off"} label={room.isMicrophoneOn ? "Mute" : "Unmute"} look={room.isMicrophoneOn ? "plain" : "off"} onClick={() => intents.setMicrophone(!room.isMicrophoneOn)} />
+          <Tool id="camera" icon={room.isCameraOn ? "camera" : "camera off"} label={room.isCameraOn ? "Turn the camera off" : "Turn the camera on"} look={room.isCameraOn ? "plain" : "off"} onClick={() => intents.setCamera(!room.isCameraOn)} />
+        </div>
+      </div>
+      <Level level={room.isMicrophoneOn ? room.level : 0} label="Loudness of your microphone" />
+      <p class="quiet" role="status">{room.deviceProblem ?? (room.isMicrophoneOn || room.isCameraOn ? "" : "You join without camera and microphone. You can still see, hear and write.")}</p>
+    </section>
+  )
+}

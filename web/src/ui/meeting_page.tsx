@@ -1,0 +1,183 @@
+/** The page of a meeting, from the knock to the goodbye. */
+
+import { useEffect, useRef, useState } from "preact/hooks"
+import { ChatPanel } from "./chat_panel.tsx"
+import { Controls, type Panel } from "./controls.tsx"
+import { Icon, Mark } from "./icons.tsx"
+import { Dialog, Switch, Tool } from "./parts.tsx"
+import { PeoplePanel } from "./people_panel.tsx"
+import type { Intents, Notice, Scene } from "./scene.ts"
+import { SecurityButton, SecurityPanel } from "./security_panel.tsx"
+import { DeviceMenus } from "./device_menus.tsx"
+import { type Shortcut, SHORTCUTS, useShortcuts } from "./shortcuts.ts"
+import { type Layout, Stage } from "./stage.tsx"
+
+const TITLES = { people: "People", chat: "Chat", security: "Security" } as const
+
+export interface MeetingPageProps {
+  readonly scene: Scene
+  readonly intents: Intents
+  /** What stands open at first. */
+  readonly panel?: Panel
+  readonly layout?: Layout
+}
+
+export function MeetingPage(props: MeetingPageProps) {
+  if (props.scene.stage === "ended") return <Ended {...props} />
+  if (props.scene.stage !== "meeting") return <Waiting {...props} />
+  return <Room {...props} />
+}
+
+function Room({ scene, intents, panel: firstPanel, layout: firstLayout = "grid" }: MeetingPageProps) {
+  const [panel, setPanel] = useState(firstPanel)
+  const [layout, setLayout] = useState(firstLayout)
+  const [pinned, pin] = useState<string>()
+  const [isSettingsOpen, openSettings] = useState(false)
+  const [hasShortcuts, setShortcuts] = useState(true)
+  const unread = useUnread(scene, panel === "chat")
+  const togglePanel = (wanted: Panel) => setPanel(panel === wanted ? undefined : wanted)
+  const changeLayout = () => {
+    setLayout(layout === "grid" ? "speaker" : "grid")
+    pin(undefined)
+  }
+  const act: Record<Shortcut, () => void> = {
+    M: () => intents.setMicrophone(!scene.isMicrophoneOn),
+    V: () => intents.setCamera(!scene.isCameraOn),
+    S: () => intents.shareScreen(!scene.isScreenShared),
+    H: () => intents.raiseHand(!scene.isHandUp),
+    P: () => togglePanel("people"),
+    C: () => togglePanel("chat"),
+    K: () => togglePanel("security"),
+    G: changeLayout,
+    F: toggleFullScreen,
+    "?": () => openSettings(true),
+  }
+  useShortcuts(hasShortcuts, (shortcut) => act[shortcut]())
+  return (
+    <div class={`room ${panel === undefined ? "" : "with-panel"}`}>
+      <header class="bar">
+        <Mark />
+        <h1 class="unseen">Meeting</h1>
+        <SecurityButton scene={scene} isOpen={panel === "security"} onClick={() => togglePanel("security")} />
+      </header>
+      <Notices notices={scene.notices} intents={intents} onShow={() => setPanel("security")} />
+      <main class="middle">
+        <Stage scene={scene} layout={layout} pinned={pinned} onPin={pin} />
+      </main>
+      {panel !== undefined && (
+        <SidePanel key={panel} title={TITLES[panel]} onClose={() => setPanel(undefined)}>
+          {panel === "people" && <PeoplePanel scene={scene} intents={intents} />}
+          {panel === "chat" && <ChatPanel lines={scene.chat} intents={intents} />}
+          {panel === "security" && <SecurityPanel scene={scene} intents={intents} />}
+        </SidePanel>
+      )}
+      <Controls
+        scene={scene}
+        intents={intents}
+        panel={panel}
+        layout={layout}
+        unread={unread}
+        onPanel={togglePanel}
+        onLayout={changeLayout}
+        onFullScreen={toggleFullScreen}
+        onSettings={() => openSettings(true)}
+      />
+      {isSettingsOpen && (
+        <Dialog title="Devices and shortcuts" onClose={() => openSettings(false)}>
+          <DeviceMenus devices={scene.devices} onChoose={intents.chooseDevice} />
+          <h3>Shortcuts</h3>
+          <Switch label="Keyboard shortcuts" isOn={hasShortcuts} onChange={setShortcuts} />
+          <dl class="shortcuts">
+            {Object.entries(SHORTCUTS).map(([key, meaning]) => (
+              <div key={key}>
+                <dt><kbd>{key}</kbd></dt>
+                <dd>{meaning}</dd>
+              </div>
+            ))}
+          </dl>
+        </Dialog>
+      )}
+    </div>
+  )
+}
+
+function toggleFullScreen(): void {
+  const change = document.fullscreenElement === null ? document.documentElement.requestFullscreen() : document.exitFullscreen()
+  void change.catch(() => undefined)
+}
+
+function useUnread({ chat }: Scene, isShown: boolean): number {
+  const seen = useRef(chat.length)
+  if (isShown) seen.current = chat.length
+  return chat.slice(seen.current).filter(({ isSelf }) => !isSelf).length
+}
+
+function SidePanel({ title, onClose, children }: { readonly title: string; readonly onClose: () => void; readonly children: preact.ComponentChildren }) {
+  const panel = useRef<HTMLElement>(null)
+  useEffect(() => {
+    const before = document.activeElement
+    panel.current?.focus()
+    return () => before instanceof HTMLElement && before.focus()
+  }, [])
+  const onKeyDown = (event: KeyboardEvent) => event.key === "Escape" && onClose()
+  return (
+    <aside ref={panel} class="panel" aria-label={title} tabIndex={-1} onKeyDown={onKeyDown}>
+      <header class="panel-head">
+        <h2>{title}</h2>
+        <Tool icon="close" label={`Close ${title.toLowerCase()}`} onClick={onClose} />
+      </header>
+      <div class="panel-body" tabIndex={0} role="group" aria-label={`${title}, content`}>{children}</div>
+    </aside>
+  )
+}
+
+const LEVEL_ICON = { danger: "warning", warning: "warning", news: "info" } as const
+
+function Notices({ notices, intents, onShow }: { readonly notices: readonly Notice[]; readonly intents: Intents; readonly onShow: () => void }) {
+  return (
+    <div class="notices" role="region" aria-label="Notices">
+      {notices.map(({ key, level, text, action, canBeDismissed }) => (
+        <div key={key} class={`notice ${level}`} role={level === "news" ? "status" : "alert"}>
+          <Icon name={LEVEL_ICON[level]} />
+          <p>{text}</p>
+          {action !== undefined && (
+            <button type="button" class="link" onClick={() => (action.intent === "leave" ? intents.leave() : onShow())}>{action.label}</button>
+          )}
+          {canBeDismissed && <Tool icon="close" label="Dismiss" onClick={() => intents.dismiss(key)} />}
+        </div>
+      ))}
+    </div>
+  )
+}
+
+function Waiting({ scene, intents }: MeetingPageProps) {
+  const isAtDoor = scene.stage === "waiting"
+  return (
+    <main class="centre" aria-busy="true">
+      <div class="pulse"><Mark /></div>
+      <h1>{isAtDoor ? "You are at the door" : "Connecting"}</h1>
+      <p role="status">
+        {!scene.isConnected && isAtDoor
+          ? "The connection is lost. It comes back by itself."
+          : isAtDoor
+            ? "Somebody in the meeting lets you in. Your name reaches them sealed; the server cannot read it."
+            : `Reaching ${scene.server}.`}
+      </p>
+      <button type="button" id="leave" class="button" onClick={() => intents.leave()}>Go away</button>
+    </main>
+  )
+}
+
+function Ended({ scene, intents }: MeetingPageProps) {
+  return (
+    <main class="centre">
+      <Mark />
+      <h1>Goodbye</h1>
+      <p id="ended" role="status">{scene.ended} The keys are erased.</p>
+      <div class="buttons">
+        <button type="button" id="again" class="button primary" onClick={() => intents.again()}>Come back</button>
+        <a class="button" href="/">New meeting</a>
+      </div>
+    </main>
+  )
+}

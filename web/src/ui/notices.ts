@@ -1,0 +1,77 @@
+/**
+ * What is said aloud whether or not anybody looks at the security panel. Danger is what may mean a listener or
+ * another meeting; a mere delay is none, and the roster holds it back for five seconds (conference/roster).
+ */
+
+import type { Notice, Person } from "./scene.ts"
+import { nameOf, spellNames } from "./words.ts"
+
+const SHOW = { label: "Show", intent: "show security" } as const
+const LEAVE = { label: "Leave", intent: "leave" } as const
+
+export interface Situation {
+  readonly people: readonly Person[]
+  readonly isPaused: boolean
+  readonly isConnected: boolean
+  readonly hasDiffered: boolean
+  readonly joinedSinceCompared: readonly string[]
+  /** What the core warned of, by key. */
+  readonly warnings: readonly { readonly key: string; readonly text: string }[]
+  readonly dismissed: ReadonlySet<string>
+}
+
+export function noticesOf(situation: Situation): Notice[] {
+  const all = [...dangers(situation), ...warnings(situation), ...news(situation)]
+  return all.filter(({ key, canBeDismissed }) => !canBeDismissed || !situation.dismissed.has(key))
+}
+
+function dangers({ people, isPaused, hasDiffered }: Situation): Notice[] {
+  const found: Notice[] = []
+  const add = (key: string, text: string, action: Notice["action"]) =>
+    found.push({ key, level: "danger", text, action, canBeDismissed: false })
+  if (hasDiffered) {
+    add("differs", "The codes differ: you are not all in the same meeting, and somebody may sit in between. Say nothing that matters.", LEAVE)
+  }
+  if (isPaused) {
+    add("paused", "You are not being heard or seen: most of the others do not confirm your keys. The server may have split the meeting. Compare the security code.", SHOW)
+  }
+  const ghosts = people.filter(({ standing }) => standing === "in the group but not in the room")
+  if (ghosts.length) {
+    const [holds, hides] = ghosts.length === 1 ? ["holds", "it"] : ["hold", "them"]
+    add("ghosts", `${spellNames(ghosts.map(nameOf))} ${holds} the keys of this meeting, but the server does not show ${hides}. Somebody may be listening.`, SHOW)
+  }
+  return found
+}
+
+function warnings({ warnings: warned, people }: Situation): Notice[] {
+  const strangers = people.filter(
+    ({ standing, presence }) => standing === "in the room but not in the group" && presence !== "waiting",
+  )
+  const found: Notice[] = warned.map(({ key, text }) => ({ key, level: "warning", text, action: SHOW, canBeDismissed: true }))
+  if (strangers.length) {
+    const text =
+      strangers.length === 1
+        ? "The server shows somebody who is not in the group. Without keys, nothing can be decrypted there."
+        : `The server shows ${strangers.length} who are not in the group. Without keys, nothing can be decrypted there.`
+    found.push({ key: `strangers ${strangers.map(({ key }) => key).join()}`, level: "warning", text, action: SHOW, canBeDismissed: true })
+  }
+  return found
+}
+
+function news({ isConnected, joinedSinceCompared, people }: Situation): Notice[] {
+  const found: Notice[] = []
+  if (!isConnected) {
+    found.push({ key: "away", level: "news", text: "The connection is lost. It comes back by itself.", canBeDismissed: false })
+  }
+  const recording = people.filter(({ isRecording }) => isRecording)
+  if (recording.length) {
+    const text = `${spellNames(recording.map(nameOf))} ${recording.length === 1 ? "is" : "are"} recording.`
+    found.push({ key: `recording ${text}`, level: "warning", text, canBeDismissed: true })
+  }
+  if (joinedSinceCompared.length) {
+    const names = spellNames(joinedSinceCompared)
+    const text = `${names} joined after you compared the code. Compare again to be sure.`
+    found.push({ key: `joined ${joinedSinceCompared.join()}`, level: "news", text, action: SHOW, canBeDismissed: true })
+  }
+  return found
+}

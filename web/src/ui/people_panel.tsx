@@ -1,0 +1,115 @@
+/** Who is here, and what the host can do about it. */
+
+import { useState } from "preact/hooks"
+import { Icon } from "./icons.tsx"
+import { Avatar, CopyButton, Switch, Tool } from "./parts.tsx"
+import type { Hosting, Intents, Person, Scene } from "./scene.ts"
+import { healthOf, nameOf, standingOf } from "./words.ts"
+
+export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
+  const members = scene.people.filter(({ leaf }) => leaf !== undefined)
+  const others = scene.people.filter(({ leaf }) => leaf === undefined)
+  return (
+    <div class="people">
+      {scene.hosting !== undefined && <Door hosting={scene.hosting} intents={intents} />}
+      <section aria-labelledby="people-here">
+        <h3 id="people-here">In the meeting, {members.length}</h3>
+        <ul>
+          {members.map((person) => (
+            <Row key={person.key} person={person} hosting={scene.hosting} intents={intents} />
+          ))}
+        </ul>
+      </section>
+      {others.length > 0 && (
+        <section aria-labelledby="people-outside">
+          <h3 id="people-outside">Connected, without keys</h3>
+          <ul>
+            {others.map((person) => (
+              <Row key={person.key} person={person} hosting={undefined} intents={intents} />
+            ))}
+          </ul>
+        </section>
+      )}
+      <section class="invite" aria-labelledby="people-invite">
+        <h3 id="people-invite">Invite</h3>
+        <p class="quiet">Whoever has the link can come in. Send it on a way that you trust.</p>
+        <CopyButton text={scene.link} label="Copy link" />
+      </section>
+      {scene.hosting !== undefined && <Rules hosting={scene.hosting} intents={intents} />}
+    </div>
+  )
+}
+
+function Row({ person, hosting, intents }: { readonly person: Person; readonly hosting: Hosting | undefined; readonly intents: Intents }) {
+  const [isSure, setSure] = useState(false)
+  const name = nameOf(person)
+  const isGhost = person.standing === "in the group but not in the room"
+  const notes = [...(person.standing === "aligned" ? [] : [standingOf(person).text]), ...healthOf(person)]
+  return (
+    <li class={isGhost ? "row ghost" : "row"}>
+      <Avatar name={name} />
+      <div class="row-words">
+        <span class="row-name">
+          {name}
+          {person.isSelf && <em> you</em>}
+          {person.isHost && <em> host</em>}
+        </span>
+        {notes.map((note) => (
+          <small key={note}>{note}</small>
+        ))}
+      </div>
+      <span class="row-flags">
+        {person.hasHandUp && <span role="img" aria-label="hand raised" class="flag hand"><Icon name="hand" /></span>}
+        {person.isMuted && <span role="img" aria-label="muted" class="flag"><Icon name="microphone off" /></span>}
+        {person.trust === "compared" && <span role="img" aria-label="compared" class="flag good"><Icon name="check" /></span>}
+      </span>
+      {hosting !== undefined && !person.isSelf && !isSure && (
+        <Tool icon="remove" label={`Remove ${name}`} onClick={() => setSure(true)} />
+      )}
+      {isSure && (
+        <div class="row-sure" role="group" aria-label={`Remove ${name}?`}>
+          <span>Remove {name} and turn the lobby on?</span>
+          <button type="button" class="button danger" onClick={() => intents.remove(person.participantId)}>Remove</button>
+          <button type="button" class="button" onClick={() => setSure(false)}>Keep</button>
+        </div>
+      )}
+    </li>
+  )
+}
+
+/** Who waits to be let in. */
+function Door({ hosting, intents }: { readonly hosting: Hosting; readonly intents: Intents }) {
+  if (hosting.waiting.length === 0) return null
+  return (
+    <section class="door" aria-labelledby="people-door">
+      <h3 id="people-door">At the door</h3>
+      <ul>
+        {hosting.waiting.map(({ participantId, name }) => (
+          <li key={participantId} class="row">
+            <Avatar name={name} />
+            <div class="row-words"><span class="row-name">{name}</span></div>
+            <button type="button" class="button primary" aria-label={`Let in ${name}`} onClick={() => intents.admit(participantId, true)}>Let in</button>
+            <button type="button" class="button" aria-label={`No, not ${name}`} onClick={() => intents.admit(participantId, false)}>No</button>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function Rules({ hosting, intents }: { readonly hosting: Hosting; readonly intents: Intents }) {
+  const [isSure, setSure] = useState(false)
+  return (
+    <section class="rules" aria-labelledby="people-rules">
+      <h3 id="people-rules">You are the host</h3>
+      <Switch label="Lobby" hint="You let everybody in yourself" isOn={hosting.hasLobby} onChange={intents.setLobby} />
+      <Switch label="Lock" hint="Nobody else comes in" isOn={hosting.isLocked} onChange={intents.setLocked} />
+      <div class="buttons">
+        <button type="button" class="button" onClick={() => intents.askToMute(null)}>Ask all to mute</button>
+        {!isSure && <button type="button" class="button danger" onClick={() => setSure(true)}>End for all</button>}
+        {isSure && <button type="button" class="button danger" onClick={() => intents.end()}>Really end it</button>}
+        {isSure && <button type="button" class="button" onClick={() => setSure(false)}>No</button>}
+      </div>
+    </section>
+  )
+}

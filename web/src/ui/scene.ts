@@ -1,0 +1,207 @@
+/**
+ * What the page of a meeting shows, and what its user can want: plain data in, intents out. The page knows nothing of
+ * keys, connections or workers; `live_meeting` makes a scene of the real thing, the tests make others.
+ */
+
+import type { Standing } from "../conference/roster.ts"
+
+/** Where the user is on the way through a meeting. */
+export type Stage = "connecting" | "waiting" | "meeting" | "ended"
+
+/**
+ * How sure we are who somebody is. "compared": we compared a security code while this key was in the group. "new":
+ * the key came after that. "uncompared": no code was compared yet.
+ */
+export type Trust = "self" | "compared" | "new" | "uncompared"
+
+export type TroubleReason = "no key" | "bad tag" | "replayed" | "wrong sender" | "nothing received"
+
+/** Somebody cannot decrypt somebody. */
+export interface Trouble {
+  readonly reason: TroubleReason
+  /** Of which epoch the key is missing, where that is known. */
+  readonly epoch: number | undefined
+  readonly sinceS: number
+}
+
+export interface Person {
+  /** Unlike in every row, also where two leaves bear one participant id. */
+  readonly key: string
+  readonly participantId: string
+  readonly leaf: number | undefined
+  /** undefined for who is only in the server's list, which knows no names. */
+  readonly name: string | undefined
+  readonly isSelf: boolean
+  readonly isHost: boolean
+  readonly trust: Trust
+  readonly standing: Standing
+  /** What the server claims: "member", "away", "waiting"; undefined if it does not show this participant. */
+  readonly presence: string | undefined
+  readonly hasHandUp: boolean
+  readonly isRecording: boolean
+  /** Loudness of the decrypted sound, 0 to 1; undefined: no sound comes. */
+  readonly level: number | undefined
+  readonly isMuted: boolean
+  /** Why we cannot decrypt this person. */
+  readonly unreadable: Trouble | undefined
+  /** Why this person cannot decrypt us. */
+  readonly cannotReadUs: Trouble | undefined
+}
+
+export interface Picture {
+  readonly key: string
+  readonly participantId: string
+  readonly isScreen: boolean
+  readonly isSelf: boolean
+  /** Whether pictures have come of late. */
+  readonly isLive: boolean
+  /** Have `video` show it. */
+  attach(video: HTMLVideoElement): void
+}
+
+export interface ChatLine {
+  readonly key: number
+  readonly name: string
+  readonly isSelf: boolean
+  /** Milliseconds since 1970. */
+  readonly at: number
+  readonly text: string
+}
+
+export interface Reaction {
+  readonly key: number
+  readonly participantId: string
+  readonly emoji: string
+}
+
+/** An epoch of the group, as it was seen from here. */
+export interface EpochLine {
+  readonly generation: number
+  readonly epoch: number
+  readonly at: number
+  readonly joined: readonly string[]
+  readonly left: readonly string[]
+  /** Whose commit began it; undefined for the epoch in which we came. */
+  readonly committer: string | undefined
+  readonly isOwn: boolean
+  /** From the epoch's coming until what we send was sealed with its keys; undefined while it is not. */
+  readonly switchedAfterMs: number | undefined
+  /** From our wish to rotate, or to come in, until the epoch was there. */
+  readonly tookMs: number | undefined
+}
+
+export interface Code {
+  readonly code: string
+  readonly epoch: number
+}
+
+export interface Comparison {
+  readonly epoch: number
+  readonly at: number
+  readonly joinedSince: readonly string[]
+  readonly leftSince: readonly string[]
+}
+
+/** One layer of the encryption, as it was agreed on. */
+export interface Suite {
+  readonly layer: string
+  readonly name: string
+  readonly note: string
+}
+
+export interface Security {
+  readonly epoch: number | undefined
+  /** Of the last ten minutes, the newest last; undefined while the first is computed. */
+  readonly codes: readonly Code[]
+  readonly comparison: Comparison | undefined
+  /** The user said that the codes differ. */
+  readonly hasDiffered: boolean
+  readonly suites: readonly Suite[]
+  /** The newest first. */
+  readonly timeline: readonly EpochLine[]
+  readonly isRotating: boolean
+}
+
+/** Something that the user should know, most of all when nobody looks at the security panel. */
+export interface Notice {
+  readonly key: string
+  readonly level: "danger" | "warning" | "news"
+  readonly text: string
+  readonly action?: { readonly label: string; readonly intent: "show security" | "leave" } | undefined
+  readonly canBeDismissed: boolean
+}
+
+export interface Guest {
+  readonly participantId: string
+  readonly name: string
+}
+
+/** What the host sees besides. */
+export interface Hosting {
+  readonly isLocked: boolean
+  readonly hasLobby: boolean
+  readonly waiting: readonly Guest[]
+}
+
+export interface DeviceChoice {
+  readonly id: string
+  readonly label: string
+}
+
+export interface Devices {
+  readonly microphones: readonly DeviceChoice[]
+  readonly cameras: readonly DeviceChoice[]
+  readonly speakers: readonly DeviceChoice[]
+  readonly microphone: string | undefined
+  readonly camera: string | undefined
+  readonly speaker: string | undefined
+}
+
+export interface Scene {
+  readonly stage: Stage
+  readonly isConnected: boolean
+  readonly link: string
+  /** Of the server, as it stands in the link. */
+  readonly server: string
+  readonly people: readonly Person[]
+  readonly pictures: readonly Picture[]
+  readonly chat: readonly ChatLine[]
+  readonly reactions: readonly Reaction[]
+  readonly security: Security
+  readonly notices: readonly Notice[]
+  readonly hosting: Hosting | undefined
+  readonly devices: Devices
+  readonly isMicrophoneOn: boolean
+  readonly isCameraOn: boolean
+  readonly isScreenShared: boolean
+  readonly isHandUp: boolean
+  /** Nothing is sent, because no majority of the members confirms our epoch. */
+  readonly isPaused: boolean
+  /** Why it is over. */
+  readonly ended: string | undefined
+}
+
+export interface Intents {
+  setMicrophone(on: boolean): void
+  setCamera(on: boolean): void
+  shareScreen(on: boolean): void
+  chooseDevice(kind: "microphone" | "camera" | "speaker", id: string): void
+  chat(text: string): void
+  react(emoji: string): void
+  raiseHand(up: boolean): void
+  rotate(): void
+  /** The security panel is looked at: have the present epoch's code computed. */
+  showCode(): void
+  /** The user says that the code of this epoch was the same for everybody, or was not. */
+  compared(epoch: number, isSame: boolean): void
+  dismiss(notice: string): void
+  leave(): void
+  again(): void
+  // --- the host's ---
+  admit(participantId: string, isAdmitted: boolean): void
+  remove(participantId: string): void
+  askToMute(participantId: string | null): void
+  setLocked(on: boolean): void
+  setLobby(on: boolean): void
+  end(): void
+}

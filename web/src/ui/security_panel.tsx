@@ -1,0 +1,224 @@
+/**
+ * How it can be known that nobody else is in the meeting: the code that people compare, who holds keys beside whom
+ * the server claims, who can decrypt whom, and how the keys went from epoch to epoch.
+ */
+
+import { generate } from "lean-qr"
+import { useEffect, useRef, useState } from "preact/hooks"
+import { Icon } from "./icons.tsx"
+import { Dialog } from "./parts.tsx"
+import type { Code, EpochLine, Intents, Person, Scene, Security } from "./scene.ts"
+import { claimOf, eventOf, healthOf, nameOf, pace, spellNames, spellTime, standingOf, trustOf } from "./words.ts"
+
+export function SecurityPanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
+  const { security } = scene
+  return (
+    <div class="security">
+      <Verdict scene={scene} />
+      <CodeCard security={security} intents={intents} />
+      <section aria-labelledby="security-people">
+        <h3 id="security-people">Who holds the keys</h3>
+        <Holders people={scene.people} />
+      </section>
+      <section aria-labelledby="security-keys">
+        <div class="section-head">
+          <h3 id="security-keys">Keys</h3>
+          <button type="button" id="rotate" class="button" disabled={security.isRotating} onClick={() => intents.rotate()}>
+            <Icon name="rotate" />
+            {security.isRotating ? "Rotating…" : "Rotate keys now"}
+          </button>
+        </div>
+        <p class="quiet">They change by themselves whenever somebody comes or goes, and every few minutes.</p>
+        <Timeline lines={security.timeline} />
+      </section>
+      <section aria-labelledby="security-suites">
+        <h3 id="security-suites">Encryption in use</h3>
+        <dl class="suites">
+          {security.suites.map(({ layer, name, note }) => (
+            <div key={layer}>
+              <dt>{layer}</dt>
+              <dd>
+                <code>{name}</code>
+                <small>{note}</small>
+              </dd>
+            </div>
+          ))}
+        </dl>
+      </section>
+    </div>
+  )
+}
+
+/** In one sentence, how things stand. */
+function Verdict({ scene }: { readonly scene: Scene }) {
+  const danger = scene.notices.find(({ level }) => level === "danger")
+  const { comparison } = scene.security
+  if (danger !== undefined) return <p class="verdict danger"><Icon name="warning" /><span>{danger.text}</span></p>
+  if (comparison === undefined) {
+    return (
+      <p class="verdict">
+        <Icon name="lock" />
+        <span>Encrypted from end to end. Compare the code once to know that nobody sits in between.</span>
+      </p>
+    )
+  }
+  const when = `You compared the code of epoch ${comparison.epoch} at ${spellTime(comparison.at)}.`
+  if (comparison.joinedSince.length === 0) {
+    return <p class="verdict good"><Icon name="check" /><span>{when} Nobody has joined since.</span></p>
+  }
+  return <p class="verdict news"><Icon name="info" /><span>{when} Joined since: {spellNames(comparison.joinedSince)}.</span></p>
+}
+
+/** The code does not change under who reads it: later epochs are a step away. */
+function CodeCard({ security, intents }: { readonly security: Security; readonly intents: Intents }) {
+  const [chosen, choose] = useState<number>()
+  const [isLarge, showLarge] = useState(false)
+  const { codes, epoch } = security
+  const at = codes.findIndex((code) => code.epoch === chosen)
+  const shown = codes[at] ?? codes.at(-1)
+  useEffect(() => intents.showCode(), [epoch])
+  useEffect(() => {
+    if (at < 0 && shown !== undefined) choose(shown.epoch)
+  })
+  if (shown === undefined) return <section class="code-card"><p class="quiet" role="status">Computing the security code…</p></section>
+  const step = (by: number) => choose(codes[codes.indexOf(shown) + by]?.epoch)
+  const isLast = shown === codes.at(-1)
+  return (
+    <section class="code-card" aria-labelledby="security-code">
+      <div class="section-head">
+        <h3 id="security-code">Security code</h3>
+        <div class="epochs">
+          <button type="button" class="tool tool-plain" aria-label="An earlier epoch" disabled={shown === codes[0]} onClick={() => step(-1)}><Icon name="back" /></button>
+          <span>epoch <b id="code-epoch">{shown.epoch}</b></span>
+          <button type="button" class="tool tool-plain" aria-label="A later epoch" disabled={isLast} onClick={() => step(1)}><Icon name="next" /></button>
+        </div>
+      </div>
+      <CodeText code={shown} />
+      {epoch !== undefined && shown.epoch !== epoch && (
+        <p class="quiet" role="status">The meeting is at epoch {epoch} by now. Any epoch will do, if all read the same one.</p>
+      )}
+      <p class="quiet">Read out the epoch and all twenty characters. Everybody has to see the same.</p>
+      <div class="buttons">
+        <button type="button" id="compared" class="button primary" onClick={() => intents.compared(shown.epoch, true)}>We compared it</button>
+        <button type="button" class="button" onClick={() => intents.compared(shown.epoch, false)}>It differs</button>
+        <button type="button" id="show-large" class="button" onClick={() => showLarge(true)}>Large, QR</button>
+      </div>
+      {isLarge && (
+        <Dialog title={`Security code of epoch ${shown.epoch}`} look="code-dialog" onClose={() => showLarge(false)}>
+          <CodeText code={shown} />
+          <Qr text={shown.code} />
+        </Dialog>
+      )}
+    </section>
+  )
+}
+
+function CodeText({ code }: { readonly code: Code }) {
+  const groups = code.code.split("-")
+  return (
+    <p class="code" data-code={code.code}>
+      <span class="unseen">{groups.map((group) => [...group].join(" ")).join(", ")}</span>
+      {groups.map((group, at) => (
+        <span key={at} aria-hidden="true">{group}</span>
+      ))}
+    </p>
+  )
+}
+
+function Qr({ text }: { readonly text: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null)
+  useEffect(() => {
+    generate(text).toCanvas(canvas.current!, { on: [0, 0, 0], off: [255, 255, 255], pad: 4 })
+  }, [text])
+  return <canvas ref={canvas} class="qr" role="img" aria-label="The security code as a QR code" />
+}
+
+/** The members of the group, and beside each what the server claims. */
+function Holders({ people }: { readonly people: readonly Person[] }) {
+  return (
+    <table class="holders">
+      <thead>
+        <tr>
+          <th scope="col">By the keys</th>
+          <th scope="col">By the server</th>
+        </tr>
+      </thead>
+      <tbody>
+        {people.map((person) => (
+          <Holder key={person.key} person={person} />
+        ))}
+      </tbody>
+    </table>
+  )
+}
+
+function Holder({ person }: { readonly person: Person }) {
+  const standing = standingOf(person)
+  const health = healthOf(person)
+  const isHolder = person.leaf !== undefined
+  return (
+    <tr class={standing.level === "danger" ? "danger" : ""}>
+      <th scope="row">
+        <span class="holder-name">
+          {isHolder ? nameOf(person) : "Nobody"}
+          {person.leaf !== undefined && <small>leaf {person.leaf}</small>}
+        </span>
+        <small class={`trust ${person.trust}`}>{isHolder ? trustOf(person) : "without keys"}</small>
+        {health.map((sentence) => (
+          <small key={sentence} class="health">{sentence}</small>
+        ))}
+        {person.standing !== "aligned" && <small class={`standing ${standing.level}`}>{standing.text}</small>}
+      </th>
+      <td>
+        {claimOf(person)}
+        <small class="mono">{person.participantId.slice(0, 6)}</small>
+      </td>
+    </tr>
+  )
+}
+
+const SHOWN_AT_FIRST = 6
+
+function Timeline({ lines }: { readonly lines: readonly EpochLine[] }) {
+  const [isWhole, showWhole] = useState(false)
+  const shown = isWhole ? lines : lines.slice(0, SHOWN_AT_FIRST)
+  return (
+    <>
+      <ol class="timeline" id="timeline" reversed>
+        {shown.map((line) => (
+          <li key={`${line.generation}/${line.epoch}`} class={line.joined.length ? "joined" : line.left.length ? "left" : "rotated"}>
+            <span class="timeline-epoch">{line.epoch}</span>
+            <div>
+              <span>{eventOf(line)}</span>
+              <small>
+                <time>{spellTime(line.at)}</time>
+                {pace(line) && ` · ${pace(line)}`}
+              </small>
+            </div>
+          </li>
+        ))}
+      </ol>
+      {lines.length > SHOWN_AT_FIRST && (
+        <button type="button" class="link" onClick={() => showWhole(!isWhole)}>
+          {isWhole ? "Show fewer" : `Show all ${lines.length}`}
+        </button>
+      )}
+    </>
+  )
+}
+
+/** In the bar: whether there is anything to look at. */
+export function SecurityButton({ scene, isOpen, onClick }: { readonly scene: Scene; readonly isOpen: boolean; readonly onClick: () => void }) {
+  const { comparison, epoch } = scene.security
+  const isInDanger = scene.notices.some(({ level }) => level === "danger")
+  const text = isInDanger ? "Look here" : comparison === undefined ? "Not compared" : comparison.joinedSince.length ? "New people" : "Compared"
+  const look = isInDanger ? "danger" : comparison === undefined ? "" : comparison.joinedSince.length ? "news" : "good"
+  return (
+    <button type="button" id="security" class={`shield ${look}`} aria-pressed={isOpen} aria-keyshortcuts="K" title="Security (K)" onClick={onClick}>
+      <Icon name={isInDanger ? "warning" : "lock"} />
+      <span>{text}</span>
+      {epoch !== undefined && <small>epoch {epoch}</small>}
+    </button>
+  )
+}
+

@@ -1,0 +1,132 @@
+/** What the page says: every sentence that is made of more than itself. */
+
+import type { EpochLine, Person, Trouble } from "./scene.ts"
+
+/** "12 s", "3 min", "2 h". */
+export function spellDuration(seconds: number): string {
+  if (seconds < 60) return `${Math.max(0, Math.floor(seconds))} s`
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`
+  return `${Math.floor(seconds / 3600)} h`
+}
+
+/** "40 ms", "1.2 s". */
+export function spellMs(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
+}
+
+export function spellTime(at: number): string {
+  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" })
+}
+
+/** "Ada", "Ada and Bob", "Ada, Bob and Cem", "Ada, Bob and 3 more". */
+export function spellNames(names: readonly string[], most = 4): string {
+  if (names.length > most) return `${names.slice(0, most - 1).join(", ")} and ${names.length - most + 1} more`
+  if (names.length < 2) return names[0] ?? "nobody"
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
+}
+
+export function nameOf(person: Person): string {
+  return person.name ?? `Connection ${person.participantId.slice(0, 6)}`
+}
+
+function because(trouble: Trouble): string {
+  switch (trouble.reason) {
+    case "no key":
+      return trouble.epoch === undefined ? "no key for it" : `no key for epoch ${trouble.epoch}`
+    case "bad tag":
+      return "what arrives was changed on the way"
+    case "replayed":
+      return "only copies of old frames arrive"
+    case "wrong sender":
+      return "the frames are another person's"
+    case "nothing received":
+      return "nothing arrives"
+  }
+}
+
+/** How somebody's decrypting goes, both ways, in words; none if all is well. */
+export function healthOf(person: Person): string[] {
+  const name = nameOf(person)
+  const sentences = []
+  if (person.cannotReadUs !== undefined) {
+    const { sinceS } = person.cannotReadUs
+    sentences.push(`${name} cannot decrypt you since ${spellDuration(sinceS)}: ${because(person.cannotReadUs)}.`)
+  }
+  if (person.unreadable !== undefined) {
+    const { sinceS } = person.unreadable
+    sentences.push(`You cannot decrypt ${name} since ${spellDuration(sinceS)}: ${because(person.unreadable)}.`)
+  }
+  return sentences
+}
+
+/** Short, for a picture that is not there. */
+export function whyNoPicture(trouble: Trouble): string {
+  const because_ = because(trouble)
+  return `${because_[0]!.toUpperCase()}${because_.slice(1)}, since ${spellDuration(trouble.sinceS)}`
+}
+
+/** What the server claims about somebody. */
+export function claimOf(person: Person): string {
+  switch (person.presence) {
+    case undefined:
+      return "not here"
+    case "member":
+      return "here"
+    case "away":
+      return "connection lost"
+    case "waiting":
+      return "at the door"
+    default:
+      return person.presence
+  }
+}
+
+/** How the group and the server's list agree about somebody. */
+export function standingOf(person: Person): { readonly text: string; readonly level: "good" | "quiet" | "danger" } {
+  switch (person.standing) {
+    case "aligned":
+      return { text: "In the group, and the server says so too", level: "good" }
+    case "pending":
+      return { text: "Coming or going", level: "quiet" }
+    case "in the group but not in the room":
+      return { text: "Holds the keys, but the server hides it: may be listening", level: "danger" }
+    case "in the room but not in the group":
+      return { text: "Connected, but without keys: can decrypt nothing", level: "quiet" }
+    case "unknown to both":
+      return { text: "Gone", level: "quiet" }
+  }
+}
+
+export function trustOf(person: Person): string {
+  switch (person.trust) {
+    case "self":
+      return "You"
+    case "compared":
+      return "Compared"
+    case "new":
+      return "New since you compared"
+    case "uncompared":
+      return "Not compared yet"
+  }
+}
+
+/** What made an epoch. */
+export function eventOf(line: EpochLine): string {
+  if (line.committer === undefined) return line.joined.length <= 1 ? "You began the meeting" : "You joined"
+  const parts = []
+  if (line.joined.length) parts.push(`${spellNames(line.joined)} joined`)
+  if (line.left.length) parts.push(`${spellNames(line.left)} left`)
+  if (parts.length) return parts.join(", ")
+  return line.isOwn ? "You rotated your keys" : `${line.committer} rotated keys`
+}
+
+/** How long it took, as far as can be seen from here. */
+export function pace(line: EpochLine): string {
+  const parts = []
+  if (line.committer !== undefined && (line.joined.length || line.left.length)) {
+    parts.push(`committed by ${line.isOwn ? "you" : line.committer}`)
+  }
+  if (line.tookMs !== undefined) parts.push(`took ${spellMs(line.tookMs)}`)
+  if (line.switchedAfterMs !== undefined) parts.push(`you send under it after ${spellMs(line.switchedAfterMs)}`)
+  return parts.join(" · ")
+}
