@@ -1,6 +1,9 @@
 """Participants over real sockets, with real media: they meet, lose the server, find it again, leave."""
 
 import asyncio
+import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import av
@@ -11,6 +14,7 @@ from conference.errors import ServerError
 from conference.media import SessionSealer, tag_of
 from conference.messages import Reason
 from conference.participant import GOING_DOWN
+from conference.reports import sentence
 from conference.session import (
     ChatReceived,
     EpochChanged,
@@ -168,6 +172,34 @@ async def test_who_cannot_be_decrypted_is_told_to_all(house: House) -> None:
     await until("Bob is well again", lambda: of_bob()[-1].whom == (), within_s=5.0)
     await until("Ada too", lambda: ada.line(mal).health.is_well)
     await all_see_all(ada, bob, mal)
+
+
+async def test_a_key_that_is_late_is_named_and_all_is_well_when_it_comes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bob = await house.join("Ada"), await house.join("Bob")
+    await all_see_all(ada, bob)
+    keys = bob.session.epoch_keys
+    assert keys is not None
+    late: list[Callable[[], None]] = []
+    adopt = keys.adopt
+    monkeypatch.setattr(keys, "adopt", lambda *args, **named: late.append(partial(adopt, *args, **named)))
+    eve = await house.join("Eve")
+    await until("all are in", lambda: is_settled(ada, bob, eve))
+
+    def of_bob() -> list[DecryptionChanged]:
+        return [told for told in ada.of_kind(DecryptionChanged) if told.sender.name == "Bob"]
+
+    await until("Bob says so", lambda: any({each.name for each in told.whom} >= {"you"} for told in of_bob()))
+    mine = [each for each in of_bob()[-1].whom if each.name == "you"]
+    assert {(each.reason, each.epoch) for each in mine} == {(Reason.NO_KEY, ada.epoch)}
+    said = sentence(of_bob()[-1])
+    assert said is not None
+    assert re.search(rf"Bob cannot .* you since \d+ s: no key for epoch {ada.epoch}", said)
+    for each in late:
+        each()
+    await until("all is well", lambda: of_bob()[-1].whom == (), within_s=5.0)
+    await all_see_all(ada, bob, eve)
 
 
 async def test_a_meeting_that_is_not_there_is_said_at_once(house: House) -> None:
