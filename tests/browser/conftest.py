@@ -118,11 +118,19 @@ class Page:
         """Wait until the expression is truthy, and return it."""
         loop = asyncio.get_running_loop()
         end = loop.time() + within_s
-        while not (value := await self.evaluate(expression)):
+        while not (value := await self._look(expression)):
             if loop.time() > end:
                 pytest.fail(f"{self.name}: not within {within_s} s: {what}; {await self.describe()}")
             await asyncio.sleep(0.05)
         return value
+
+    async def _look(self, expression: str) -> Any:
+        try:
+            return await self.evaluate(expression)
+        except DriverError as error:
+            if "navigation" in str(error):
+                return None
+            raise
 
     async def describe(self) -> str:
         text = await self.evaluate("document.body.innerText.slice(0, 2000)")
@@ -146,7 +154,7 @@ class Page:
         return shown["epoch"], shown["code"]
 
     async def sees(self, owner: str, tag: int, pictures: int = 5) -> None:
-        """Wait until so many different pictures with this mark were shown in the owner's tile, and none other."""
+        """Wait until so many pictures with this mark were shown in the owner's tile, and none other."""
         await self.evaluate(f"void watchTile({owner!r}, {tag})")
         await self.until(f"it sees {owner}", f"watched[{owner!r}].right.size >= {pictures}")
         assert await self.evaluate(f"watched[{owner!r}].wrong") == 0

@@ -91,6 +91,15 @@ const operations = {
     return (await pages.get(name).page.evaluate(expression)) ?? null
   },
 
+  /** Keep one of the page's workers busy for so long: it hangs, as one does that computes or swaps. */
+  async hang({ name, worker, forMs }) {
+    const found = pages.get(name).page.workers().find((each) => each.url().includes(worker))
+    void found.evaluate((ms) => {
+      const until = performance.now() + ms
+      while (performance.now() < until);
+    }, forMs)
+  },
+
   async errors({ name }) {
     return pages.get(name).errors
   },

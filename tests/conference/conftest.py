@@ -164,11 +164,21 @@ def new_link(port: int, meeting_id: str) -> MeetingLink:
 
 
 def seat_at(
-    link: MeetingLink, name: str, sealer: type[SessionSealer] = SessionSealer, **options: Any
+    link: MeetingLink,
+    name: str,
+    sealer: type[SessionSealer] = SessionSealer,
+    host_key: Ed25519PrivateKey | None = None,
+    **options: Any,
 ) -> Seat:
     """Begin to join; `options` are those of the media."""
     session = Session(
-        link, link.keys(), name, now=time.monotonic(), wall_time=time.time(), chance=random.Random(1)
+        link,
+        link.keys(),
+        name,
+        now=time.monotonic(),
+        wall_time=time.time(),
+        chance=random.Random(1),
+        host_key=host_key,
     )
     return Seat(Participant(session, MediaOptions(**options), sealer=sealer(session)))
 

@@ -25,7 +25,6 @@ function showHome(): void {
   create.onclick = async () => {
     try {
       location.assign((await createMeeting()).spell())
-      location.reload()
     } catch (error) {
       problem.textContent = error instanceof ConferenceError ? error.message : "The meeting could not be made."
     }
