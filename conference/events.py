@@ -1,9 +1,10 @@
 """What a session tells whoever drives it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from conference.link import MeetingLink
-from conference.messages import Trouble
+from conference.messages import Chat, Hand, Reaction, Recording, Trouble
 from conference.policy import Policy
 from conference.roster import Person
 
@@ -20,6 +21,24 @@ class EpochChanged:
     """None for the epoch in which we founded or joined the group."""
     returned: tuple[Person, ...] = ()
     """Those who had a leaf and have another now, as who they are then. Neither joined nor left."""
+
+    @classmethod
+    def between(
+        cls, epoch: int, before: Collection[Person], after: tuple[Person, ...], committer: Person | None
+    ) -> "EpochChanged":
+        """Who came and went; who changed its leaf is the same person by its signature key."""
+        came = [person for person in after if person not in before]
+        gone = sorted(set(before).difference(after), key=lambda person: person.leaf)
+        keys_before = {person.signature_key for person in gone}
+        keys_after = {person.signature_key for person in came}
+        return cls(
+            epoch,
+            after,
+            joined=tuple(person for person in came if person.signature_key not in keys_before),
+            left=tuple(person for person in gone if person.signature_key not in keys_after),
+            committer=committer,
+            returned=tuple(person for person in came if person.signature_key in keys_before),
+        )
 
 
 @dataclass(frozen=True)
@@ -143,3 +162,19 @@ Event = (
     | Warned
     | Ended
 )
+
+Said = Chat | Recording | Reaction | Hand
+"""What members tell each other that is for people, and for nothing else."""
+
+
+def event_of(sender: Person, said: Said) -> Event:
+    """What to tell the driver of it."""
+    match said:
+        case Chat(text):
+            return ChatReceived(sender, text)
+        case Recording(on):
+            return RecordingChanged(sender, on)
+        case Reaction(emoji):
+            return Reacted(sender, emoji)
+        case Hand(raised):
+            return HandChanged(sender, raised)

@@ -229,6 +229,18 @@ class Moderation:
 
     # --- what the members say -----------------------------------------------------------------------------
 
+    def hear(self, sender: Person, told: messages.Message, group: mls.Group, now: float, wall: float) -> None:
+        """Whatever of it is about moderation."""
+        match told:
+            case messages.PolicyNotice():
+                self.hear_policy(sender, told, now)
+            case messages.MuteRequest():
+                self.hear_mute_request(sender, told)
+            case messages.LobbyRequest():
+                self.hear_request(told, group, now, wall)
+            case messages.Decision():
+                self.hear_decision(sender, told, now)
+
     def hear_policy(self, sender: Person, told: messages.PolicyNotice, now: float) -> None:
         """Somebody passes on a policy."""
         try:

@@ -10,13 +10,14 @@ only asks it for keys.
 """
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import mls
 from conference import messages
+from conference.answers import DISMISSED, FATAL, OF_COMMITS, RACES
 from conference.commit_leader import CommitLeader, Situation
 from conference.entrance import Credentials, Entrance, Identity
 from conference.epoch_keys import EpochKeys, EpochSecret
@@ -28,19 +29,20 @@ from conference.events import (
     Ended,
     EpochChanged,
     Event,
-    HandChanged,
-    Reacted,
     RecordingChanged,
     RoomChanged,
+    Said,
     SendingPaused,
     TroubleReported,
     WaitingFor,
     Warned,
+    event_of,
 )
 from conference.heartbeat import Heartbeats
 from conference.link import X25519_SUITE, X_WING_SUITE, LinkKeys, MeetingLink
 from conference.moderation import REMOVED, Moderation
 from conference.policies import Policies
+from conference.refresh import Refresh
 from conference.roster import Person, Roster
 from conference.rules import Rules, checked_name, people_of
 from conference.verification import CodeInput
@@ -65,7 +67,6 @@ __all__ = [
 REFRESH_S = 300.0
 PAST_EPOCHS_S = 10.0
 """How long chat of an epoch that is over can still be read; then its keys are erased."""
-REFRESH_PER_MEMBER_S = 10.0
 PATIENCE_S = 15.0
 UNANSWERED = (
     "Still waiting: nobody has answered. Either the members cannot, or the server holds back what we ask or "
@@ -77,8 +78,6 @@ STILL_HERE = (
     "The members did not let you in yet. If you were here until a moment ago, they are about to see that "
     "you went; trying again."
 )
-STALE_S = 900.0
-"""A refresh that is so long past due is kept from us on purpose."""
 MAX_SETBACKS = 5
 SETBACK_S = 60.0
 """Who loses its place more often than that in so many seconds gives up."""
@@ -136,7 +135,7 @@ class Session:
         self.sframe_suite = SFRAME_SUITE_OF[link.suite]
         self._started_at = now
         self._wall_offset = wall_time - now
-        self._refresh_s = refresh_s
+        self._refreshing = Refresh(refresh_s, chance)
         self._chance = chance
         self._entrance = Entrance(self.policies, self.name, identity, credentials)
         self._epochs: Epochs | None = None
@@ -151,9 +150,6 @@ class Session:
         self._retries = 0
         self._impatient_at: float | None = None
         """When it is to be said that nobody answers our knock."""
-        self._refresh_at: float | None = None
-        self._refresh_due: float | None = None
-        """Since when our leaf should have been refreshed; None if it need not be."""
         self._forget_at: float | None = None
         self._outbox: list[ClientMessage] = []
         self._events: list[Event] = []
@@ -204,7 +200,7 @@ class Session:
             self._check_isolation(now)
             if self.roster.departed(now):
                 self.ask_to_lead(now)  # whoever leads says that they are removed, but they are not
-        if self._refresh_at is not None and now >= self._refresh_at:
+        if self._refreshing.is_due(now):
             self._refresh(now)
         self.moderation.handle_timer(now)
 
@@ -212,7 +208,7 @@ class Session:
         """When `handle_timer` is due next."""
         member_times = [
             self._heartbeats.next_at,
-            self._refresh_at,
+            self._refreshing.next_at,
             self._forget_at,
             self.moderation.next_timer(),
         ]
@@ -394,7 +390,7 @@ class Session:
             # Our leaf from before a crash may still be there: a key is in the group once (RFC 9420 §7.3).
             self._retries, self._retry_at, self._impatient_at = self._retries + 1, now + RETRY_S, None
             return self.happened(WaitingFor(STILL_HERE))
-        self.end(_DISMISSED[message.reason])
+        self.end(DISMISSED[message.reason])
 
     def _on_held(self, message: wire.Held, now: float) -> None:
         if self.phase is Phase.WAITING:
@@ -468,7 +464,8 @@ class Session:
     def _drop_group(self) -> None:
         self.group, self.phase = None, Phase.ENTERING
         self._leader.drop_group()
-        self._refreshed()
+        self._refreshing.reset()
+        self._tell_staleness()
         self._heartbeats = Heartbeats()
 
     def _adopt(self, group: mls.Group, *, committer: Person | None, removes: bool, now: float) -> None:
@@ -486,9 +483,11 @@ class Session:
         others = [person.leaf for person in people if person.leaf != group.own_leaf]
         self._heartbeats.set_group(group.epoch, others, now)
         self._check_isolation(now)
-        if self._refresh_at is None or (committer is not None and committer.leaf == group.own_leaf):
-            self._schedule_refresh(len(people), now)
-        changed = _epoch_changed(group.epoch, before, people, committer)
+        is_ours = committer is not None and committer.leaf == group.own_leaf
+        if self._refreshing.next_at is None or is_ours:
+            self._refreshing.schedule(len(people), now)
+            self._tell_staleness()
+        changed = EpochChanged.between(group.epoch, before, people, committer)
         self._events.append(changed)
         self._send(wire.Ack(self._generation, group.epoch))
         if self._has_hand_up and (changed.joined or changed.returned):
@@ -562,15 +561,15 @@ class Session:
                 self._send(each)
 
     def _refresh(self, now: float) -> None:
-        # Ask again in a while if it is not granted, or if the commit is lost.
-        self._refresh_at = now + 10.0
-        if self._refresh_due is None:
-            self._refresh_due = now
-        if not self.is_code_stale and now - self._refresh_due >= STALE_S:
-            self.is_code_stale = True
-            self.happened(CodeStale(True))
+        self._refreshing.asked(now)
+        self._tell_staleness()
         self._leader.wants_refresh = True
         self.ask_to_lead(now)
+
+    def _tell_staleness(self) -> None:
+        if self.is_code_stale != self._refreshing.is_stale:
+            self.is_code_stale = self._refreshing.is_stale
+            self.happened(CodeStale(self.is_code_stale))
 
     def ask_to_lead(self, now: float) -> None:
         """There is something to commit, whoever leads now."""
@@ -578,18 +577,6 @@ class Session:
             self.lead(now)
         else:
             self._send(wire.Lead(self._leader.term))
-
-    def _schedule_refresh(self, members: int, now: float) -> None:
-        period = max(self._refresh_s, REFRESH_PER_MEMBER_S * members)
-        self._refreshed()
-        self._refresh_at = now + period * self._chance.uniform(0.8, 1.2)
-
-    def _refreshed(self) -> None:
-        """Our leaf's keys are new."""
-        self._refresh_at = self._refresh_due = None
-        if self.is_code_stale:
-            self.is_code_stale = False
-            self.happened(CodeStale(False))
 
     # --- what members say ---------------------------------------------------------------------------------
 
@@ -612,39 +599,20 @@ class Session:
         if isinstance(told, messages.Heartbeat) and told.epoch != received.epoch:
             return self._warn("A heartbeat was refused: it speaks of another epoch than it was sent in.")
         sender = self.person_at(received.epoch, received.sender)
-        listener = _LISTENERS.get(type(told))
-        if listener is not None and sender is not None:
-            listener(self, sender, told, now)
-
-    def _on_chat(self, sender: Person, told: messages.Chat, now: float) -> None:
-        self._events.append(ChatReceived(sender, told.text))
+        if sender is None or told is None:
+            return
+        if isinstance(told, messages.Heartbeat):
+            self._on_heartbeat(sender, told, now)
+        elif isinstance(told, Said):
+            self.happened(event_of(sender, told))
+        else:
+            self.moderation.hear(sender, told, group, now, self._wall(now))
 
     def _on_heartbeat(self, sender: Person, told: messages.Heartbeat, now: float) -> None:
         if self.person_at(self._member_group.epoch, sender.leaf) == sender:
             self._heartbeats.confirm(sender.leaf, told.epoch, now, told.sent_ms / 1000)
         self._events.append(TroubleReported(sender, told.troubles))
         self._check_isolation(now)
-
-    def _on_recording(self, sender: Person, told: messages.Recording, now: float) -> None:
-        self._events.append(RecordingChanged(sender, told.on))
-
-    def _on_policy_notice(self, sender: Person, told: messages.PolicyNotice, now: float) -> None:
-        self.moderation.hear_policy(sender, told, now)
-
-    def _on_reaction(self, sender: Person, told: messages.Reaction, now: float) -> None:
-        self._events.append(Reacted(sender, told.emoji))
-
-    def _on_hand(self, sender: Person, told: messages.Hand, now: float) -> None:
-        self._events.append(HandChanged(sender, told.raised))
-
-    def _on_mute_request(self, sender: Person, told: messages.MuteRequest, now: float) -> None:
-        self.moderation.hear_mute_request(sender, told)
-
-    def _on_lobby_request(self, sender: Person, told: messages.LobbyRequest, now: float) -> None:
-        self.moderation.hear_request(told, self._member_group, now, self._wall(now))
-
-    def _on_decision(self, sender: Person, told: messages.Decision, now: float) -> None:
-        self.moderation.hear_decision(sender, told, now)
 
     # --- the server's list, and the end -------------------------------------------------------------------
 
@@ -658,11 +626,11 @@ class Session:
     def _on_error(self, message: wire.Error, now: float) -> None:
         if message.code is ErrorCode.CANNOT_RESUME and self._entrance.take_answer():
             return self._come_as_somebody_new()
-        if message.code in _FATAL:
+        if message.code in FATAL:
             return self.end(f"The server ended the connection: {message.message}")
-        if message.code in _OF_COMMITS and self.group is not None:
+        if message.code in OF_COMMITS and self.group is not None:
             self._leader.refuse_commit(self.group.epoch)
-        if message.code not in _RACES:
+        if message.code not in RACES:
             self._warn(f"The server refused a message: {message.message}")
 
     def _come_as_somebody_new(self) -> None:
@@ -714,24 +682,6 @@ class Session:
         self.happened(Warned(text))
 
 
-def _epoch_changed(
-    epoch: int, before: Collection[Person], after: tuple[Person, ...], committer: Person | None
-) -> EpochChanged:
-    """Who came and went; who changed its leaf is the same person by its signature key."""
-    came = [person for person in after if person not in before]
-    gone = sorted(set(before).difference(after), key=lambda person: person.leaf)
-    keys_before = {person.signature_key for person in gone}
-    keys_after = {person.signature_key for person in came}
-    return EpochChanged(
-        epoch,
-        after,
-        joined=tuple(person for person in came if person.signature_key not in keys_before),
-        left=tuple(person for person in gone if person.signature_key not in keys_after),
-        committer=committer,
-        returned=tuple(person for person in came if person.signature_key in keys_before),
-    )
-
-
 def _without_times(troubles: tuple[messages.Trouble, ...]) -> set[tuple[object, ...]]:
     return {(each.leaf, each.kid_context, each.reason, each.epoch) for each in troubles}
 
@@ -745,28 +695,6 @@ def _refuse_proposals(received: mls.ProposalReceived | mls.CommitReceived) -> No
 def _refuse_handshake(received: mls.ProposalReceived | mls.CommitReceived) -> None:
     raise PolicyError("A handshake message came as an application message.")
 
-
-_DISMISSED = {
-    wire.DismissReason.UNREADABLE: "The members cannot open the request to join: the link or the passphrase "
-    "is another one, or the host has changed the link since.",
-    wire.DismissReason.LOCKED: "The meeting is locked: nobody is let in.",
-    wire.DismissReason.REFUSED: "The host did not let you in.",
-    wire.DismissReason.POLICY: "The members did not let this participant in: by the host's policy, because "
-    "its clock differs from theirs, or because its identity takes part already, on another device or screen.",
-    wire.DismissReason.UNNEEDED: "The members have nothing to let this participant in to.",
-}
-_FATAL = (ErrorCode.UNSUPPORTED_PROTOCOL, ErrorCode.ROOM_FULL, ErrorCode.REPLACED)
-# What else than `refused` may answer a commit.
-_OF_COMMITS = (ErrorCode.UNKNOWN_PARTICIPANT, ErrorCode.CONTRADICTION)
-# Two of us spoke at once, or what we said crossed what the server said; what we are told next mends it.
-_RACES = (
-    ErrorCode.OUT_OF_STATE,
-    ErrorCode.WRONG_GENERATION,
-    ErrorCode.WRONG_EPOCH,
-    ErrorCode.WRONG_TERM,
-    ErrorCode.NOT_LEADER,
-    ErrorCode.UNKNOWN_PARTICIPANT,
-)
 
 # What is done for each message; the types that are missing here are media's, which go to the driver.
 _HANDLERS: dict[type, Callable[..., None]] = {
@@ -785,16 +713,4 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     wire.Acknowledged: Session._on_acknowledged,
     wire.ApplicationFrom: Session._on_application_from,
     wire.Error: Session._on_error,
-}
-
-_LISTENERS: dict[type, Callable[..., None]] = {
-    messages.Chat: Session._on_chat,
-    messages.Heartbeat: Session._on_heartbeat,
-    messages.Recording: Session._on_recording,
-    messages.PolicyNotice: Session._on_policy_notice,
-    messages.Reaction: Session._on_reaction,
-    messages.Hand: Session._on_hand,
-    messages.MuteRequest: Session._on_mute_request,
-    messages.LobbyRequest: Session._on_lobby_request,
-    messages.Decision: Session._on_decision,
 }

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from conference.events import CodeStale
-from conference.session import REFRESH_S, STALE_S, Phase, Session
+from conference.refresh import STALE_S
+from conference.session import REFRESH_S, Phase, Session
 from signaling import messages as wire
 from signaling.messages import ServerMessage
 
