@@ -128,6 +128,7 @@ class SealedSender(RTCRtpSender):
         super().__init__(track_or_kind, transport)
         self._clock = clock
         self.kid_context = kid_context
+        self._media_kind: Kind = KINDS[kid_context] if kid_context is not None else "video"
         self._force_key_frame = False
         self._key_frame_at = float("-inf")
         self._ready: deque[RTCEncodedFrame] = deque()
@@ -207,7 +208,7 @@ class SealedSender(RTCRtpSender):
         if force:
             self._force_key_frame, self._key_frame_at = False, came_at
         loop = asyncio.get_running_loop()
-        frames = await loop.run_in_executor(MEDIA_THREADS, encoder.encode, frame, force)
+        frames = await loop.run_in_executor(MEDIA_THREADS[self._media_kind], encoder.encode, frame, force)
         now = self._clock()
         encoder.encoded(frames, now - came_at, now)
         self._ready.extend(frames)

@@ -84,7 +84,7 @@ class Tile:
         on_opened: Callable[[MediaFrame], None] | None = None,
         on_decoded: Callable[[Decoded], None] | None = None,
         recording: FrameWriter | None = None,
-        executor: Executor = MEDIA_THREADS,
+        executor: Executor | None = None,
         wall_clock: Callable[[], int] = wall_clock_ms,
     ) -> None:
         """`ask_key_frame(mid)` is for the m-line that the stream is on. Without `decode` frames are only
@@ -99,7 +99,7 @@ class Tile:
         self.on_decoded = on_decoded
         self.recording = recording
         self._ask_key_frame = ask_key_frame
-        self._executor = executor
+        self._executor = executor or MEDIA_THREADS[self.kind]
         self._wall_clock = wall_clock
         self._decoder: VideoDecoder | AudioDecoder | None = None
         self._queue: deque[MediaFrame] = deque()
