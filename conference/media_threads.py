@@ -1,8 +1,8 @@
 """The threads in which pictures and sound are encoded and decoded.
 
 They are media's own, and few: work of codecs waits behind work of codecs, while what else needs a thread (a
-security code, a file) finds the event loop's own executor free. Sound does not wait behind pictures, whose work
-takes ten times as long.
+security code, a file) finds the event loop's own executor free. Sound does not wait behind pictures, which
+take ten times as long.
 """
 
 import os
