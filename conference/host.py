@@ -10,13 +10,13 @@ import sqlite3
 import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ifaddr
 
 from conference.certificate import read_der, self_signed, server_context
-from conference.home import default_home
+from conference.host_config import HostConfig, config_of
 from conference.pinning import fingerprint, show_fingerprint
 from conference.settings import SettingError, Values
 from conference.sfu.counters import Totals
@@ -28,48 +28,18 @@ from signaling.errors import MediaRefusedError, MisuseError
 from signaling.limits import Limits
 from signaling.logs import configure, log_event
 from signaling.messages import Slot, Slots, Subscribe
-from signaling.relays import Relays
 from signaling.server import Config, Server
+
+__all__ = ["Host", "HostConfig", "Media", "StartError", "announce_as_json", "host", "own_addresses", "run"]
 
 _log = logging.getLogger("conclave.host")
 
 PAGE = Path(__file__).with_name("page")
 """The browser's participant, built from web/ by `make`; a wheel carries it."""
 NO_PAGE = Path(__file__).with_name("page.html")
-MIN_TOKEN = 16
 OTHER_DESCRIPTORS = 128
 """Files and sockets that are not participants'."""
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  (compared with)
-
-
-@dataclass(frozen=True)
-class HostConfig:
-    """How to serve; the defaults serve on all addresses."""
-
-    address: str = "0.0.0.0"  # noqa: S104  (people from elsewhere are to reach it)
-    port: int = 8443
-    media_port: int = 0
-    advertised: tuple[str, ...] = ()
-    """IP addresses for media; empty for this machine's own."""
-    advertised_port: int | None = None
-    """The UDP port for media as participants reach it, if a router forwards another one."""
-    state: Path | None = None
-    tap: Path | None = None
-    signaling_record: Path | None = None
-    report: str = "screen"
-    """How to say where it listens: `screen` or `json`."""
-    limits: Limits = field(default_factory=Limits)
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    tls_self_signed: bool = False
-    home: Path = field(default_factory=default_home)
-    """Where a certificate of our own is kept."""
-    host_token: str | None = field(default=None, repr=False)
-    origins: tuple[str, ...] = ()
-    trusted_proxies: tuple[str, ...] = ()
-    relays: Relays = field(default_factory=Relays)
-    metrics_token: str | None = field(default=None, repr=False)
-    metrics_address: tuple[str, int] | None = None
 
 
 class StartError(Exception):
@@ -287,71 +257,6 @@ def own_addresses(bound: str) -> tuple[str, ...]:
     ]
     outer = [address for address in found if not address.startswith("127.")]
     return (*outer, "127.0.0.1")
-
-
-def config_of(values: Values) -> HostConfig:
-    """The configuration that the settings of `conference.host_settings` give. Raises SettingError."""
-    home = default_home()
-    state = None if values["in_memory"] else values["state"] or _own_state(home, values["port"])
-    limits = {
-        "meetings": values["max_meetings"],
-        "participants": values["max_participants"],
-        "sockets": values["max_connections"],
-        "address_connections": values["max_connections_per_address"],
-        "grace_s": int(values["grace"]) if values["grace"] else None,
-        "unjoined_meeting_s": values["unjoined"],
-        "unused_meeting_s": values["unused"],
-    }
-    try:
-        relays = Relays(values["turn"], _secret(values, "turn_secret") or "", int(values["turn_lifetime"]))
-    except MisuseError as error:
-        raise SettingError(f"turn: {error}") from error
-    return HostConfig(
-        address=values["address"],
-        port=values["port"],
-        media_port=values["media_port"],
-        advertised=values["advertise"],
-        state=state,
-        tap=values["tap"],
-        signaling_record=values["record_signaling"],
-        report=values["report"],
-        limits=Limits(**{name: limit for name, limit in limits.items() if limit is not None}),
-        tls_cert=values["tls_cert"],
-        tls_key=values["tls_key"],
-        tls_self_signed=values["tls_self_signed"],
-        home=home,
-        host_token=_secret(values, "host_token"),
-        origins=values["origin"],
-        trusted_proxies=values["trusted_proxy"],
-        relays=relays,
-        metrics_token=_secret(values, "metrics_token"),
-        metrics_address=values["metrics"],
-    )
-
-
-def _own_state(home: Path, port: int) -> Path | None:
-    """Where meetings are kept if nothing is said. Who takes any port is somewhere else the next time."""
-    return home / "meetings" / f"{port}.sqlite" if port else None
-
-
-def _secret(values: Values, name: str) -> str | None:
-    """A secret that stands in a setting, or in the file that another names. Raises SettingError."""
-    path: Path | None = values[f"{name}_file"]
-    if values[name] is not None and path is not None:
-        raise SettingError(f"{name} and {name}_file cannot be given both")
-    secret: str | None = values[name]
-    if path is not None:
-        try:
-            secret = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(f"{name}_file: {path} cannot be read: {_reason(error)}") from error
-    if secret is not None and len(secret) < MIN_TOKEN:
-        raise SettingError(f"{name} has at least {MIN_TOKEN} characters")
-    return secret
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or "it is not text"
 
 
 async def host(config: HostConfig) -> int:

@@ -16,7 +16,10 @@ MAY_IMPORT = {
     "conference": {"conference", "conference.sfu", "mls", "sframe", "signaling"},
 }
 # These run in the server's process.
-SERVER_MODULES = ["conference/host.py", "conference/cli.py"]
+SERVER_MODULES = [
+    f"conference/{name}.py"
+    for name in ("host", "host_config", "host_settings", "settings", "certificate", "pinning", "home", "cli")
+]
 ONLY_COMPOSER = "conference/host.py"
 # Sans-I/O, and of use at both ends of a path.
 SHARED = "conference.sfu.arrivals"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conference.host import config_of
+from conference.host_config import config_of
 from conference.host_settings import HOST
 from conference.settings import SettingError, Values
 
