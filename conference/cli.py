@@ -160,6 +160,13 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--media", type=Path, metavar="FILE", help="send this recording, again and again")
+    source.add_argument(
+        "--encoded-media",
+        type=Path,
+        metavar="FILE",
+        help="send this recording's VP8 and Opus as they are, again and again, which spares the processor; "
+        "other codecs are encoded before joining, a minute of it at most",
+    )
     source.add_argument("--play", type=Path, metavar="FILE", help="send this recording once, then leave")
     source.add_argument("--silent", action="store_true", help="send nothing")
     for role, what in (("camera", "film with"), ("microphone", "hear with"), ("screen", "share")):
@@ -208,6 +215,7 @@ def _join(options: argparse.Namespace) -> int:
             link=link,
             name=options.name,
             media=options.media,
+            encoded_media=options.encoded_media,
             is_silent=options.silent,
             equipment=Equipment(options.camera, options.microphone, options.screen, options.play),
             record=options.record,

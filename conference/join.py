@@ -23,7 +23,7 @@ from conference.recordings import check_folder
 from conference.reports import JsonReport, Report, ScreenReport
 from conference.rules import checked_name
 from conference.session import Session
-from conference.sources import MediaFile
+from conference.sources import Clip, MediaFile, OtherCodecsError
 from conference.speaker import Speaker
 from conference.tasks import first_of
 
@@ -41,6 +41,8 @@ class JoinConfig:
     name: str
     media: Path | None = None
     """A recording, sent again and again."""
+    encoded_media: Path | None = None
+    """A recording, sent again and again without encoding it each time."""
     marks_media: bool = False
     """For tests that read from a picture whose and which it is."""
     is_silent: bool = False
@@ -190,11 +192,13 @@ async def attend(
     await asyncio.to_thread(_check_files, config)
     host_key = await asyncio.to_thread(find_host_key, link)
     speaker = await Speaker.open(config.speaker or None) if config.speaker is not None else None
+    clip = await _clip(config)
     opened = await config.equipment.open()
     options = MediaOptions(
         file=config.media,
         marks_file=config.marks_media,
-        is_silent=config.is_silent or (config.equipment.is_chosen and config.media is None),
+        clip=clip,
+        is_silent=config.is_silent or (config.equipment.is_chosen and config.media is None and clip is None),
         tracks=opened.tracks,
         record=config.record,
         record_grid=config.record_grid,
@@ -211,6 +215,19 @@ async def attend(
     )
     report: Report = JsonReport() if config.report == "json" else ScreenReport(name)
     return Attendance(meeting, report, speaker=speaker, file=opened.file, has_preview=config.has_preview)
+
+
+async def _clip(config: JoinConfig) -> Clip | None:
+    """What is sent as it is, or is made so now, which takes a while."""
+    path = config.encoded_media
+    if path is None:
+        return None
+    try:
+        return await asyncio.to_thread(Clip.read, path)
+    except OtherCodecsError as error:
+        if config.report == "screen":
+            print(f"{error} It is encoded first.", flush=True)
+        return await asyncio.to_thread(Clip.encode, path)
 
 
 def _check_files(config: JoinConfig) -> None:

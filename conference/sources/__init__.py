@@ -4,7 +4,7 @@ Each source is an aiortc track of raw frames. Pictures that are made or read car
 (`conference.mark`), so that a receiver can tell whose frame it sees, which one, and how late.
 """
 
-from conference.sources.clip import Clip, EncodedMedia
+from conference.sources.clip import Clip, EncodedMedia, OtherCodecsError
 from conference.sources.media_file import MediaFile, SourceError
 from conference.sources.own_stream import OwnStream
 from conference.sources.pace import Timeline
@@ -16,6 +16,7 @@ __all__ = [
     "Clip",
     "EncodedMedia",
     "MediaFile",
+    "OtherCodecsError",
     "OwnStream",
     "PushedAudio",
     "PushedVideo",

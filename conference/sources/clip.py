@@ -44,6 +44,10 @@ AUDIO_BITRATE: Final = 32_000
 _BLOCK_S: Final = 1 / AUDIO_BLOCKS
 
 
+class OtherCodecsError(SourceError):
+    """A recording is not VP8 and Opus as they are sent, but may be encoded so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """An encoded picture; `due` in seconds from the clip's beginning."""
@@ -67,7 +71,10 @@ class Clip:
 
     @classmethod
     def read(cls, path: Path) -> "Clip":
-        """A file of VP8 and Opus, such as WebM. Raises SourceError if it is not, or larger than 256 MiB."""
+        """A file of VP8 and Opus in packets of 20 ms, such as a WebM of a meeting's recording.
+
+        Raises OtherCodecsError if it is another, SourceError if it cannot be read or exceeds 256 MiB.
+        """
         try:
             with av.open(str(path)) as container:
                 return _read(container, str(path))
@@ -175,7 +182,7 @@ def _read(container: InputContainer, of: str) -> Clip:
     audio = next(iter(container.streams.audio), None)
     for stream, codecs in ((video, ("vp8", "libvpx")), (audio, ("opus", "libopus"))):
         if stream is not None and stream.codec_context.name not in codecs:
-            raise SourceError(f"{of} holds {stream.codec_context.name}, which is not VP8 or Opus.")
+            raise OtherCodecsError(f"{of} holds {stream.codec_context.name}, which is not VP8 or Opus.")
     pictures: list[Picture] = []
     blocks: list[bytes] = []
     size = 0
@@ -194,7 +201,7 @@ def _read(container: InputContainer, of: str) -> Clip:
                 pictures.append(Picture(due, data, is_vp8_key_frame(data)))
         else:
             if _opus_samples(data) != AUDIO_SAMPLES:
-                raise SourceError(f"{of} holds Opus in packets of other than 20 ms.")
+                raise OtherCodecsError(f"{of} holds Opus in packets of other than 20 ms.")
             blocks.append(data)
     if not (pictures or blocks):
         raise SourceError(f"{of} holds neither picture nor sound.")

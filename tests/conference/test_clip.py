@@ -13,7 +13,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 
 from conference.frames import is_vp8_key_frame
-from conference.sources import Clip, EncodedMedia, SourceError, Timeline
+from conference.sources import Clip, EncodedMedia, OtherCodecsError, SourceError, Timeline
 from conference.sources.clip import _opus_samples
 from conference.sources.pace import audio_frame
 
@@ -143,7 +143,7 @@ def test_other_codecs_are_refused_and_may_be_encoded_instead(tmp_path: Path) -> 
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=48_000, layout="mono")
         container.mux(stream.encode(audio_frame(np.zeros((1, 960), np.int16), "mono", 0)))
-    with pytest.raises(SourceError, match="not VP8 or Opus"):
+    with pytest.raises(OtherCodecsError, match="not VP8 or Opus"):
         Clip.read(path)
     assert Clip.encode(path).blocks
     with pytest.raises(SourceError):
