@@ -20,9 +20,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from av import AudioFrame, VideoFrame
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from conference.create import ask_for_meeting
@@ -30,14 +28,16 @@ from conference.frames import AUDIO, CAMERA
 from conference.link import MeetingLink
 from conference.media import MediaOptions
 from conference.participant import Participant
+from conference.proof.clip import make_clip
 from conference.receive_path import MediaFrame
 from conference.roster import Person
 from conference.session import Phase, Session
-from conference.sources import Clip, TestPicture, Tone
+from conference.sources import Clip
+from conference.sources.pace import AUDIO_BLOCKS
 
 SIZE = (320, 180)
 FPS = 15
-BLOCKS_PER_S = 50
+BLOCKS_PER_S = int(AUDIO_BLOCKS)
 CLIP_S = 6
 SETTLE_S = 60.0
 WARM_UP_S = 3.0
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print. The exit code is 1 if a run did not hold its rates."""
     options = _parser().parse_args(arguments)
     runs = [(count, True) for count in options.encoding] + [(count, False) for count in options.pre_encoded]
-    clip = None if not options.pre_encoded else asyncio.run(make_clip())
+    clip = None if not options.pre_encoded else asyncio.run(make_clip(SIZE, FPS, CLIP_S))
     results = []
     for count, encoding in runs:
         result = asyncio.run(run(count, None if encoding else clip, options.seconds))
@@ -166,19 +166,6 @@ def _lines(result: Result) -> str:
         f"(p99); {result.process_cores:.2f} cores here, {result.server_cores:.2f} in the server; "
         f"{result.megabytes:.0f} MB"
     )
-
-
-async def make_clip() -> Clip:
-    """A test picture and a tone, encoded once."""
-    picture, tone = TestPicture(tag=1, size=SIZE, fps=FPS), Tone(440.0)
-    pictures: list[VideoFrame] = []
-    sounds: list[AudioFrame] = []
-
-    async def take(frames: list[Any], track: TestPicture | Tone, count: int) -> None:
-        frames += [await track.recv() for _ in range(count)]
-
-    await asyncio.gather(take(pictures, picture, CLIP_S * FPS), take(sounds, tone, CLIP_S * BLOCKS_PER_S))
-    return await asyncio.to_thread(Clip.of_frames, pictures, sounds, size=SIZE, fps=FPS)
 
 
 async def run(count: int, clip: Clip | None, seconds: float) -> Result:

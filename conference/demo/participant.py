@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import mls
-from conference.commit_leader import CommitLeader
-from conference.demo.adversary import Eavesdropper, Follower, Hoard
-from conference.demo.commands import commands
-from conference.demo.sabotage import CHEATS, Cheat
 from conference.errors import ConferenceError
 from conference.join import Attendance, JoinConfig, attend
 from conference.media import MediaOptions, SessionSealer
 from conference.participant import Participant
+from conference.proof.adversary import Eavesdropper, Follower, RecordedLog
+from conference.proof.commands import commands
+from conference.proof.hoarding import HoardingSession, LingeringParticipant
+from conference.proof.sabotage import CHEATS, Cheat
 from conference.reports import JsonReport
 from conference.session import Session
 from sframe import EpochSecret, KIDLayout, cipher_suite
@@ -32,31 +32,20 @@ IN_FLIGHT_S = 0.03
 """A packet that was sent before the cut has arrived by then; no further one may."""
 
 
-class HoardingSession(Session):
-    """A session that keeps what it should forget, and writes every secret to a file for the search."""
+class WritingSession(HoardingSession):
+    """Writes every secret to a file, for the search."""
 
-    def __init__(
-        self, *args: Any, leader: type[CommitLeader], secrets: Path, record: Path, **options: Any
-    ) -> None:
+    def __init__(self, *args: Any, secrets: Path, record: Path, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.hoard = Hoard(self.sframe_suite)
-        self._leader = leader()
+        self.log = RecordedLog(record)
         self._secrets_file = secrets
         keys = self.policies.keys
         self._write(self.link.link_secret, keys.link_psk, keys.knock_key)
-        self.follower = Follower(record, {self.policies.in_force.psk_id: keys.link_psk}, self.epoch_secret)
 
-    def leave(self) -> None:
-        self.follower.group = self.group
-        super().leave()
-
-    def epoch_secret(self, group: mls.Group) -> EpochSecret:
-        secret = super().epoch_secret(group)
-        if self.hoard.add(secret):
-            place = f"epoch {secret.epoch} {secret.leaf_count} {secret.own_leaf} "
-            self._write(secret.base_key, prefix=place)
-            self._write(group.epoch_authenticator, *self._own_sframe_keys(secret), *_mls_secrets(group))
-        return secret
+    def hoarded(self, secret: EpochSecret, group: mls.Group) -> None:
+        place = f"epoch {secret.epoch} {secret.leaf_count} {secret.own_leaf} "
+        self._write(secret.base_key, prefix=place)
+        self._write(group.epoch_authenticator, *self._own_sframe_keys(secret), *_mls_secrets(group))
 
     def _own_sframe_keys(self, secret: EpochSecret) -> list[bytes]:
         layout = KIDLayout.for_leaves(secret.leaf_count)
@@ -77,13 +66,6 @@ def _mls_secrets(group: mls.Group) -> list[bytes]:
     return [each for each in derived if isinstance(each, bytes) and len(each) >= 16]
 
 
-class LingeringParticipant(Participant):
-    """Keeps its media connections when the meeting is over for it, to see what still comes."""
-
-    async def run(self) -> None:
-        await self._stay_connected()
-
-
 async def _obey(attendance: Attendance, eavesdropper: Eavesdropper) -> None:
     async for command in commands():
         match command:
@@ -91,9 +73,9 @@ async def _obey(attendance: Attendance, eavesdropper: Eavesdropper) -> None:
                 attendance.leave()
             case ["judge", begin, end]:
                 session = attendance.meeting.participant.session
-                assert isinstance(session, HoardingSession)
+                assert isinstance(session, WritingSession)
                 follower = session.follower
-                await asyncio.to_thread(follower.look)
+                await asyncio.to_thread(_follow, follower, session.log)
                 await asyncio.to_thread(eavesdropper.look)
                 report = attendance.report
                 assert isinstance(report, JsonReport)
@@ -105,6 +87,11 @@ async def _obey(attendance: Attendance, eavesdropper: Eavesdropper) -> None:
                 )
             case ["quit"]:
                 return
+
+
+def _follow(follower: Follower, log: RecordedLog) -> None:
+    for entry in log.entries():
+        follower.take(entry.epoch, entry.commit)
 
 
 async def _tell_cut(attendance: Attendance) -> None:
@@ -120,7 +107,7 @@ async def _tell_cut(attendance: Attendance) -> None:
 async def _take_part(attendance: Attendance, tap: Path) -> None:
     async with attendance.meeting as meeting:
         session = meeting.participant.session
-        assert isinstance(session, HoardingSession)
+        assert isinstance(session, WritingSession)
         eavesdropper = Eavesdropper(session.hoard, tap, lambda: session.participant_id)
         works = (
             attendance.tell_events(),
@@ -153,7 +140,7 @@ async def main() -> int:
         link=options.link, name=options.name, media=options.media, marks_media=True, report="json"
     )
     make_session = partial(
-        HoardingSession, leader=cheat.leader, secrets=options.secrets, record=options.record_signaling
+        WritingSession, leader=cheat.leader, secrets=options.secrets, record=options.record_signaling
     )
     try:
         await _take_part(await attend(config, make_session, make_participant), options.tap)

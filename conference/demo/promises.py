@@ -7,6 +7,8 @@ that finds nothing proves nothing until it has shown that it can find.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from conference.proof.verdict import Attempt, Verdict
+
 MIN_FRAMES = 20
 MAX_SWITCH_S = 1.5
 """Less than the two seconds after which the server gives the work to another leader."""
@@ -27,14 +29,6 @@ class Seen:
     @property
     def is_seen_and_heard(self) -> bool:
         return self.right_marks >= MIN_FRAMES and self.is_heard
-
-
-@dataclass
-class Attempt:
-    """How often an adversary tried to open what was on the wire, and how often it could."""
-
-    tried: int = 0
-    opened: int = 0
 
 
 @dataclass
@@ -81,13 +75,6 @@ class Evidence:
     joiner_before: Attempt = field(default_factory=Attempt)
     joiner_after: Attempt = field(default_factory=Attempt)
     server: ServerView = field(default_factory=ServerView)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    promise: str
-    held: bool
-    figure: str
 
 
 def judge(evidence: Evidence) -> list[Verdict]:

@@ -15,13 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from conference.demo import server_view
-from conference.demo.adversary import Hoard
-from conference.demo.processes import DemoError, Process, Report
-from conference.demo.promises import Attempt, Evidence, Seen, judge
-from conference.demo.sabotage import CHEATS, Cheat
-from conference.demo.screen import Screen, show_verdicts
+from conference.demo.promises import Evidence, Seen, judge
+from conference.demo.screen import Screen
 from conference.link import MeetingLink
 from conference.media import tone_of
+from conference.proof.adversary import Hoard
+from conference.proof.processes import Process, Report, RunError
+from conference.proof.sabotage import CHEATS, Cheat
+from conference.proof.verdict import Attempt, show_verdicts
 from conference.roster import Standing
 from conference.session import SFRAME_SUITE_OF
 from sframe import EpochSecret
@@ -52,14 +53,14 @@ async def demo(config: DemoConfig) -> int:
     screen = Screen()
     try:
         folder = _folder(config)
-    except DemoError as error:
+    except RunError as error:
         screen.console.print(f"The demo cannot be held: {error}", style="bold red")
         return 2
     run = Run(config, folder, screen)
     try:
         with screen:
             evidence = await run.hold()
-    except DemoError as error:
+    except RunError as error:
         screen.console.print(f"The demo could not be held: {error}", style="bold red")
         return 2
     finally:
@@ -72,18 +73,18 @@ async def demo(config: DemoConfig) -> int:
 
 
 def _folder(config: DemoConfig) -> Path:
-    """An empty folder for what the demo writes. DemoError if what was asked for cannot be had."""
+    """An empty folder for what the demo writes. RunError if what was asked for cannot be had."""
     if config.media is not None and not config.media.is_file():
-        raise DemoError(f"There is no file {config.media}.")
+        raise RunError(f"There is no file {config.media}.")
     if config.keep is None:
         return Path(tempfile.mkdtemp(prefix="conclave-demo-"))
     try:
         config.keep.mkdir(mode=0o700, parents=True, exist_ok=True)
         is_empty = not any(config.keep.iterdir())
     except OSError as error:
-        raise DemoError(f"{config.keep} cannot be used: {error.strerror}.") from error
+        raise RunError(f"{config.keep} cannot be used: {error.strerror}.") from error
     if not is_empty:
-        raise DemoError(f"{config.keep} is not empty; two demos in one folder would be one.")
+        raise RunError(f"{config.keep} is not empty; two demos in one folder would be one.")
     return config.keep
 
 
@@ -118,7 +119,7 @@ class Run:
         files = ["--tap", str(self.tap), "--record-signaling", str(self.record)]
         files += ["--state", str(self.folder / "state.sqlite")]
         if self.config.sabotage == "ghost-member":
-            self.server = await self._start("server", "conference.demo.server", *files)
+            self.server = await self._start("server", "conference.proof.server", *files)
         else:
             options = ["host", "--address", "127.0.0.1", "--port", "0", "--report", "json"]
             self.server = await self._start("server", "conference.cli", *options, *files)
@@ -152,7 +153,11 @@ class Run:
     async def _one_leaves(self) -> None:
         self.screen.step("Charlotte leaves, keeps every key, and goes on trying to open what is sent")
         leaver, rest = self.people[C], [A, B]
-        epoch = max(self.people[name].latest["status"]["epoch"] for name in rest)
+        # Of all who are in, for one may hear of a commit later than another, and a status is of a while ago.
+        told = [
+            person.latest["epoch"]["epoch"] for person in self.people.values() if "epoch" in person.latest
+        ]
+        epoch = max(told, default=0)
         joined_at = leaver.of_kind("epoch")[0]["at"]
         left_at = time.time()
         leaver.tell("leave")
@@ -258,7 +263,7 @@ class Run:
         )
         output, _ = await create.communicate()
         if create.returncode:
-            raise DemoError("`conclave create` failed.")
+            raise RunError("`conclave create` failed.")
         return output.decode().strip()
 
     async def _join(self, name: str) -> None:
@@ -293,7 +298,7 @@ class Run:
         async def wait(person: Process) -> None:
             try:
                 await person.wait_for(what, lambda: "status" in person.latest and is_so(person), timeout_s)
-            except DemoError as error:
+            except RunError as error:
                 if person.has_ended:
                     raise
                 self.screen.note(str(error))

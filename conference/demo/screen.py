@@ -7,8 +7,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from conference.demo.processes import Process
-from conference.demo.promises import Verdict
+from conference.proof.processes import Process
 
 
 class Screen:
@@ -78,18 +77,3 @@ def _frames(person: Mapping[str, Mapping[str, int] | None]) -> str:
     video, audio = person["video"], person["audio"]
     counts = "/".join(str(stream["decoded"]) if stream else "–" for stream in (video, audio))
     return f"{person['name']} {counts}"
-
-
-def show_verdicts(console: Console, verdicts: list[Verdict]) -> None:
-    """One line a promise with its figure, and the verdict."""
-    table = Table(show_header=False, box=None, padding=(0, 1))
-    for verdict in verdicts:
-        mark = Text("✔", style="bold green") if verdict.held else Text("✘", style="bold red")
-        table.add_row(mark, Text(verdict.promise), Text(verdict.figure, style="dim"))
-    console.print()
-    console.print(table)
-    broken = sum(not verdict.held for verdict in verdicts)
-    if broken:
-        console.print(Text(f"\n{broken} of {len(verdicts)} promises did not hold.", style="bold red"))
-    else:
-        console.print(Text(f"\nAll {len(verdicts)} promises held.", style="bold green"))

@@ -14,10 +14,10 @@ from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
 from conference import mark
-from conference.demo.adversary import Hoard
 from conference.demo.promises import ServerView
-from conference.demo.tap_frames import TapFrame, TapFrames
 from conference.frames import Kind
+from conference.proof.adversary import Hoard
+from conference.proof.tap_frames import TapFrame, TapFrames
 from conference.sfu.tap import TapReader
 from conference.sources import tone_frequency
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from conference.demo.promises import PROMISES, Attempt, Evidence, Seen, ServerView, judge
+from conference.demo.promises import PROMISES, Evidence, Seen, ServerView, judge
+from conference.proof.verdict import Attempt
 
 PEOPLE = ("Adelaide", "Benjamin", "Dominique")
 

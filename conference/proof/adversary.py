@@ -1,22 +1,23 @@
-"""Adversaries of the demo: participants who keep every key that they ever had, and try them on the wire.
+"""Adversaries: participants who keep every key that they ever had, and try them on the wire.
 
-They are handed the server's tap, so that SFrame is what stops them, and not SRTP.
+They are handed what the server has of the media, so that SFrame is what stops them, and not SRTP.
 """
 
 import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import mls
-from conference.demo.tap_frames import TapFrame, TapFrames
+from conference.proof.tap_frames import TapFrame, TapFrames
 from conference.sfu.tap import TapReader
 from sframe import EpochSecret, ReceivingKey, Replayed, SFrameError, cipher_suite, decode_header
-from signaling.messages import Entry, ServerMessage, decode_server
+from sframe.epochs import EPOCH_MASK
+from signaling.messages import Entry, decode_server
 
 MAX_KEYS = 65_536
 MAX_ATTEMPTS = 1_000_000
@@ -39,24 +40,37 @@ class Hoard:
         """Keep a secret for ever. False if it is there already."""
         if any(kept.base_key == secret.base_key for kept in self.secrets):
             return False
-        self.secrets.append(secret)
+        self.secrets.append(secret)  # another thread may be going through them
         return True
 
     def open(self, frame: bytes, clear: int) -> bytes | None:
         """The frame, opened by whichever secret does; None if none does."""
+        found = self.find(frame, clear)
+        return frame[:clear] + found[1] if found is not None else None
+
+    def find(self, frame: bytes, clear: int) -> tuple[EpochSecret, bytes] | None:
+        """The secret that opens the frame, and what it sealed; None if none does."""
         try:
             kid, _, _ = decode_header(frame, clear)
         except SFrameError:
             return None
-        for secret in reversed(self.secrets):
+        for secret in self._likely_first(kid):
             try:
-                return frame[:clear] + self._key(secret, kid).open(frame[clear:], frame[:clear])
+                return secret, self._key(secret, kid).open(frame[clear:], frame[:clear])
             except Replayed:
                 self._keys.pop((secret.base_key, kid))  # adversaries do not mind
-                return self.open(frame, clear)
+                return self.find(frame, clear)
             except SFrameError:
                 continue
         return None
+
+    def _likely_first(self, kid: int) -> Iterator[EpochSecret]:
+        """All secrets: first those of the epoch that the KID names, then the others."""
+        named = kid & EPOCH_MASK
+        for is_named in (True, False):
+            for secret in reversed(self.secrets):
+                if (secret.epoch & EPOCH_MASK == named) is is_named:
+                    yield secret
 
     def _key(self, secret: EpochSecret, kid: int) -> ReceivingKey:
         if len(self._keys) >= MAX_KEYS:
@@ -67,47 +81,70 @@ class Hoard:
         return self._keys[place]
 
 
+class EveryPSK(Mapping[bytes, bytes]):
+    """One secret under every id: whoever has the link knows the PSK of every policy that goes with it."""
+
+    def __init__(self, psk: bytes) -> None:
+        self._psk = psk
+
+    def __getitem__(self, psk_id: bytes) -> bytes:
+        return self._psk
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
 class Follower:
-    """Keeps its MLS state after it has left, and runs the server's log on through it.
+    """Keeps an MLS state that it should not have any more, and runs the log on through it.
 
     A commit that does not shut it out hands it the next epoch: that is what would happen if a removal were
     not committed, or without a path.
     """
 
-    def __init__(self, record: Path, psks: dict[bytes, bytes], learn: Callable[[mls.Group], object]) -> None:
+    def __init__(self, psks: Mapping[bytes, bytes], learn: Callable[[mls.Group], object]) -> None:
         self.group: mls.Group | None = None
         self.tried = 0
         self.followed = 0
-        self._record = record
         self._psks = psks
         self._learn = learn
-        self._read = 0
 
-    def look(self) -> None:
-        """Try all commits that have entered the log since."""
-        lines = self._record.read_bytes().splitlines(keepends=True)
-        for line in lines[self._read :]:
-            if not line.endswith(b"\n"):
-                break
-            self._read += 1
-            message = json.loads(line)
-            if self.group is not None and message["way"] == "out" and '"type":"entry"' in message["text"]:
-                self._try(decode_server(message["text"]))
-
-    def _try(self, entry: ServerMessage) -> None:
-        assert self.group is not None
-        assert isinstance(entry, Entry)
-        if entry.epoch < self.group.epoch:
+    def take(self, epoch: int, commit: bytes) -> None:
+        """Try the commit that the log has for the end of this epoch."""
+        if self.group is None or epoch < self.group.epoch:
             return
         self.tried += 1
         try:
-            received = self.group.process(entry.commit, now=time.time(), psks=self._psks)
+            received = self.group.process(commit, now=time.time(), psks=self._psks)
         except mls.MLSError:
             return
         if isinstance(received, mls.CommitReceived) and received.group is not None:
             self.followed += 1
             self.group = received.group
             self._learn(received.group)
+
+
+class RecordedLog:
+    """The commits in a server's record of signaling, while it grows."""
+
+    def __init__(self, record: Path) -> None:
+        self._record = record
+        self._read = 0
+
+    def entries(self) -> Iterator[Entry]:
+        """What has entered the log since, once for each member that was told."""
+        lines = self._record.read_bytes().splitlines(keepends=True)
+        for line in lines[self._read :]:
+            if not line.endswith(b"\n"):
+                return
+            self._read += 1
+            message = json.loads(line)
+            if message["way"] == "out" and '"type":"entry"' in message["text"]:
+                entry = decode_server(message["text"])
+                assert isinstance(entry, Entry)
+                yield entry
 
 
 class Eavesdropper:

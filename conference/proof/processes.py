@@ -1,4 +1,4 @@
-"""The demo's processes: each reports a JSON object a line, and takes one command a line."""
+"""Child processes: each reports a JSON object a line, and takes one command a line."""
 
 import asyncio
 import contextlib
@@ -16,12 +16,12 @@ STOP_S = 10.0
 Report = dict[str, Any]
 
 
-class DemoError(Exception):
-    """The demo could not go on: a process ended, or did not get as far as it should in time."""
+class RunError(Exception):
+    """It could not go on: a process ended, or did not get as far as it should in time."""
 
 
 class Process:
-    """A child of the demo and everything that it has reported."""
+    """A child and everything that it has reported."""
 
     def __init__(self, name: str, child: asyncio.subprocess.Process, log: Path) -> None:
         self.name = name
@@ -47,7 +47,7 @@ class Process:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 limit=MAX_LINE,
-                # Ctrl-C is for the demo, which then ends its children in their order.
+                # Ctrl-C is for the parent, which then ends its children in their order.
                 start_new_session=True,
             )
         return cls(name, child, log)
@@ -65,17 +65,17 @@ class Process:
             self._changed.notify_all()
 
     async def wait_for(self, what: str, is_so: Callable[[], bool], timeout_s: float) -> None:
-        """Until `is_so`, asked anew at each report. DemoError when time is up or the process has ended."""
+        """Until `is_so`, asked anew at each report. RunError when time is up or the process has ended."""
         try:
             async with asyncio.timeout(timeout_s), self._changed:
                 while not is_so():
                     if self._reader.done():
-                        raise DemoError(
-                            f"{self.name} ended while the demo waited for: {what}. {self._last_words()}"
+                        raise RunError(
+                            f"{self.name} ended while this was waited for: {what}. {self._last_words()}"
                         )
                     await self._changed.wait()
         except TimeoutError:
-            raise DemoError(f"{self.name} did not get so far in {timeout_s:.0f} s: {what}.") from None
+            raise RunError(f"{self.name} did not get so far in {timeout_s:.0f} s: {what}.") from None
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()

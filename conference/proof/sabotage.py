@@ -1,4 +1,4 @@
-"""Ways to break one promise on purpose, so that the demo's verdict can be seen to catch it.
+"""Ways to break one promise on purpose, so that the verdict can be seen to catch it.
 
 Each is a small change to a participant or the server, made here and nowhere else: no switch in the product
 turns protection off.
@@ -15,7 +15,7 @@ from sframe import EpochSecret, SendingEpochs, cipher_suite
 from signaling import messages as wire
 
 AHEAD = 10_000
-"""Frames: more than anybody sends in an epoch of the demo."""
+"""Frames: more than anybody sends in an epoch."""
 
 
 class _NoRekeyLeader(CommitLeader):
@@ -71,7 +71,7 @@ class Cheat:
     """Done by all participants, and not by the first alone."""
 
 
-# `ghost-member` is not here: it is one more participant, and a lie of the server (`demo.server`).
+# `ghost-member` is not here: it is one more participant, and a lie of the server (`proof.server`).
 CHEATS = {
     "no-rekey-on-leave": Cheat(leader=_NoRekeyLeader, everybody=True),
     "plaintext-media": Cheat(sealer=_PlainSealer),

@@ -1,4 +1,4 @@
-"""Commands that the demo gives its processes, one a line on standard input."""
+"""Commands for a child process, one a line on standard input."""
 
 import asyncio
 import signal

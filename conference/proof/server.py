@@ -1,4 +1,4 @@
-"""The demo's lying server: `conclave host`, and one lie that it can be told to tell.
+"""A server that can lie: `conclave host`, and one lie that it can be told to tell.
 
 Takes commands from standard input: `hide MEETING PARTICIPANT` says to all that this participant has left, and
 goes on serving it; `quit`.
@@ -9,9 +9,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-from conference.demo.commands import commands
 from conference.host import Host, HostConfig, announce_as_json
+from conference.proof.commands import commands
 from signaling.effects import Send
+from signaling.limits import Limits
 from signaling.messages import Presence, State
 
 
@@ -27,6 +28,8 @@ async def main() -> int:
     parser.add_argument("--tap", type=Path, required=True)
     parser.add_argument("--record-signaling", type=Path, required=True)
     parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--grace", type=int, default=Limits().grace_s, metavar="SECONDS")
+    parser.add_argument("--advertised-port", type=int, metavar="PORT", help="of media, if not its own")
     options = parser.parse_args()
     config = HostConfig(
         address="127.0.0.1",
@@ -34,6 +37,8 @@ async def main() -> int:
         tap=options.tap,
         signaling_record=options.record_signaling,
         state=options.state,
+        advertised_port=options.advertised_port,
+        limits=Limits(grace_s=options.grace),
     )
     host = await Host.start(config)
     announce_as_json(config, host)

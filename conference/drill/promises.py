@@ -1,0 +1,281 @@
+"""What a drill promises, each judged from evidence alone, so that a test can hand in any evidence.
+
+Where a promise is that something cannot be done, the same attempt is also made where it must succeed.
+"""
+
+import statistics
+from collections.abc import Callable, Iterable
+
+from conference.drill.evidence import Change, Evidence, Gap
+from conference.drill.schedule import Kind
+from conference.frames import CAMERA
+from conference.proof.verdict import Attempt, Verdict
+
+FREEZE_S = 0.5
+AFTER_SWITCH_S = 1.0
+"""A stream that stands still so long after a switch may stand still because of it."""
+ROUND_TRIPS = 3
+SEES_WITHIN_S = 5.0
+STAYS_S = 3.0
+"""Who goes sooner after somebody came need not have been seen."""
+
+
+def judge(evidence: Evidence) -> list[Verdict]:
+    """One verdict a promise."""
+    return [Verdict(promise, *check(evidence)) for promise, check in PROMISES]
+
+
+def round_trip_s(evidence: Evidence) -> float | None:
+    """A signaling round trip: what nine in ten messages took at most."""
+    if len(evidence.round_trips_s) < 2:
+        return None
+    return statistics.quantiles(evidence.round_trips_s, n=10)[-1]
+
+
+def ms(seconds: float | None) -> str:
+    """For people."""
+    return "never" if seconds is None else f"{1000 * seconds:.0f} ms"
+
+
+def removals(evidence: Evidence) -> list[Change]:
+    """Changes by which somebody goes who can be seen to go at once: not crashes, which have a grace."""
+    return [change for change in evidence.changes if change.kind in (Kind.LEAVE, Kind.REMOVE)]
+
+
+def begin_of(change: Change) -> float:
+    """From when on the group could know of it: of a crash, when its grace was over."""
+    if change.kind is Kind.CRASH and change.noticed_at is not None:
+        return change.noticed_at
+    return change.at
+
+
+def switch_s(change: Change) -> float | None:
+    """From the event to the last sender's switch."""
+    at = change.last_switch_at
+    return at - begin_of(change) if at is not None and not change.unswitched else None
+
+
+def allowed_switch_s(change: Change, evidence: Evidence) -> float:
+    """Three round trips, and what was computed meanwhile, by all on one machine, one after the other.
+
+    What this machine stood still is not the protocol's either.
+    """
+    end = change.last_switch_at or change.at
+    stalled = stalled_s(evidence, begin_of(change), end)
+    return ROUND_TRIPS * (round_trip_s(evidence) or 0.0) + max(change.compute_s, stalled)
+
+
+def stalled_s(evidence: Evidence, begin: float, end: float) -> float:
+    """How much of this time the drill's own process stood still."""
+    return sum(max(0.0, min(end, until) - max(begin, since)) for since, until in evidence.stalls)
+
+
+def freeze_s(gap: Gap, evidence: Evidence) -> float:
+    """How long a stream stood still, less what all did because this process did."""
+    return gap.end - gap.begin - stalled_s(evidence, gap.begin, gap.end)
+
+
+def is_of_rotation(gap: Gap, evidence: Evidence) -> bool:
+    """Whether a change was under way meanwhile."""
+    return any(
+        begin_of(change) < gap.end and gap.begin < (change.last_switch_at or change.at) + AFTER_SWITCH_S
+        for change in evidence.changes
+    )
+
+
+def _all_committed(evidence: Evidence) -> tuple[bool, str]:
+    done = [change for change in evidence.changes if change.epoch is not None]
+    took = [change.commit_at - begin_of(change) for change in done if change.commit_at is not None]
+    figure = f"{len(done)} of {len(evidence.changes)} changes, in {len(evidence.epochs)} epochs"
+    if took:
+        figure += f"; {ms(statistics.median(took))} at the median, {ms(max(took))} at most"
+    if evidence.failures:
+        figure += f"; {len(evidence.failures)} failures: {evidence.failures[0]}"
+    return len(done) == len(evidence.changes) > 0 and not evidence.failures, figure
+
+
+def _one_state(evidence: Evidence) -> tuple[bool, str]:
+    split = [number for number, epoch in evidence.epochs.items() if len(epoch.codes) != 1]
+    return bool(evidence.epochs) and not split, f"{len(split)} of {len(evidence.epochs)} epochs were not one"
+
+
+def _shut_out(evidence: Evidence) -> tuple[bool, str]:
+    exposures = [change.exposure for change in evidence.changes if change.exposure is not None]
+    before, after = _sum(each.before for each in exposures), _sum(each.after for each in exposures)
+    log = _sum(each.log for each in exposures)
+    figure = (
+        f"{len(exposures)} who went opened {after.opened} of {after.tried} frames of senders "
+        f"who had processed it (before: {before.opened} of {before.tried}); followed "
+        f"{log.opened} of {log.tried} commits"
+    )
+    could = all(each.before.opened > 0 and each.after.tried > 0 and each.log.tried > 0 for each in exposures)
+    return bool(exposures) and could and after.opened == log.opened == 0, figure
+
+
+def _switches_fast(evidence: Evidence) -> tuple[bool, str]:
+    going = removals(evidence)
+    took = [switch_s(change) for change in going]
+    known = [each for each in took if each is not None]
+    round_trip = round_trip_s(evidence)
+    if not going or not known or round_trip is None:
+        return False, "no switch was seen"
+    late = [
+        change
+        for change, each in zip(going, took, strict=True)
+        if each is None or each > allowed_switch_s(change, evidence)
+    ]
+    figure = (
+        f"{ms(statistics.median(known))} at the median, {ms(max(known))} at most, from the event to the last "
+        f"sender; 3 round trips are {ms(ROUND_TRIPS * round_trip)}, computing took "
+        f"{ms(max(change.compute_s for change in going))} at most"
+    )
+    if late:
+        figure += f"; later than that: {len(late)} of {len(going)}"
+    return not late, figure
+
+
+def _cut_off(evidence: Evidence) -> tuple[bool, str]:
+    stays = [evidence.stays[change.stay] for change in removals(evidence)]
+    measured = [stay for stay in stays if stay.packets_after_cut is not None and stay.packets_before > 0]
+    after = sum(stay.packets_after_cut or 0 for stay in measured)
+    figure = (
+        f"{after} packets reached {len(measured)} of {len(stays)} who went, on connections that they kept"
+    )
+    return bool(measured) and after == 0, figure
+
+
+def _no_past(evidence: Evidence) -> tuple[bool, str]:
+    found = [change.backward for change in evidence.changes if change.backward is not None]
+    before, after = _sum(each.before for each in found), _sum(each.after for each in found)
+    figure = (
+        f"{len(found)} who came opened {before.opened} of {before.tried} frames from before "
+        f"(after: {after.opened} of {after.tried})"
+    )
+    could = all(each.before.tried > 0 and each.after.opened > 0 for each in found)
+    return bool(found) and could and before.opened == 0, figure
+
+
+def _sees(evidence: Evidence) -> tuple[bool, str]:
+    blind = 0
+    took: list[float] = []
+    for change in evidence.changes:
+        if not change.kind.comes or change.commit_at is None:
+            continue
+        stay = evidence.stays[change.stay]
+        if (stay.ended_at or evidence.ended_at) - change.commit_at < SEES_WITHIN_S:
+            continue
+        wanted = {
+            name
+            for name, other in evidence.stays.items()
+            if other is not stay
+            and other.entered_at is not None
+            and other.entered_at < change.commit_at
+            and (other.ended_at or evidence.ended_at) > change.commit_at + STAYS_S
+        }
+        seen = {name: at - change.at for name, at in change.first_frames.items() if name in wanted}
+        took += seen.values()
+        blind += len(wanted - seen.keys()) + sum(each > SEES_WITHIN_S for each in seen.values())
+    if not took:
+        return False, "nobody who came saw anybody"
+    figure = (
+        f"first picture of each after {ms(statistics.median(took))} at the median, {ms(max(took))} at most"
+    )
+    return blind == 0, f"{figure}; not seen within {SEES_WITHIN_S:.0f} s: {blind}"
+
+
+def _no_freeze(evidence: Evidence) -> tuple[bool, str]:
+    pictures = [gap for gap in evidence.gaps if gap.kid_context == CAMERA]
+    of_rotation = [freeze_s(gap, evidence) for gap in pictures if is_of_rotation(gap, evidence)]
+    others = [freeze_s(gap, evidence) for gap in pictures if not is_of_rotation(gap, evidence)]
+    long = [each for each in of_rotation if each > FREEZE_S]
+    longest = f", the longest {ms(max(of_rotation))}" if of_rotation else ""
+    figure = f"{len(long)} freezes over 500 ms while keys changed{longest}"
+    figure += f"; {sum(each > FREEZE_S for each in others)} at other times"
+    return not long and _streams(evidence) > 0, f"{figure}, in {_streams(evidence)} streams"
+
+
+def _streams(evidence: Evidence) -> int:
+    return sum(len(stay.streams) for stay in evidence.stays.values())
+
+
+def _nothing_lost(evidence: Evidence) -> tuple[bool, str]:
+    opened = sum(stream.opened for stay in evidence.stays.values() for stream in stay.streams.values())
+    wanting = sum(
+        count
+        for stay in evidence.stays.values()
+        for reason, count in stay.refused.items()
+        if reason in ("unknown key", "bad tag")
+    )
+    return opened > 0 and wanting == 0, f"{wanting} frames did not open, {opened} did"
+
+
+def _right_sender(evidence: Evidence) -> tuple[bool, str]:
+    foreign = sum(stream.foreign for stay in evidence.stays.values() for stream in stay.streams.values())
+    unsealed, nobody = evidence.frames_not_sealed, evidence.frames_of_nobody
+    figure = (
+        f"of {evidence.frames_on_wire} on the wire {unsealed} were not sealed and {nobody} nobody's; "
+        f"{foreign} opened as another's than who sent them"
+    )
+    return evidence.frames_on_wire > 0 and not (foreign or unsealed or nobody), figure
+
+
+def _members_only(evidence: Evidence) -> tuple[bool, str]:
+    by_id = {stay.participant_id: name for name, stay in evidence.stays.items()}
+    wrong, right = 0, 0
+    for number, row in evidence.readable.items():
+        members = {by_id.get(each) for each in evidence.epochs[number].members}
+        for name, attempt in row.items():
+            wrong += attempt.opened if name not in members else attempt.tried - attempt.opened
+            right += attempt.tried
+    figure = f"{wrong} of {right} attempts in {len(evidence.readable)} epochs went otherwise"
+    return right > 0 and wrong == 0, figure
+
+
+def _nobody_else(evidence: Evidence) -> tuple[bool, str]:
+    strangers = ", ".join(evidence.strangers)
+    figure = (
+        f"not let in by the drill: {strangers}" if strangers else f"{len(evidence.stays)} stays, no other"
+    )
+    return bool(evidence.stays) and not strangers, figure
+
+
+def _healed(evidence: Evidence) -> tuple[bool, str]:
+    theft = evidence.theft
+    if theft is None:
+        return False, "no state was stolen"
+    if theft.healed_epoch is None:
+        return False, f"{theft.stay} never renewed its keys after epoch {theft.epoch}"
+    earlier = _sum(a for number, a in theft.opened.items() if number < theft.epoch)
+    between = _sum(a for number, a in theft.opened.items() if theft.epoch <= number < theft.healed_epoch)
+    later = _sum(a for number, a in theft.opened.items() if number >= theft.healed_epoch)
+    figure = (
+        f"the state of epoch {theft.epoch} read epochs {theft.epoch} to {theft.healed_epoch - 1} "
+        f"({between.opened} of {between.tried} frames), {later.opened} of {later.tried} frames after the "
+        f"update in epoch {theft.healed_epoch}, {earlier.opened} of {earlier.tried} from before"
+    )
+    return between.opened > 0 and later.tried > 0 and later.opened == earlier.opened == 0, figure
+
+
+def _sum(attempts: Iterable[Attempt]) -> Attempt:
+    total = Attempt()
+    for attempt in attempts:
+        total.tried += attempt.tried
+        total.opened += attempt.opened
+    return total
+
+
+PROMISES: tuple[tuple[str, Callable[[Evidence], tuple[bool, str]]], ...] = (
+    ("Every change is committed", _all_committed),
+    ("All members of an epoch hold the same state", _one_state),
+    ("Who has gone opens nothing from senders who know it", _shut_out),
+    ("The last sender switches within 3 round trips and computing", _switches_fast),
+    ("The server stops forwarding to who has gone", _cut_off),
+    ("Who joins opens nothing from before", _no_past),
+    ("Who joins sees everybody", _sees),
+    ("No stream freezes over 500 ms because keys change", _no_freeze),
+    ("No frame is lost for want of a key", _nothing_lost),
+    ("Every frame is sealed, and is its sender's", _right_sender),
+    ("An epoch is open to its members, and to nobody else", _members_only),
+    ("Nobody is in the group but who was let in", _nobody_else),
+    ("A stolen state is shut out by its owner's next update", _healed),
+)

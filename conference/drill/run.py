@@ -1,0 +1,458 @@
+"""Holds a drill: a server, participants who come and go by the plan, and everything that they note."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+import mls
+from conference.create import ask_for_meeting
+from conference.drill.evidence import Change, Evidence, Exposure, Stay, Theft
+from conference.drill.exposure import Judge
+from conference.drill.schedule import HOST, VICTIM, Kind, Plan, Planned, make_plan
+from conference.drill.screen import Screen
+from conference.drill.stay import FRAMES_PER_S, DrillSession, Guest, Log, Sent
+from conference.drill.tracing import trace
+from conference.drill.wire import Spool, of_tap
+from conference.errors import MisuseError
+from conference.events import LobbyChanged
+from conference.frames import CAMERA
+from conference.link import MeetingLink, server_origin
+from conference.media import MediaOptions, tag_of
+from conference.moderation import Moderation
+from conference.participant import Told
+from conference.proof.adversary import EveryPSK, Follower, Hoard
+from conference.proof.clip import make_clip
+from conference.proof.processes import Process, RunError
+from conference.proof.sabotage import CHEATS, Cheat
+from conference.proof.verdict import Attempt
+from conference.receive_path import MediaFrame
+from conference.roster import Person, Standing
+from conference.session import Phase, Session
+from conference.sources import Clip, TestPicture
+
+START_S = 20.0
+MEET_S = 40.0
+SETTLE_S = 15.0
+LINGER_S = 4.0
+IN_FLIGHT_S = 0.05
+"""A packet that was sent before the cut has arrived by then; no further one may."""
+GHOST_WATCH_S = 6.0
+CLIP_SIZE = (160, 90)
+CLIP_S = 4
+LOOK_EVERY_S = 0.05
+STALL_S = 0.05
+NAMES = ("Ada", "Bea", "Cem", "Dan", "Eva", "Fay", "Gil", "Hal", "Ida", "Jon", "Kim", "Lea", "Max", "Nia")
+GHOST = "Mallory"
+SERVER_GRACE_S = 4
+
+
+@dataclass(frozen=True)
+class DrillConfig:
+    """What kind of drill."""
+
+    participants: int = 8
+    churn: int = 30
+    minutes: float = 2.0
+    seed: int = 1
+    suite: int = 83
+    loss: float = 0.0
+    """Share of datagrams of media that are lost, in each direction."""
+    server: str | None = None
+    """None runs one of our own."""
+    token: str | None = field(default=None, repr=False)
+    sabotage: str | None = None
+
+
+async def hold(config: DrillConfig, folder: Path, screen: Screen) -> Evidence:
+    """A whole drill. Raises RunError if it cannot be held, ConferenceError if the server refuses."""
+    plan = make_plan(config.participants, config.churn, 60 * config.minutes, config.seed)
+    async with contextlib.AsyncExitStack() as opened:
+        drill = Drill(config, plan, folder, screen)
+        opened.push_async_callback(drill.close)
+        await drill.prepare(opened)
+        await drill.run()
+    await drill.judge()
+    return drill.evidence
+
+
+@dataclass
+class Drill:
+    """A drill under way."""
+
+    config: DrillConfig
+    plan: Plan
+    folder: Path
+    screen: Screen
+    evidence: Evidence = field(default_factory=Evidence)
+    log: Log = field(default_factory=Log)
+    guests: dict[str, Guest] = field(default_factory=dict)
+    """All there ever were, by stay."""
+    seats: dict[int, Guest] = field(default_factory=dict)
+    """Who is in a seat, or was last."""
+    _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    _thief: Follower | None = None
+    _thief_hoard: Hoard | None = None
+    _ghost: Guest | None = None
+    _server: Process | None = None
+    _spool: Spool | None = None
+    _sent: dict[str, Sent] = field(default_factory=dict)
+
+    # --- setting up ---
+
+    async def prepare(self, opened: contextlib.AsyncExitStack) -> None:
+        """Server, meeting, and the first participants, until all see all."""
+        self.screen.step("A server starts, and what is sent is encoded once")
+        making = asyncio.create_task(make_clip(CLIP_SIZE, FRAMES_PER_S["video"], CLIP_S))
+        opened.callback(making.cancel)
+        url = await self._find_server()
+        self._host_key = Ed25519PrivateKey.generate()
+        meeting_id = await asyncio.to_thread(ask_for_meeting, url, self.config.token)
+        public = self._host_key.public_key().public_bytes_raw()
+        self.link = MeetingLink.create(url, meeting_id, public, suite=self.config.suite)
+        self._keys = self.link.keys()
+        self._clip: Clip = await making
+        self._go(self._watch_the_clock())
+        self._go(self._show())
+        self.screen.step(f"{len(self.plan.begin_with)} participants meet")
+        for seat in self.plan.begin_with:
+            guest = self._seat(seat)
+            await self._until(partial(_is_in, guest), START_S, f"{guest.stay.name} is in")
+        await self._until(self._all_see_all, MEET_S, "everybody sees everybody")
+
+    async def _find_server(self) -> str:
+        if self.config.server is not None:
+            self._spool = Spool(self.folder / "sealed.frames")
+            self.evidence.adversary_view = (
+                "every frame of every participant of this drill, as it was handed to the transport; not what "
+                "the server forwarded, nor what others in the meeting sent, for the server is not ours to tap"
+            )
+            return server_origin(self.config.server)
+        options = ["--tap", str(self.tap), "--state", str(self.folder / "state.sqlite")]
+        options += ["--record-signaling", str(self.folder / "signaling.jsonl")]
+        options += ["--grace", str(SERVER_GRACE_S)]
+        self._server = await Process.start("server", "conference.proof.server", *options, folder=self.folder)
+        await self._server.wait_for("it listens", self._is_listening, START_S)
+        self.evidence.adversary_view = (
+            "every packet that the server received of every participant, after SRTP was removed (its tap)"
+        )
+        return f"http://127.0.0.1:{self._server.latest['listening']['port']}"
+
+    def _is_listening(self) -> bool:
+        return self._server is not None and "listening" in self._server.latest
+
+    @property
+    def tap(self) -> Path:
+        return self.folder / "media.tap"
+
+    # --- running ---
+
+    async def run(self) -> None:
+        """The plan, from its first change to its last."""
+        self.evidence.began_at = began = time.time()
+        self.screen.step(f"{self.config.churn} changes in {self.plan.seconds:.0f} s")
+        acts: list[tuple[float, Callable[[], None]]] = [
+            (each.at_s, partial(self._begin_change, each)) for each in self.plan.changes
+        ]
+        acts += [(self.plan.steal_at_s, self._steal), (self.plan.heal_at_s, self._heal)]
+        if self.config.sabotage == "ghost-member":
+            acts.append((self.plan.seconds / 2, self._add_ghost))
+        for at_s, act in sorted(acts, key=lambda each: each[0]):
+            await asyncio.sleep(max(0.0, began + at_s - time.time()))
+            act()
+        await asyncio.sleep(max(0.0, began + self.plan.seconds - time.time()))
+        with contextlib.suppress(RunError):
+            await self._until(self._is_settled, SETTLE_S, "every change is committed")
+        await asyncio.sleep(GHOST_WATCH_S if self.config.sabotage == "ghost-member" else 1.0)
+        self.evidence.ended_at = time.time()
+        self._look_at_rosters()
+
+    def _begin_change(self, planned: Planned) -> None:
+        self._go(self._change(planned))
+
+    async def _change(self, planned: Planned) -> None:
+        """Make it happen, once the participant is in a state in which it can."""
+        guest = self.seats.get(planned.seat)
+        if planned.kind.goes or planned.kind is Kind.ROTATE:
+            assert guest is not None
+            await self._until(partial(_is_in, guest), START_S, f"{guest.stay.name} is in")
+        match planned.kind:
+            case Kind.JOIN | Kind.RETURN:
+                guest = self._seat(planned.seat, returns=planned.kind is Kind.RETURN)
+                self._note(planned.kind, guest)
+                return
+        assert guest is not None
+        change = self._note(planned.kind, guest)
+        match planned.kind:
+            case Kind.LEAVE:
+                guest.leave()
+            case Kind.REMOVE:
+                guest.go()
+                self._remove(guest)
+            case Kind.CRASH:
+                await guest.crash()
+            case Kind.ROTATE:
+                guest.rotate()
+        if planned.kind.goes:
+            change.exposure = Exposure()
+            await self._see_off(guest, is_cut=planned.kind is not Kind.CRASH)
+
+    def _note(self, kind: Kind, guest: Guest) -> Change:
+        change = Change(kind, guest.stay.name, time.time())
+        self.evidence.changes.append(change)
+        self.screen.happened(change, self.evidence.began_at)
+        return change
+
+    def _remove(self, guest: Guest) -> None:
+        host = self.seats[HOST].participant
+        participant_id = guest.stay.participant_id
+        host.moderate(lambda moderation, now: moderation.remove(participant_id, now))
+
+    async def _see_off(self, guest: Guest, *, is_cut: bool) -> None:
+        """Count what still comes to who is gone."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                await asyncio.wait([guest.running])
+        await asyncio.sleep(IN_FLIGHT_S)
+        await guest.linger(LINGER_S, is_cut=is_cut)
+
+    # --- participants ---
+
+    def _seat(self, seat: int, *, returns: bool = False) -> Guest:
+        """Somebody takes a seat: as who was there before, or as somebody new."""
+        before = self.seats.get(seat)
+        stays = sum(each.seat == seat for each in self.evidence.stays.values())
+        base = NAMES[seat % len(NAMES)] + (str(seat // len(NAMES) + 1) if seat >= len(NAMES) else "")
+        stay = Stay(
+            f"{base} {stays + 1}" if stays else base,
+            seat,
+            encodes=seat in (HOST, VICTIM),
+            asked_at=time.time(),
+        )
+        identity = before.session.identity if returns and before is not None else None
+        guest = self._guest(stay, base, identity=identity)
+        self.evidence.stays[stay.name] = stay
+        self.guests[stay.name] = self.seats[seat] = guest
+        if seat == HOST:
+            guest.on_other = self._admit
+        return guest
+
+    def _guest(self, stay: Stay, name: str, **options: Any) -> Guest:
+        cheat = CHEATS.get(self.config.sabotage or "", Cheat())
+        cheats = cheat.everybody or stay.seat == VICTIM
+        session = DrillSession(
+            self.link,
+            self._keys,
+            name,
+            now=time.monotonic(),
+            wall_time=time.time(),
+            chance=random.Random(f"{self.config.seed}/{stay.name}"),  # noqa: S311  (when to refresh)
+            host_key=self._host_key if stay.seat == HOST else None,
+            log=self.log,
+            leader=cheat.leader if cheats else Cheat().leader,
+            **options,
+        )
+        sealer = (cheat.sealer if cheats else Cheat().sealer)(session)
+        guest = Guest(
+            stay,
+            session,
+            self.log,
+            partial(self._media_options, stay),
+            sealer,
+            self._spool.add if self._spool is not None else None,
+        )
+        guest.of = self._sent_by
+        return guest
+
+    def _media_options(self, stay: Stay, opened: Callable[[Person, int, MediaFrame], None]) -> MediaOptions:
+        if not stay.encodes:
+            return MediaOptions(clip=self._clip, decode=False, on_opened=opened)
+        picture = TestPicture(tag=tag_of(stay.name), size=CLIP_SIZE, fps=FRAMES_PER_S["video"])
+        return MediaOptions(tracks={CAMERA: picture}, is_silent=True, decode=True, on_opened=opened)
+
+    def _sent_by(self, participant_id: str) -> Sent | None:
+        sent = self._sent.get(participant_id)
+        if sent is None:
+            for guest in self.guests.values():
+                if guest.stay.participant_id == participant_id:
+                    sent = self._sent[participant_id] = guest.sent
+        return sent
+
+    def _admit(self, event: Told) -> None:
+        """After a removal the lobby is on; the host lets in all whom the drill sends."""
+        if isinstance(event, LobbyChanged):
+            for person in event.waiting:
+                with contextlib.suppress(MisuseError):
+                    who = person.participant_id
+                    self.seats[HOST].participant.moderate(partial(_admit, who))
+
+    # --- the thief ---
+
+    def _steal(self) -> None:
+        """Copy the whole state of a member, as it would be saved."""
+        victim = self.seats[VICTIM]
+        group = victim.session.group
+        if group is None:
+            return
+        stolen = mls.Group.load(bytes(group))
+        self._thief_hoard = Hoard(victim.session.sframe_suite)
+        self._thief = Follower(EveryPSK(self._keys.link_psk), partial(self._learn, victim))
+        self._thief.group = stolen
+        self._learn(victim, stolen)
+        self.evidence.theft = Theft(victim.stay.name, time.time(), group.epoch)
+        self.screen.say(f"somebody copies all that {victim.stay.name} has, in epoch {group.epoch}")
+
+    def _learn(self, victim: Guest, group: mls.Group) -> None:
+        assert self._thief_hoard is not None
+        self._thief_hoard.add(Session.epoch_secret(victim.session, group))
+
+    def _heal(self) -> None:
+        self._begin_change(Planned(0.0, Kind.ROTATE, VICTIM))
+
+    def _add_ghost(self) -> None:
+        self._go(self._bring_ghost())
+
+    async def _bring_ghost(self) -> None:
+        """Somebody with the link, whom the server hides."""
+        stay = Stay(GHOST, -1, encodes=False, asked_at=time.time())
+        self._ghost = ghost = self._guest(stay, GHOST)
+        await self._until(partial(_is_in, ghost), START_S, "the ghost is in")
+        assert self._server is not None
+        self._server.tell(f"hide {self.link.meeting_id} {stay.participant_id}")
+
+    # --- waiting and watching ---
+
+    def _live(self) -> list[Guest]:
+        return [guest for guest in self.guests.values() if _is_in(guest)]
+
+    def _all_see_all(self) -> bool:
+        live = self._live()
+        ids = {guest.stay.participant_id for guest in live}
+        return all(guest.sees() >= ids - {guest.stay.participant_id} for guest in live)
+
+    def _is_settled(self) -> bool:
+        """Whether the group is as the last changes want it."""
+        wanted = {guest.stay.participant_id for guest in self.seats.values() if not guest.has_gone}
+        live = self._live()
+        return all(_members(guest) == wanted for guest in live) and len(live) == len(wanted)
+
+    async def _until(self, is_so: Callable[[], bool], within_s: float, what: str) -> None:
+        try:
+            async with asyncio.timeout(within_s):
+                while not is_so():
+                    self._raise_failures()
+                    await asyncio.sleep(LOOK_EVERY_S)
+        except TimeoutError:
+            raise RunError(f"It did not come true in {within_s:.0f} s: {what}.") from None
+
+    def _raise_failures(self) -> None:
+        for guest in self.guests.values():
+            if not guest.has_gone and guest.running.done() and not guest.running.cancelled():
+                guest.running.result()
+                if guest.stay.end_reason:
+                    raise RunError(f"{guest.stay.name} was sent away: {guest.stay.end_reason}")
+
+    def _go(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.evidence.failures.append(str(error) or repr(error))
+            self.screen.say(f"failed: {error!r}")
+
+    async def _watch_the_clock(self) -> None:
+        """Note when this process stands still: others' freezes are not of the keys' making then."""
+        while True:
+            before = time.time()
+            await asyncio.sleep(STALL_S / 2)
+            if time.time() - before > STALL_S * 1.5:
+                self.evidence.stalls.append((before, time.time()))
+
+    async def _show(self) -> None:
+        while True:
+            self.screen.show(self.seats, self.log, self.evidence)
+            await asyncio.sleep(0.5)
+
+    def _look_at_rosters(self) -> None:
+        """Who is in the group without having been let in, and whom the server hides or invents."""
+        known = {stay.participant_id for stay in self.evidence.stays.values()}
+        strangers = {
+            person.name
+            for changed in self.log.changed.values()
+            for person in changed.members
+            if person.participant_id not in known
+        }
+        for guest in self._live():
+            for row in guest.session.roster.rows(time.monotonic()):
+                if row.standing not in (Standing.ALIGNED, Standing.PENDING):
+                    name = row.person.name if row.person else "somebody"
+                    strangers.add(f"{name} ({row.standing})")
+        self.evidence.strangers = sorted(strangers)
+
+    # --- the end ---
+
+    async def close(self) -> None:
+        """Everybody goes, the server last."""
+        self.screen.step("All go")
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        guests = [*self.guests.values(), *([self._ghost] if self._ghost is not None else [])]
+        for guest in guests:
+            guest.note()
+            guest.has_gone = True
+        await asyncio.gather(*(guest.close() for guest in guests), return_exceptions=True)
+        if self._server is not None:
+            await self._server.stop()
+        if self._spool is not None:
+            self._spool.close()
+
+    def _follow_the_log(self) -> None:
+        """Those who kept an MLS state that they should not have run all later commits through it."""
+        for change in self.evidence.changes:
+            if change.exposure is not None:
+                change.exposure.log = _follow(self.guests[change.stay].session.follower, self.log)
+        if self._thief is not None and self.evidence.theft is not None:
+            self.evidence.theft.log = _follow(self._thief, self.log)
+
+    async def judge(self) -> None:
+        """Try everybody's keys on everything that was sent."""
+        self.screen.step("Everybody's keys are tried on everything that was sent")
+        trace(self.evidence, self.log)
+        await asyncio.to_thread(self._follow_the_log)
+        judge = Judge(
+            self.evidence,
+            {name: guest.session.hoard for name, guest in self.guests.items()},
+            {guest.stay.participant_id: guest.sent for guest in self.guests.values()},
+            self._thief_hoard,
+        )
+        wire = self._spool.frames() if self._spool is not None else of_tap(self.tap)
+        await asyncio.to_thread(judge.judge, wire, self.screen.judged)
+
+
+def _follow(follower: Follower, log: Log) -> Attempt:
+    for epoch, commit in sorted(log.commits.items()):
+        follower.take(epoch, commit.message)
+    return Attempt(follower.tried, follower.followed)
+
+
+def _is_in(guest: Guest) -> bool:
+    return guest.session.phase is Phase.MEMBER and not guest.has_gone
+
+
+def _members(guest: Guest) -> set[str]:
+    return {row.participant_id for row in guest.session.roster.rows(0.0) if row.person is not None}
+
+
+def _admit(who: str, moderation: Moderation, now: float) -> None:
+    moderation.admit(who, now)

@@ -1,0 +1,1 @@
+"""What `conclave demo` and `conclave drill` share: adversaries, sabotage, processes, verdicts."""
