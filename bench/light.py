@@ -50,11 +50,12 @@ class LightClient:
     is_member: asyncio.Event = field(default_factory=asyncio.Event)
     epoch: int = 0
     generation: int = 0
+    _knock: bytes = b""
     _socket: ClientConnection | None = None
     _reading: asyncio.Task[None] | None = None
 
-    async def join(self, suite: mls.CipherSuite) -> None:
-        """Connect, and knock."""
+    async def connect(self, suite: mls.CipherSuite) -> None:
+        """Come as far as the door."""
         socket = self._socket = await connect(
             websocket_url(self.link),  # type: ignore[arg-type]
             max_size=MAX_SERVER_TEXT,
@@ -74,10 +75,14 @@ class LightClient:
             lifetime_s=3600,
             application_id=decode_base64url(self.participant_id),
         )
-        knock = encode_knock(ByLink(), bundle.key_package.encode())
-        self.asked_at = time.monotonic()
-        await self._say(wire.Knock(self.generation, self.keys.seal_knock(self.participant_id, knock)))
+        self._knock = encode_knock(ByLink(), bundle.key_package.encode())
         self._reading = asyncio.create_task(self._read())
+
+    async def knock(self) -> None:
+        """Ask to be let in."""
+        self.asked_at = time.monotonic()
+        sealed = self.keys.seal_knock(self.participant_id, self._knock)
+        await self._say(wire.Knock(self.generation, sealed))
 
     async def leave(self) -> None:
         """Goodbye."""

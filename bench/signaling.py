@@ -33,7 +33,7 @@ from conference.link import X25519_SUITE, X_WING_SUITE, LinkKeys, MeetingLink
 
 PER_S = 10
 OBSERVERS = 8
-JOINING_AT_ONCE = 50
+JOINING_AT_ONCE = 100
 BUILD_S = 600.0
 NAMES = {X25519_SUITE: "1 (X25519)", X_WING_SUITE: "83 (X-Wing)"}
 
@@ -135,7 +135,8 @@ class Crowd:
 
     async def add_light(self) -> LightClient:
         client = LightClient(self.keys, self.link, self.traffic)
-        await client.join(self.suite)
+        await client.connect(self.suite)
+        await client.knock()
         return client
 
     async def _until(self, is_so: object, within_s: float = BUILD_S) -> None:
@@ -153,7 +154,10 @@ class Crowd:
                 continue
             room = min(JOINING_AT_ONCE, members - self.size)
             ahead = [place - self.size for place in places if place > self.size]
-            batch = [await self.add_light() for _ in range(min([room, *ahead]))]
+            batch = [LightClient(self.keys, self.link, self.traffic) for _ in range(min([room, *ahead]))]
+            await asyncio.gather(*(client.connect(self.suite) for client in batch))
+            for client in batch:
+                await client.knock()
             async with asyncio.timeout(BUILD_S):
                 for client in batch:
                     await client.is_member.wait()
