@@ -23,7 +23,7 @@ from signaling import messages as wire
 from signaling.limits import Limits
 from signaling.messages import DismissReason
 
-from .conftest import Device, Meeting
+from .conftest import WALL, Device, Meeting, anybody, key_package
 
 THREE = ("Alice", "Bob", "Carol")
 
@@ -161,8 +161,6 @@ def test_a_leader_cannot_let_in_past_the_lobby(meeting: Meeting) -> None:
     act(meeting, "Alice", "set_lobby", True)
     bob, carol = meeting.devices["Bob"], meeting.devices["Carol"]
     group, policy = bob.group, bob.session.policies.in_force
-    from tests.meeting.conftest import WALL, anybody, key_package
-
     package = key_package(meeting, anybody())
     commit = group.commit(
         add=[package],
@@ -269,6 +267,18 @@ def test_a_host_removes_somebody_who_is_then_to_knock_at_the_lobby(meeting: Meet
     assert len(host(meeting).waiting) == 1
     act(meeting, "Alice", "admit", again.id)
     meeting.settle("Alice", "Bob", "Carol")
+
+
+def test_a_commit_that_puts_a_removal_in_force_and_keeps_the_leaf_is_refused(meeting: Meeting) -> None:
+    """Bob leads, or says so, and would rather keep his friend Carol."""
+    bob, alice = meeting.devices["Bob"], meeting.devices["Alice"]
+    carols = meeting.devices["Carol"].session._entrance.signature_key.public_bytes
+    policy = meeting.policy(2, lobby=True, removed=(carols,), hosts=alice.session.policies.in_force.hosts)
+    for device in (alice, bob):
+        device.session.policies.announce(policy.sign(meeting.host_key))
+    commit = bob.group.commit(authenticated_data=policy.binding, now=WALL + meeting.now)
+    meeting.tell(alice, wire.Entry(1, bob.group.epoch, 1, bob.id, commit.message))
+    assert "leaves somebody in whom it removes" in alice.warnings[-1]
 
 
 def test_a_removal_is_quick(meeting: Meeting) -> None:
