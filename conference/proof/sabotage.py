@@ -7,22 +7,27 @@ turns protection off.
 import dataclasses
 from dataclasses import dataclass
 
-from conference.commit_leader import CommitLeader
+from conference.commit_leader import CommitLeader, Situation
 from conference.frames import AUDIO, CAMERA
 from conference.media import SessionSealer
+from conference.messages import LobbyRequest
 from conference.session import Session
 from sframe import EpochSecret, SendingEpochs, cipher_suite
 from signaling import messages as wire
+from signaling.messages import ClientMessage
 
 AHEAD = 10_000
 """Frames: more than anybody sends in an epoch."""
 
 
 class _NoRekeyLeader(CommitLeader):
-    """Adds who comes, and leaves in who goes."""
+    """Adds who comes, and leaves in who goes, though other members see that it is still there."""
 
     def add_work(self, work: wire.Work) -> None:
         super().add_work(dataclasses.replace(work, leaves=()))
+
+    def lead(self, on: Situation) -> list[ClientMessage | LobbyRequest]:
+        return super().lead(dataclasses.replace(on, departed=frozenset()))
 
 
 class _PlainSealer(SessionSealer):
