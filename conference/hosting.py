@@ -167,8 +167,9 @@ class Hosting:
         self._changes = [each for each in self._changes if not each.is_done(in_force, present)]
         if not self._changes:
             return None
-        # Who was to go has gone, or goes with the newest that was announced.
-        base = replace(newest, removed=tuple(key for key in newest.removed if key in present))
+        # Whom the policy in force removed has gone, and who of them is present was let in again.
+        pending = () if newest == in_force else newest.removed
+        base = replace(newest, removed=tuple(key for key in pending if key in present))
         wanted = base
         for change in self._changes:
             wanted = change.apply(wanted, present)

@@ -38,9 +38,10 @@ class Lobby:
         return self._waiting.get(participant_id)
 
     def decide(self, decision: Decision) -> None:
-        """What a host has decided, and signed; the last word counts."""
-        self._decisions.pop(decision.reference, None)
-        self._decisions[decision.reference] = decision
+        """What a host has decided, and signed. A refusal stays one, whoever repeats what was said before."""
+        before = self._decisions.pop(decision.reference, None)
+        stands = before is not None and not before.admitted
+        self._decisions[decision.reference] = before if before is not None and stands else decision
         while len(self._decisions) > MAX_DECISIONS:
             del self._decisions[next(iter(self._decisions))]
         newcomer = self._waiting.get(decision.participant_id)

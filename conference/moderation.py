@@ -60,6 +60,9 @@ class Floor(Protocol):
     def ask_to_lead(self, now: float) -> None:
         """Have the server give us the lead."""
 
+    def is_in_room(self, participant_id: str) -> bool:
+        """Whether the server says that there is such a participant."""
+
     def end(self, reason: str) -> None:
         """The meeting is over for us."""
 
@@ -251,7 +254,7 @@ class Moderation:
 
     def hear_request(self, told: messages.LobbyRequest, group: mls.Group, now: float, wall: float) -> None:
         """The leader says that somebody knocks; we may be one who decides."""
-        if not self.is_host:
+        if not self.is_host or not self._floor.is_in_room(told.participant_id):
             return
         try:
             newcomer = self._open(told, group, wall)
@@ -279,6 +282,10 @@ class Moderation:
     def hear_decision(self, sender: Person, told: messages.Decision, now: float) -> None:
         """A host has decided; the next commit may be ours to make."""
         try:
+            if not any(
+                policy.has_host(told.host, self.policies.link.host) for policy in self.policies.lawful()
+            ):
+                raise PolicyError("Who signed the decision is no host of this meeting.")
             Admission(told.host, told.signature).verify(self._group_id, told.reference, told.admitted)
         except PolicyError as error:
             return self._warn(f"{sender.name} passed on what no host decided: {error}")

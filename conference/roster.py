@@ -129,6 +129,10 @@ class Roster:
             for each, person in [*places, *strangers]
         )
 
+    def is_in_room(self, participant_id: str) -> bool:
+        """Whether the server has this participant in its list, wherever it stands."""
+        return participant_id in self._presence
+
     def departed(self, now: float) -> frozenset[str]:
         """Whose leaves still stand though the server has not had them in the room for a while."""
         return frozenset(

@@ -571,6 +571,10 @@ class Session:
             self.is_code_stale = self._refreshing.is_stale
             self.happened(CodeStale(self.is_code_stale))
 
+    def is_in_room(self, participant_id: str) -> bool:
+        """Whether the server says that there is such a participant."""
+        return self.roster.is_in_room(participant_id)
+
     def ask_to_lead(self, now: float) -> None:
         """There is something to commit, whoever leads now."""
         if self._leader.leader == self.participant_id:

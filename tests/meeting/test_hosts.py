@@ -1,6 +1,7 @@
 """What hosts decide holds for everybody, whoever leads and whatever the server would like."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from conference.events import (
 )
 from conference.link import X_WING_SUITE, MeetingLink
 from conference.moderation import ENDED, REMOVED, Moderation
+from conference.passes import Admission
 from conference.session import EpochChanged, Phase
 from signaling import messages as wire
 from signaling.limits import Limits
@@ -228,6 +230,41 @@ def test_a_decision_that_no_host_signed_is_not_heeded(meeting: Meeting) -> None:
     assert "what no host decided" in meeting.devices["Alice"].warnings[-1]
 
 
+def test_what_no_host_signed_takes_no_decisions_place(meeting: Meeting) -> None:
+    """Nor does a host's admission, said again by somebody, undo its refusal."""
+    act(meeting, "Alice", "set_lobby", True)
+    dave = meeting.join("Dave")
+    meeting.run(0.5)
+    lobby, bob = host(meeting).lobby, meeting.devices["Bob"]
+    waiting = lobby.who(dave.id)
+    assert waiting is not None
+    reference, group_id = waiting.reference, bob.group.group_id
+    policy, link_host = bob.session.policies.in_force, meeting.link.host
+
+    def decision(key: Any, admitted: bool) -> messages.Decision:
+        public = key.public_key().public_bytes_raw()
+        made = Admission.create(public, key.sign, group_id, reference, admitted)
+        return messages.Decision(dave.id, reference, admitted, made.host, made.signature)
+
+    own = bob.session._entrance.signature_key.key
+    for said in (decision(meeting.host_key, False), decision(own, True), decision(meeting.host_key, True)):
+        meeting.act(bob, lambda session, said=said: session.tell(said))
+        meeting.run(0.2)
+    stands = lobby.decision(reference, policy, link_host)
+    assert stands is not None
+    assert not stands.admitted
+    assert dave.session.phase is not Phase.MEMBER
+
+
+def test_a_request_for_nobody_is_not_shown(meeting: Meeting) -> None:
+    act(meeting, "Alice", "set_lobby", True)
+    who = anybody()
+    knock = meeting.link.keys().seal_knock(who, b"\0" + key_package(meeting, who).encode())
+    meeting.act(meeting.devices["Bob"], lambda session: session.tell(messages.LobbyRequest(who, knock)))
+    meeting.run(0.5)
+    assert host(meeting).waiting == ()
+
+
 def test_two_wait_and_one_is_let_in(meeting: Meeting) -> None:
     act(meeting, "Alice", "set_lobby", True)
     dave, erin = meeting.join("Dave"), meeting.join("Erin")
@@ -310,6 +347,20 @@ def test_who_was_removed_does_not_return_as_who_it_was(meeting: Meeting) -> None
     meeting.run(1.0)
     assert again.session.phase is Phase.WAITING
     assert [person.name for person in host(meeting).waiting] == ["Bob"]
+
+
+def test_who_was_let_in_again_stays(meeting: Meeting) -> None:
+    """The next policy does not repeat the removal."""
+    bob = meeting.devices["Bob"]
+    identity = bob.session.identity
+    act(meeting, "Alice", "remove", bob.id, within=3.0)
+    again = meeting.join("Bob", identity=identity)
+    meeting.run(1.0)
+    act(meeting, "Alice", "admit", again.id, within=2.0)
+    act(meeting, "Alice", "set_locked", True, within=2.0)
+    act(meeting, "Alice", "change_link", within=3.0)
+    meeting.settle(*THREE)
+    assert host(meeting).policies.in_force.link_generation == 1
 
 
 def test_several_removals_at_once(meeting: Meeting) -> None:
