@@ -12,8 +12,8 @@ the oldest, never the newest, and nobody else is held up by it.
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -25,18 +25,29 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from conference.comparison import ComparableEpochs, Comparison
 from conference.decoders import Decoded
+from conference.entrance import Credentials
 from conference.errors import MisuseError, RefusedError
-from conference.events import MuteRequested
+from conference.events import MuteRequested, Warned
 from conference.feed import Feed
 from conference.frames import AUDIO, CAMERA, SCREEN, SCREEN_AUDIO, Kind
 from conference.link import MeetingLink
 from conference.media import MediaOptions, Watch
 from conference.moderation import Moderation
+from conference.own_identity import OwnIdentity, who_we_are
 from conference.participant import Participant, Told
+from conference.private_files import PrivateFileError
+from conference.recognition import Level, Recogniser, Recognition
 from conference.roster import Person
 from conference.rules import checked_name
 from conference.session import ChatReceived, Ended, EpochChanged, Phase, Session
-from conference.status import CodeChanged, MemberJoined, MemberLeft, RecordingSaved, Status
+from conference.status import (
+    CodeChanged,
+    MemberJoined,
+    MemberLeft,
+    RecognitionAlarm,
+    RecordingSaved,
+    Status,
+)
 from conference.tasks import first_of
 from conference.verification import Code, CodeInput
 
@@ -60,7 +71,7 @@ MAX_PICTURES: Final = 32
 MAX_SOUNDS: Final = 250
 GOODBYE_S: Final = 10.0
 
-MeetingEvent = Told | CodeChanged | MemberJoined | MemberLeft | RecordingSaved
+MeetingEvent = Told | CodeChanged | RecognitionAlarm | MemberJoined | MemberLeft | RecordingSaved
 
 
 @dataclass(frozen=True)
@@ -94,11 +105,14 @@ class Meeting:
         passphrase: str | None = None,
         wait: bool = True,
         host_key: Ed25519PrivateKey | None = None,
+        credentials: Credentials | None = None,
+        recogniser: Recogniser | None = None,
         make_session: Callable[..., Session] = Session,
         make_participant: Callable[[Session, MediaOptions], Participant] = Participant,
     ) -> None:
-        """`host_key` makes us the meeting's host.
+        """`host_key` makes us the meeting's host, `credentials` are those of an identity of ours.
 
+        `recogniser` None recognises others by what this machine's user has compared and trusts.
         `make_session` and `make_participant` are for those who replace a part, as tests do.
         """
         self.name = checked_name(name)
@@ -106,6 +120,10 @@ class Meeting:
         self._options = options
         self._passphrase = passphrase
         self._host_key = host_key
+        self._credentials = credentials
+        self._recogniser = recogniser
+        self._levels: dict[bytes, Level] = {}
+        """By signature key, what was told of those who are here."""
         self._wait = wait
         self._make_session = make_session
         self._make_participant = make_participant
@@ -130,8 +148,10 @@ class Meeting:
         cls,
         link: str,
         *,
-        name: str,
+        name: str | None = None,
         passphrase: str | None = None,
+        identity: OwnIdentity | None = None,
+        identity_passphrase: str | None = None,
         camera: MediaStreamTrack | None = None,
         microphone: MediaStreamTrack | None = None,
         record: Path | None = None,
@@ -139,7 +159,8 @@ class Meeting:
     ) -> "Meeting":
         """A meeting to be entered by `async with`, which waits until the others have let us in.
 
-        `name` is what the others see. Without `camera` and `microphone` nothing is sent. `record` is a folder
+        `name` is what the others see; with an `identity` (`own_identity.find_identity`) it is the identity's,
+        and the others know us again by its key. Without `camera` and `microphone` nothing is sent. `record` is a folder
         for what is decrypted; the others are told. `wait` False enters at once: `events` then tells when we
         are a member.
 
@@ -150,12 +171,17 @@ class Meeting:
         given = {AUDIO: microphone, CAMERA: camera}
         tracks = {context: track for context, track in given.items() if track is not None}
         options = MediaOptions(is_silent=True, tracks=tracks, record=record, decode=False)
-        return cls(MeetingLink.parse(link), name, options, passphrase=passphrase, wait=wait)
+        name, credentials = who_we_are(name, identity, identity_passphrase)
+        return cls(
+            MeetingLink.parse(link), name, options, passphrase=passphrase, wait=wait, credentials=credentials
+        )
 
     async def __aenter__(self) -> "Meeting":
         if self._running is not None:
             raise MisuseError("A meeting is entered once; join again for another stay.")
         keys = await asyncio.to_thread(self._link.keys, self._passphrase)
+        if self._recogniser is None:
+            self._recogniser = await asyncio.to_thread(Recogniser.at_home)
         session = self._make_session(
             self._link,
             keys,
@@ -164,6 +190,7 @@ class Meeting:
             wall_time=time.time(),
             chance=random.SystemRandom(),
             host_key=self._host_key,
+            credentials=self._credentials,
         )
         self._participant = self._make_participant(session, self._options)
         self._participant.on_event = self._take
@@ -224,7 +251,12 @@ class Meeting:
 
     def status(self) -> Status:
         """All that there is to see: the roster, who is decrypted and who is not, counts."""
-        return self.participant.status()
+        status, people = self.participant.status(), {person.leaf: person for person in self._members}
+        lines = [
+            replace(line, recognition=self.recognise(people[line.leaf])) if line.leaf in people else line
+            for line in status.people
+        ]
+        return replace(status, people=tuple(lines))
 
     async def security_code(self) -> str:
         """The code of the present epoch: members who see the same one are in the same meeting.
@@ -244,6 +276,35 @@ class Meeting:
         compared = self._comparable.at(epoch, time.monotonic())
         code = await asyncio.to_thread(Code.of, compared.of)
         return Comparison(compared.of.epoch, code, compared.people, time.monotonic())
+
+    def mark_compared(self, comparison: Comparison, people: Collection[Person] | None = None) -> list[Person]:
+        """The code was the same: remember the keys of `people`, or of all others whom it stands for.
+
+        They are known again in later meetings, and a name that comes with another key is told loudly. Returns
+        whose keys were remembered. Raises MisuseError for a comparison that is over or of other people,
+        PrivateFileError if they cannot be kept.
+        """
+        comparison.check_open(time.monotonic())
+        ours = self.participant.session.signature_key
+        others = [person for person in comparison.people if person.signature_key != ours]
+        if people is not None and not set(people) <= set(others):
+            raise MisuseError("Somebody of these was not there when the code was shown: compare another.")
+        chosen = [person for person in others if people is None or person in people]
+        self.recogniser.known.remember(chosen, time.time())
+        self._raise_alarms(comparison.epoch)
+        return chosen
+
+    def recognise(self, person: Person) -> Recognition:
+        """How well somebody is known: by a certificate, by a key that was compared, or by nothing."""
+        is_us = person.signature_key == self.participant.session.signature_key
+        return self.recogniser.recognise(person, time.time(), is_us=is_us)
+
+    @property
+    def recogniser(self) -> Recogniser:
+        """What this machine's user knows of people."""
+        if self._recogniser is None:
+            raise MisuseError("The meeting has not been entered; use `async with`.")
+        return self._recogniser
 
     async def rotate(self) -> None:
         """Replace the keys of our leaf as soon as we may: what somebody copied of them is of no use then.
@@ -419,12 +480,27 @@ class Meeting:
                     self._uncoded = self.participant.session.code_input()
                     self._comparable.enter(self._uncoded, event.members, time.monotonic())
                     self._new_epoch.set()
+                self._raise_alarms(event.epoch)
             case MuteRequested():
                 self.mute(microphone=True)
             case Ended(reason=reason):
                 self._end_reason, self._members = reason, ()
                 self._comparable.clear()
         self._changed.set()
+
+    def _raise_alarms(self, epoch: int) -> None:
+        """Tell of who is not who the user may take it for, once."""
+        try:
+            self.recogniser.known.refresh()
+        except PrivateFileError as error:
+            self._tell(Warned(f"What was compared before cannot be read any more: {error}"))
+        present = {person.signature_key: person for person in self._members}
+        self._levels = {key: level for key, level in self._levels.items() if key in present}
+        for key, person in present.items():
+            found = self.recognise(person)
+            if found.is_alarming and self._levels.get(key) is not found.level:
+                self._tell(RecognitionAlarm(epoch, person, found))
+            self._levels[key] = found.level
 
     def _tell(self, event: MeetingEvent) -> None:
         for feed in tuple(self._events):

@@ -288,6 +288,11 @@ class Session:
         return self._entrance.identity
 
     @property
+    def signature_key(self) -> bytes:
+        """Our public one, which our leaf has."""
+        return self._entrance.signature_key.public_bytes
+
+    @property
     def may_send_media(self) -> bool:
         return self.phase is Phase.MEMBER and not self.is_isolated
 

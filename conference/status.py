@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conference.messages import Reason
+from conference.recognition import Recognition
 from conference.roster import Person
 from conference.verification import CodeInput
 
@@ -29,6 +30,18 @@ class CodeChanged:
     qr: str = ""
     """What its QR code says."""
     of: CodeInput | None = None
+
+
+@dataclass(frozen=True)
+class RecognitionAlarm:
+    """Somebody is here by a name that was compared with another key, or with a certificate that does not hold.
+
+    Told once for each person, and again when it becomes another matter.
+    """
+
+    epoch: int
+    person: Person
+    recognition: Recognition
 
 
 @dataclass(frozen=True)
@@ -136,6 +149,13 @@ class PersonStatus:
     health: SenderHealth = field(default_factory=SenderHealth)
     cannot_decrypt: tuple[Undecrypted, ...] = ()
     """Whom it says that it cannot decrypt."""
+    recognition: Recognition | None = None
+    """How well we know it; None for who is only in the room."""
+
+    @property
+    def shown(self) -> str:
+        """The name behind a sign that says what it is worth."""
+        return self.recognition.shown if self.recognition is not None else self.name
 
 
 @dataclass(frozen=True)
