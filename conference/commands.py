@@ -127,7 +127,8 @@ async def leave(terminal: Terminal, argument: str) -> None:
 @command("who", "", "list the members, with what the server claims of each")
 async def show_who(terminal: Terminal, argument: str) -> None:
     lines = [
-        f"{'#' + str(line.leaf) if line.leaf is not None else '–':>4}  {line.name}  ({line.standing})"
+        f"{'#' + str(line.leaf) if line.leaf is not None else '–':>4}  {line.shown}  "
+        f"({line.recognition.remark if line.recognition else 'cannot decrypt'}; {line.standing})"
         for line in terminal.meeting.status().people
     ]
     terminal.say("\n".join(lines) or "Nobody is here yet.")

@@ -83,6 +83,7 @@ class Attendance:
         self._typed: asyncio.Queue[str] = asyncio.Queue()
         self._keyboard = Keyboard(self._typed.put_nowait, report.typing, self.leave)
         self.comparison: Comparison | None = None
+        report.name_of = lambda person: meeting.recognise(person).shown
 
     async def stay(self, seconds: float | None = None) -> None:
         """Until the meeting is over, Ctrl-C, or for so long. Raises ConferenceError."""

@@ -159,10 +159,10 @@ class Meeting:
     ) -> "Meeting":
         """A meeting to be entered by `async with`, which waits until the others have let us in.
 
-        `name` is what the others see; with an `identity` (`own_identity.find_identity`) it is the identity's,
-        and the others know us again by its key. Without `camera` and `microphone` nothing is sent. `record` is a folder
-        for what is decrypted; the others are told. `wait` False enters at once: `events` then tells when we
-        are a member.
+        `name` is what the others see. With an `identity` (`own_identity.find_identity`) it is the identity's
+        unless given, and the others know us again by its key. Without `camera` and `microphone` nothing is
+        sent. `record` is a folder for what is decrypted; the others are told. `wait` False enters at once:
+        `events` then tells when we are a member.
 
         Raises LinkError, and MisuseError for a name that cannot be one. Entering raises LinkError for a
         passphrase that is missing, RecordingError, ServerError if the server cannot be reached, RefusedError
@@ -277,7 +277,9 @@ class Meeting:
         code = await asyncio.to_thread(Code.of, compared.of)
         return Comparison(compared.of.epoch, code, compared.people, time.monotonic())
 
-    def mark_compared(self, comparison: Comparison, people: Collection[Person] | None = None) -> list[Person]:
+    async def mark_compared(
+        self, comparison: Comparison, people: Collection[Person] | None = None
+    ) -> list[Person]:
         """The code was the same: remember the keys of `people`, or of all others whom it stands for.
 
         They are known again in later meetings, and a name that comes with another key is told loudly. Returns
@@ -290,7 +292,7 @@ class Meeting:
         if people is not None and not set(people) <= set(others):
             raise MisuseError("Somebody of these was not there when the code was shown: compare another.")
         chosen = [person for person in others if people is None or person in people]
-        self.recogniser.known.remember(chosen, time.time())
+        await asyncio.to_thread(self.recogniser.known.remember, chosen, time.time())
         self._raise_alarms(comparison.epoch)
         return chosen
 

@@ -218,8 +218,8 @@ def who_we_are(
         return name, None
     if identity.certificates and name is not None and checked_name(name) != identity.name:
         raise MisuseError(
-            f"The certificate of the identity {identity.label} says {identity.name!r}; join without a name, or "
-            "with another identity."
+            f"The certificate of the identity {identity.label} says {identity.name!r}; join without a "
+            "name, or with another identity."
         )
     return name or identity.name, identity.credentials(passphrase)
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -26,6 +27,7 @@ from conference.meeting import MeetingEvent, ReceivedVideo
 from conference.messages import Reason
 from conference.policy import Policy
 from conference.preview import Preview, Shown
+from conference.recognition import Level, Recognition
 from conference.roster import Person, Standing
 from conference.session import (
     ChatReceived,
@@ -40,6 +42,7 @@ from conference.status import (
     ConnectionChanged,
     DecryptionChanged,
     PersonStatus,
+    RecognitionAlarm,
     RecordingSaved,
     Status,
     Undecrypted,
@@ -57,6 +60,8 @@ class Report(Protocol):
 
     is_interactive: bool
     """Whether it shows what is typed."""
+    name_of: Callable[[Person], str]
+    """How to show a person's name, with what it is worth."""
 
     def event(self, event: MeetingEvent) -> None: ...
     def status(self, status: Status) -> None: ...
@@ -66,39 +71,47 @@ class Report(Protocol):
     def close(self) -> None: ...
 
 
-def sentence(event: MeetingEvent) -> str | None:
-    """What to tell a person of an event, or None if it is not worth a line."""
+def plain_name(person: Person) -> str:
+    """As it stands in the leaf."""
+    return person.name
+
+
+def sentence(event: MeetingEvent, name_of: Callable[[Person], str] = plain_name) -> str | None:
+    """What to tell a person of an event, or None if it is not worth a line.
+
+    `name_of` shows what a name is worth, beside it.
+    """
     match event:
         case EpochChanged(epoch=epoch, joined=joined, left=left, returned=returned, committer=committer):
             changes = [
-                f"{person.name} {what}"
+                f"{name_of(person)} {what}"
                 for people, what in ((joined, "joined"), (left, "left"), (returned, "came back"))
                 for person in people
             ]
-            by = f", committed by {committer.name}" if committer else ""
+            by = f", committed by {name_of(committer)}" if committer else ""
             return f"Epoch {epoch}: {', '.join(changes) or 'keys renewed'}{by}."
         case WaitingFor(text=text):
             return text
         case LobbyChanged(waiting=waiting):
-            names = ", ".join(person.name for person in waiting)
+            names = ", ".join(map(name_of, waiting))
             return f"Waiting to be let in: {names}. /admit or /refuse decides." if waiting else None
         case PolicyChanged(policy=policy):
             return _policy(policy)
         case LinkChanged(link=link):
             return f"The meeting has a new link: {link}"
         case MuteRequested(sender=sender):
-            return f"{sender.name}, a host, asks you to be silent, and so you are; /unmute ends it."
+            return f"{name_of(sender)}, a host, asks you to be silent, and so you are; /unmute ends it."
         case Reacted(sender=sender, emoji=emoji):
-            return f"{sender.name} {emoji}"
+            return f"{name_of(sender)} {emoji}"
         case HandChanged(sender=sender, raised=raised):
-            return f"{sender.name} {'raises' if raised else 'lowers'} a hand."
+            return f"{name_of(sender)} {'raises' if raised else 'lowers'} a hand."
         case ChatReceived(sender=sender, text=text):
             # Further lines are set in, so that none of them passes for one of ours.
-            return f"{sender.name}: {text}".replace("\n", "\n          ")
+            return f"{name_of(sender)}: {text}".replace("\n", "\n          ")
         case RecordingChanged(sender=sender, on=on):
-            return f"{sender.name} {'records' if on else 'no longer records'} the meeting."
+            return f"{name_of(sender)} {'records' if on else 'no longer records'} the meeting."
         case DecryptionChanged(sender=sender, whom=whom, is_us=is_us):
-            who = "You" if is_us else sender.name
+            who = "You" if is_us else name_of(sender)
             return f"{who} {undecrypted(whom)}." if whom else f"{who} can decrypt everybody again."
         case SendingPaused(on=True):
             return "Most of the members do not confirm our epoch: nothing is sent until they do."
@@ -111,6 +124,8 @@ def sentence(event: MeetingEvent) -> str | None:
             )
         case CodeStale(on=False):
             return "The keys are renewed: the security code is fresh again."
+        case RecognitionAlarm(person=person, recognition=found):
+            return alarm(name_of(person), found)
         case ConnectionChanged(is_open=False, why=why):
             return f"{why} Trying again."
         case ConnectionChanged(is_open=True):
@@ -123,6 +138,16 @@ def sentence(event: MeetingEvent) -> str | None:
             return reason
         case _:
             return None
+
+
+def alarm(name: str, found: Recognition) -> str:
+    """Loudly, that somebody may not be who the user takes it for, and what to do."""
+    if found.level is Level.REFUSED:
+        return f"ALARM: the certificate of {name} does not hold. {found.why} Its name may be anybody's."
+    return (
+        f"ALARM: {name} {found.remark}. Somebody else goes by this name, or it has another device, or came "
+        "without its identity. Compare the security code with it; /compared then remembers its new key."
+    )
 
 
 def _policy(policy: Policy) -> str:
@@ -183,6 +208,7 @@ class ScreenReport:
     is_interactive = True
 
     def __init__(self, name: str, console: Console | None = None) -> None:
+        self.name_of: Callable[[Person], str] = plain_name
         self._console = console or Console()
         self._name = name
         self._code: CodeChanged | None = None
@@ -195,12 +221,16 @@ class ScreenReport:
     def event(self, event: MeetingEvent) -> None:
         if isinstance(event, CodeChanged):
             self._code = event
-        line = sentence(event)
+        line = sentence(event, self.name_of)
         if line is not None:
             style = (
-                "yellow"
-                if isinstance(event, Warned | SendingPaused | ConnectionChanged | CodeStale)
-                else None
+                "bold red"
+                if isinstance(event, RecognitionAlarm)
+                else (
+                    "yellow"
+                    if isinstance(event, Warned | SendingPaused | ConnectionChanged | CodeStale)
+                    else None
+                )
             )
             self._live.console.print(Text(f"{time.strftime('%H:%M:%S')}  {line}", style=style or ""))
 
@@ -237,7 +267,7 @@ class ScreenReport:
         now = time.monotonic()
         self._pictures = {who: each for who, each in self._pictures.items() if now - each[1] < GONE_AFTER_S}
         shown = [
-            Shown(f"{each.sender.name}{' (screen)' if each.is_screen else ''}", each.frame)
+            Shown(f"{self.name_of(each.sender)}{' (screen)' if each.is_screen else ''}", each.frame)
             for _, (each, _) in sorted(self._pictures.items(), key=lambda item: item[0])
         ]
         room = self._console.height - people - TABLE_FRAME
@@ -249,15 +279,17 @@ class ScreenReport:
             f"{self._name}, {status.phase}   epoch {_or_dash(status.epoch)}   security code ",
             (self._code_of(status.epoch), "bold green"),
             (" (stale)" if status.is_code_stale else "", "bold red"),
+            *_how_many_are_verified(status),
         )
         table = Table(expand=False)
-        for title in ("who", "standing", "picture", "sound", "lateness", "refused", "remarks"):
+        for title in ("who", "known by", "standing", "picture", "sound", "lateness", "refused", "remarks"):
             table.add_column(title)
         for line in status.people:
             late = line.video.lateness_ms if line.video else None
             style = "" if line.standing in (Standing.ALIGNED, Standing.PENDING) else "bold red"
             table.add_row(
-                Text(line.name),
+                Text(line.shown, style=_name_style(line)),
+                Text(line.recognition.remark if line.recognition else "–"),
                 Text(line.standing),
                 f"{line.video.decoded} frames" if line.video else "–",
                 f"{line.audio.decoded} frames" if line.audio else "–",
@@ -278,6 +310,22 @@ class ScreenReport:
         if epoch is None:
             return "–"
         return self._code.code if self._code is not None and self._code.epoch == epoch else "…"
+
+
+def _how_many_are_verified(status: Status) -> list[tuple[str, str]]:
+    """In a meeting of people whose names are verified and others, how many of each there are."""
+    known = [line.recognition for line in status.people if line.recognition is not None]
+    others = [each for each in known if each.level is not Level.OURSELVES]
+    verified = sum(each.is_verified for each in others)
+    if not verified or verified == len(others):
+        return [(f"   all {verified} others verified", "green")] if verified else []
+    return [(f"   {verified} of {len(others)} others verified, the rest chose their names", "bold yellow")]
+
+
+def _name_style(line: PersonStatus) -> str:
+    if line.recognition is None or line.recognition.is_alarming:
+        return "bold red"
+    return "green" if line.recognition.is_verified else "yellow"
 
 
 def _typed_line(text: str, cursor: int, width: int) -> Text:
@@ -310,6 +358,7 @@ class JsonReport:
 
     def __init__(self, out: TextIO | None = None) -> None:
         """`out` None is standard output."""
+        self.name_of: Callable[[Person], str] = plain_name
         self._out: TextIO | None = out or sys.stdout
 
     def event(self, event: MeetingEvent) -> None:
@@ -327,9 +376,12 @@ class JsonReport:
             case Switched(epoch=epoch):
                 self.write("switched", epoch=epoch)
             case ChatReceived(sender=sender, text=text):
-                self.write("chat", sender=sender.name, text=text)
+                self.write("chat", sender=sender.name, shown=self.name_of(sender), text=text)
+            case RecognitionAlarm(epoch=epoch, person=person, recognition=found):
+                text = alarm(self.name_of(person), found)
+                self.write("alarm", epoch=epoch, person=_person(person), level=found.level, text=text)
             case _:
-                line = sentence(event)
+                line = sentence(event, self.name_of)
                 if line is not None:
                     self.write(type(event).__name__.lower(), text=line)
 

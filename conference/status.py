@@ -34,7 +34,7 @@ class CodeChanged:
 
 @dataclass(frozen=True)
 class RecognitionAlarm:
-    """Somebody is here by a name that was compared with another key, or with a certificate that does not hold.
+    """Somebody is here under a name that was compared with another key, or a certificate that does not hold.
 
     Told once for each person, and again when it becomes another matter.
     """

@@ -6,8 +6,9 @@
 """
 
 import time
+from collections.abc import Iterable
 
-from conference.commands import Terminal, command
+from conference.commands import Terminal, command, member_called
 from conference.comparison import Comparison
 from conference.errors import MisuseError
 from conference.qr_code import qr_code
@@ -52,6 +53,27 @@ async def verify(terminal: Terminal, argument: str) -> None:
     _say_who_changed(terminal, comparison)
 
 
+@command("compared", "[NAME]", "the code was the same: remember the keys of all, or of NAME")
+async def compared(terminal: Terminal, argument: str) -> None:
+    comparison = terminal.comparison
+    if comparison is None:
+        raise MisuseError("No code has been shown yet; /code shows one, which you compare with the others.")
+    people = None
+    if argument:
+        person = member_called(terminal.meeting, argument)
+        people = [each for each in comparison.people if each.signature_key == person.signature_key]
+        if not people:
+            raise MisuseError(f"{person.name} came since the code was shown; /code shows another.")
+    remembered = await terminal.meeting.mark_compared(comparison, people)
+    if not remembered:
+        raise MisuseError("Nobody else was there when the code was shown.")
+    terminal.say(
+        f"Remembered, as of epoch {comparison.epoch}: {_names(remembered)}. They are known again in later "
+        "meetings if they come with an identity of their own, as `conclave identity new` makes."
+    )
+    _say_who_changed(terminal, comparison)
+
+
 @command("rotate", "", "renew your keys now")
 async def rotate(terminal: Terminal, argument: str) -> None:
     await terminal.meeting.rotate()
@@ -85,5 +107,5 @@ def _say_who_changed(terminal: Terminal, comparison: Comparison) -> None:
         terminal.say(f"The code is that of epoch {comparison.epoch}: {'; '.join(parts)}.")
 
 
-def _names(people: tuple[Person, ...]) -> str:
+def _names(people: Iterable[Person]) -> str:
     return ", ".join(person.name for person in people)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from conference.entrance import Credentials
 from conference.host import Host, HostConfig
 from conference.link import MeetingLink
 from conference.media import MediaOptions, SessionSealer, tone_of
@@ -168,6 +169,7 @@ def seat_at(
     name: str,
     sealer: type[SessionSealer] = SessionSealer,
     host_key: Ed25519PrivateKey | None = None,
+    credentials: Credentials | None = None,
     **options: Any,
 ) -> Seat:
     """Begin to join; `options` are those of the media."""
@@ -179,6 +181,7 @@ def seat_at(
         wall_time=time.time(),
         chance=random.Random(1),
         host_key=host_key,
+        credentials=credentials,
     )
     return Seat(Participant(session, MediaOptions(**options), sealer=sealer(session)))
 

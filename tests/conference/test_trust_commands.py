@@ -1,12 +1,22 @@
 """What is typed to compare codes, in a real meeting."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import conference.trust_commands  # noqa: F401
 from conference.commands import obey
 from conference.comparison import Comparison
+from conference.entrance import Credentials
+from conference.known_keys import KnownKeys
 from conference.meeting import Meeting
+from conference.private_files import PrivateFileError
+from conference.recognition import Level
+from conference.reports import sentence
 from conference.session import EpochChanged
+from conference.status import RecognitionAlarm
 from conference.verification import Code
 from tests.conference.conftest import House, until
 
@@ -82,3 +92,52 @@ async def test_arguments_are_looked_at(house: House, line: str) -> None:
     async with Meeting.join(str(house.link), name="Ada", wait=False) as ada:
         assert await Chair(ada).type(line)
         ada.leave()
+
+
+async def test_who_was_compared_is_known_again_and_a_changed_key_is_loud(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONCLAVE_HOME", str(tmp_path))
+    bobs = Credentials(Ed25519PrivateKey.generate().private_bytes_raw())
+    async with Meeting.join(str(house.link), name="Ada") as ada:
+        chair, events = Chair(ada), ada.events()
+        assert "No code has been shown" in await chair.type("/compared")
+        await chair.type("/code")
+        assert "Nobody else" in await chair.type("/compared")
+        bob = await house.join("Bob", credentials=bobs)
+        eve = await house.join("Eve")
+        await until("Ada sees them", lambda: len(ada.members) == 3)
+        assert "came since" in await chair.type("/compared Bob")
+        assert "~Bob" in await chair.type("/who")
+        await chair.type("/code")
+        assert "Remembered, as of epoch" in await chair.type("/compared Bob")
+        who = await chair.type("/who")
+        assert "✔ Bob  (compared on" in who
+        assert "~Eve  (new, not verified" in who
+        await bob.leave()
+        await eve.leave()
+        await until("they are gone", lambda: len(ada.members) == 1)
+        await house.join("bob", credentials=bobs)
+        await until("Bob is back", lambda: len(ada.members) == 2)
+        levels = {line.name: line.recognition.level for line in ada.status().people if line.recognition}
+        assert levels == {"Ada": Level.OURSELVES, "bob": Level.COMPARED}
+        await house.join("B.O.B")
+        async with asyncio.timeout(10):
+            async for event in events:
+                if isinstance(event, RecognitionAlarm):
+                    break
+        assert event.recognition.level is Level.CHANGED
+        told = sentence(event, lambda person: ada.recognise(person).shown)
+        assert told is not None
+        assert told.startswith("ALARM: ⚠ ~B.O.B NOT THE KEY that was compared on")
+        assert KnownKeys.at_home(tmp_path).find(event.person.signature_key) is None
+
+
+async def test_a_damaged_file_is_said_before_anything_else(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONCLAVE_HOME", str(tmp_path))
+    (tmp_path / "known_keys.json").write_bytes(b"{")
+    with pytest.raises(PrivateFileError, match="damaged"):
+        async with Meeting.join(str(house.link), name="Ada"):
+            pass
