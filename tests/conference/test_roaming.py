@@ -69,7 +69,7 @@ async def test_an_address_that_changes(two: Two) -> None:
     async with asyncio.timeout(30):
         took_s, names = await two.next_new_picture()
     assert sorted(names) == ["Ada", "Bob"]
-    assert took_s < 6.0, took_s
+    assert took_s < 10.0, took_s
 
 
 @pytest.mark.long
@@ -81,4 +81,4 @@ async def test_a_cable_that_is_pulled(two: Two, seconds: int) -> None:
     async with asyncio.timeout(60):
         took_s, names = await two.next_new_picture()
     assert sorted(names) == ["Ada", "Bob"]
-    assert took_s < (6.0 if seconds < 10 else 15.0), took_s
+    assert took_s < (10.0 if seconds < 10 else 20.0), took_s
