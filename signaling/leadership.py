@@ -93,10 +93,14 @@ class Leadership:
     # --- Terms --------------------------------------------------------------------------------------------
 
     def lead(self, asker: Participant, message: Lead, now: float) -> None:
-        """A member has a leaf to refresh or a policy to put in force: removals alone are more urgent."""
+        """A member has a leaf to refresh or a policy to put in force.
+
+        Removals are more urgent; nor may those who ask in turns keep others from being let in.
+        """
         if asker.participant_id == self.leader:
             return
-        may_change = not self.work.has_leaves and now - self._term_began_at >= self._lead_gap_s
+        is_free = not self.work.is_pressing(now, self._lead_gap_s)
+        may_change = is_free and now - self._term_began_at >= self._lead_gap_s
         if message.term == self.term and may_change:
             self.begin_term(asker, now)
         else:

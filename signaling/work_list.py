@@ -12,6 +12,7 @@ class Item:
     knock: bytes | None = field(repr=False)
     at: float
     """When it was noted; once it is handed over, when that was."""
+    noted_at: float
     survived: int = 0
     """Terms that ended without it being committed."""
 
@@ -40,10 +41,10 @@ class WorkList:
     def __bool__(self) -> bool:
         return bool(self._fresh or self._handed or self._held)
 
-    @property
-    def has_leaves(self) -> bool:
-        """Whether somebody is to be removed."""
-        return any(item.knock is None for item in self)
+    def is_pressing(self, now: float, patience_s: float) -> bool:
+        """Whether somebody is to be removed, or has waited for so long, other than for a host."""
+        items = [*self._handed.values(), *self._fresh.values()]
+        return any(item.knock is None or now - item.noted_at >= patience_s for item in items)
 
     def get(self, participant_id: str) -> Item | None:
         places = (self._handed, self._fresh, self._held)
@@ -63,7 +64,8 @@ class WorkList:
         self.withdraw(participant_id)
         is_same_kind = before is not None and (before.knock is None) == (knock is None)
         survived = before.survived if before is not None and is_same_kind else 0
-        self._fresh[participant_id] = Item(participant_id, knock, now, survived)
+        noted_at = before.noted_at if before is not None and is_same_kind else now
+        self._fresh[participant_id] = Item(participant_id, knock, now, noted_at, survived)
 
     def withdraw(self, participant_id: str) -> None:
         """Needed no more. If the leader knows of it, a commit under way may do it all the same."""

@@ -163,7 +163,56 @@ class TestTakeover:
         assert b.one(wire.Work).joins[0].participant_id == waiting.participant_id
 
 
+class TestHold:
+    def test_who_waits_for_a_host_is_told_and_does_not_cost_the_lead(self, hall):
+        leader, *_ = hall.meeting(2)
+        joiner = hall.join()
+        joiner.say(wire.Knock(1, b"knock"))
+        hall.advance(0.2)
+        leader.say(wire.Hold(hall.term, joiner.participant_id))
+        assert joiner.take(wire.Held)
+        term = hall.term
+        hall.advance(30.0)
+        assert hall.term == term
+        leader.say(hall.commit(joined=[joiner]))
+        assert joiner.take(wire.Welcome)
+
+    def test_after_a_minute_somebody_else_is_asked(self, hall):
+        leader, other = hall.meeting(2)
+        joiner = hall.join()
+        joiner.say(wire.Knock(1, b"knock"))
+        hall.advance(0.2)
+        leader.say(wire.Hold(hall.term, joiner.participant_id))
+        other.take()
+        hall.advance(61.0)
+        assert other.take(wire.Work)[-1].joins[0].participant_id == joiner.participant_id
+
+    def test_only_a_join_of_the_work_is_held_and_only_by_the_leader(self, hall):
+        leader, other, goer = hall.meeting(3)
+        goer.say(wire.Leave())
+        for held in (goer.participant_id, "A" * 22):
+            leader.say(wire.Hold(hall.term, held))
+        other.say(wire.Hold(hall.term, goer.participant_id))
+        assert other.error() == "not_leader"
+        leader.say(wire.Hold(hall.term - 1, goer.participant_id))
+        assert leader.error() == "wrong_term"
+        term = hall.term
+        hall.advance(2.1)
+        assert hall.term == term + 1, "the leave is still to be done"
+
+
 class TestLead:
+    def test_the_lead_is_lent_while_somebody_knocks_but_not_again_and_again(self, hall):
+        _, second, third = hall.meeting(3)
+        hall.advance(1.5)
+        joiner = hall.join()
+        joiner.say(wire.Knock(1, b"knock"))
+        second.say(wire.Lead(hall.term))
+        assert hall.leader == second.participant_id
+        hall.advance(1.1)
+        third.say(wire.Lead(hall.term))
+        assert hall.leader == second.participant_id, "who knocks has waited for a second"
+
     def test_an_idle_lead_travels(self, hall):
         first, second = hall.meeting(2)
         hall.advance(1.0)
