@@ -156,6 +156,11 @@ def authority_name(root: x509.Certificate) -> str:
     return _shown(root.subject)
 
 
+def authority_of(leaf: x509.Certificate) -> str:
+    """What to call who issued a certificate, by its own word."""
+    return _shown(leaf.issuer)
+
+
 def _shown(name: x509.Name) -> str:
     for kind in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
         for each in name.get_attributes_for_oid(kind):

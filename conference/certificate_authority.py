@@ -201,7 +201,7 @@ class CertificateAuthority:
             builder = (
                 x509.CertificateRevocationListBuilder()
                 .issuer_name(self.root.subject)
-                .last_update(now)
+                .last_update(now - CLOCKS_DIFFER)
                 .next_update(now + _days(days))
                 .add_extension(x509.CRLNumber(number), critical=False)
                 .add_extension(_issuer_key(signer), critical=False)

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from conference.ca_cli import add_ca
 from conference.host_settings import HOST
+from conference.identity_cli import add_identity
 from conference.settings import SettingError
-from conference.trust_cli import add_verify
+from conference.trust_cli import add_known, add_verify
 
 FIRST_STEPS = """\
 to begin:
@@ -47,7 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_create(commands.add_parser("create", help="make a meeting and print its link"))
     _add_join(commands.add_parser("join", help="take part in a meeting from this terminal"))
     _add_devices(commands.add_parser("devices", help="list cameras, microphones, screens and speakers"))
+    add_identity(commands.add_parser("identity", help="a key of your own, by which others know you again"))
     add_verify(commands.add_parser("verify", help="compare two security codes"))
+    add_known(commands.add_parser("known", help="whose keys were compared, and are known again"))
+    add_ca(commands.add_parser("ca", help="certificates for an organisation's people; whom to trust"))
     _add_demo(commands.add_parser("demo", help="hold a meeting here and check every promise"))
     _add_drill(commands.add_parser("drill", help="prove that keys rotate, under joins, leaves and crashes"))
     return parser
@@ -158,7 +163,15 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
         "CONCLAVE_LINK is taken",
     )
     parser.add_argument(
-        "--name", required=True, help="what the others see, up to 64 characters; the server does not learn it"
+        "--name",
+        help="what the others see, up to 64 characters; the server does not learn it (default: the "
+        "identity's)",
+    )
+    parser.add_argument(
+        "--identity",
+        metavar="LABEL",
+        help="come by this identity, so that who knows its key knows you (default: the one called `default`, "
+        "if `conclave identity new` has made one; `none` comes with a key for this meeting only)",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--media", type=Path, metavar="FILE", help="send this recording, again and again")
@@ -201,21 +214,34 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
         help="show a table (the default), or write JSON, one object a line",
     )
     parser.add_argument("--seconds", type=_seconds, metavar="N", help="leave after this long")
+    parser.add_argument(
+        "--rotate-every",
+        type=_seconds,
+        default=300.0,
+        metavar="N",
+        help="renew your keys every N seconds (default: 300; less often in meetings of more than 30)",
+    )
     parser.set_defaults(run=_join)
 
 
 def _join(options: argparse.Namespace) -> int:
     from conference.equipment import Equipment
     from conference.errors import ConferenceError, MisuseError
+    from conference.identity_cli import identity_passphrase
     from conference.join import JoinConfig, join
+    from conference.own_identity import identity_to_use, who_we_are
 
     try:
         if options.grid and options.record is None:
             raise MisuseError("--grid needs --record FOLDER.")
         link = _link(options.link)
+        if options.rotate_every < 10:
+            raise MisuseError("Keys are renewed every 10 seconds at most.")
+        identity = identity_to_use(options.identity)
+        name, credentials = who_we_are(options.name, identity, identity_passphrase(identity))
         config = JoinConfig(
             link=link,
-            name=options.name,
+            name=name,
             media=options.media,
             encoded_media=options.encoded_media,
             is_silent=options.silent,
@@ -227,6 +253,8 @@ def _join(options: argparse.Namespace) -> int:
             report=options.report,
             seconds=options.seconds,
             passphrase=_passphrase(link),
+            credentials=credentials,
+            rotate_s=options.rotate_every,
         )
         return asyncio.run(join(config))
     except ConferenceError as error:

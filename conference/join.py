@@ -11,6 +11,7 @@ import conference.host_commands
 import conference.trust_commands  # noqa: F401  (adds to the table)
 from conference.commands import obey
 from conference.comparison import Comparison
+from conference.entrance import Credentials
 from conference.equipment import Equipment
 from conference.frames import AUDIO, SCREEN_AUDIO
 from conference.host_key import find_host_key
@@ -22,7 +23,7 @@ from conference.participant import Participant
 from conference.recordings import check_folder
 from conference.reports import JsonReport, Report, ScreenReport
 from conference.rules import checked_name
-from conference.session import Session
+from conference.session import REFRESH_S, Session
 from conference.sources import Clip, MediaFile, OtherCodecsError
 from conference.speaker import Speaker
 from conference.tasks import first_of
@@ -57,6 +58,10 @@ class JoinConfig:
     """`screen` or `json`."""
     seconds: float | None = None
     passphrase: str | None = field(default=None, repr=False)
+    credentials: Credentials | None = None
+    """Of an identity of ours, if we come by one."""
+    rotate_s: float = REFRESH_S
+    """How often our keys are renewed."""
 
 
 class Attendance:
@@ -211,6 +216,8 @@ async def attend(
         passphrase=config.passphrase,
         wait=False,
         host_key=host_key,
+        credentials=config.credentials,
+        refresh_s=config.rotate_s,
         make_session=make_session,
         make_participant=make_participant,
     )

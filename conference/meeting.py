@@ -39,7 +39,7 @@ from conference.private_files import PrivateFileError
 from conference.recognition import Level, Recogniser, Recognition
 from conference.roster import Person
 from conference.rules import checked_name
-from conference.session import ChatReceived, Ended, EpochChanged, Phase, Session
+from conference.session import REFRESH_S, ChatReceived, Ended, EpochChanged, Phase, Session
 from conference.status import (
     CodeChanged,
     MemberJoined,
@@ -107,12 +107,14 @@ class Meeting:
         host_key: Ed25519PrivateKey | None = None,
         credentials: Credentials | None = None,
         recogniser: Recogniser | None = None,
+        refresh_s: float = REFRESH_S,
         make_session: Callable[..., Session] = Session,
         make_participant: Callable[[Session, MediaOptions], Participant] = Participant,
     ) -> None:
         """`host_key` makes us the meeting's host, `credentials` are those of an identity of ours.
 
-        `recogniser` None recognises others by what this machine's user has compared and trusts.
+        `recogniser` None recognises others by what this machine's user has compared and trusts. `refresh_s`
+        is how often the keys of our leaf are replaced.
         `make_session` and `make_participant` are for those who replace a part, as tests do.
         """
         self.name = checked_name(name)
@@ -122,6 +124,7 @@ class Meeting:
         self._host_key = host_key
         self._credentials = credentials
         self._recogniser = recogniser
+        self._refresh_s = refresh_s
         self._levels: dict[bytes, Level] = {}
         """By signature key, what was told of those who are here."""
         self._wait = wait
@@ -191,6 +194,7 @@ class Meeting:
             chance=random.SystemRandom(),
             host_key=self._host_key,
             credentials=self._credentials,
+            refresh_s=self._refresh_s,
         )
         self._participant = self._make_participant(session, self._options)
         self._participant.on_event = self._take

@@ -1,6 +1,7 @@
 """Where tests find the published vectors and the recordings, which are not part of the project."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,12 @@ def vectors() -> Path:
 def media() -> Path:
     """The folder of real recordings."""
     return _required(SHARED / "media")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests have nothing to do with who runs them: its identity, what it has compared, whom it trusts."""
+    with pytest.MonkeyPatch.context() as patched:
+        place = tmp_path_factory.mktemp("home")
+        patched.setenv("CONCLAVE_HOME", str(place))
+        yield place
