@@ -68,7 +68,7 @@ def test_what_it_keeps_is_its_owners_only(authority: CertificateAuthority) -> No
     assert stat.S_IMODE((authority.folder / "authority.json").stat().st_mode) == 0o600
     with pytest.raises(AuthorityError, match="already"):
         CertificateAuthority.create(authority.folder, "Another")
-    with pytest.raises(AuthorityError, match="There is no authority"):
+    with pytest.raises(AuthorityError, match="There is no certificate authority"):
         CertificateAuthority(authority.folder / "elsewhere")
 
 

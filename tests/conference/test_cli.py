@@ -87,6 +87,9 @@ def test_files_that_cannot_be_used(
     text.write_text("no recording")
     assert "text.mp4" in _said(capsys, str(nowhere), "--name", "Ada", "--media", str(text))
     assert "gone.mp4" in _said(capsys, str(nowhere), "--name", "Ada", "--media", str(tmp_path / "gone.mp4"))
+    assert "A name is needed" in _said(capsys, str(nowhere))
+    assert "no identity work" in _said(capsys, str(nowhere), "--identity", "work")
+    assert "every 10 seconds at most" in _said(capsys, str(nowhere), "--name", "Ada", "--rotate-every", "9")
     folder = str(text / "out")
     assert "cannot be written" in _said(capsys, str(nowhere), "--name", "Ada", "--record", folder)
 
@@ -98,7 +101,8 @@ def test_files_that_cannot_be_used(
         ["host", "--port", "x"],
         ["host", "--media-port", "-1"],
         ["join", "LINK", "--name", "Ada", "--seconds", "nan"],
-        ["join", "LINK"],
+        ["identity", "new"],
+        ["ca"],
         [],
     ],
 )
@@ -109,7 +113,9 @@ def test_what_is_misused_shows_the_usage(arguments: list[str], capsys: pytest.Ca
     assert capsys.readouterr().err.startswith("usage: conclave")
 
 
-@pytest.mark.parametrize("command", [[], ["host"], ["create"], ["join"], ["devices"], ["demo"]])
+@pytest.mark.parametrize(
+    "command", [[], ["host"], ["create"], ["join"], ["devices"], ["demo"], ["identity"], ["ca"], ["known"]]
+)
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([*command, "--help"])
