@@ -364,25 +364,43 @@ def _add_drill(parser: argparse.ArgumentParser) -> None:
         "this, one is started here, and the adversaries are handed all that it receives",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found here")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write a report for people here, as one HTML file"
+    )
     parser.add_argument("--sabotage", choices=SABOTAGES, help="break one promise, to see that it is noticed")
+    parser.add_argument(
+        "--mls-only", action="store_true", help="without media, for groups of --sizes: what a change costs"
+    )
+    parser.add_argument(
+        "--sizes",
+        type=_size,
+        nargs="+",
+        metavar="N",
+        default=(2, 4, 10, 30, 100, 300, 1000),
+        help="members of the groups for --mls-only, 2 to 1000 (default: seven sizes up to 1000)",
+    )
     parser.set_defaults(run=_drill)
 
 
 def _drill(options: argparse.Namespace) -> int:
-    from conference.drill.command import drill
+    from conference.drill.command import drill, drill_mls
     from conference.drill.run import DrillConfig
 
+    suite, seed = SUITES[options.suite], options.seed
+    if options.mls_only:
+        written = {"json": options.json, "html": options.report}
+        return asyncio.run(drill_mls(suite, options.sizes, seed, sabotage=options.sabotage, **written))
     config = DrillConfig(
         participants=options.participants,
         churn=options.churn,
         minutes=options.minutes,
-        seed=options.seed,
-        suite=SUITES[options.suite],
+        seed=seed,
+        suite=suite,
         server=options.server,
         token=os.environ.get("CONCLAVE_HOST_TOKEN"),
         sabotage=options.sabotage,
     )
-    return asyncio.run(drill(config, json=options.json))
+    return asyncio.run(drill(config, json=options.json, html=options.report))
 
 
 # --- small things ---------------------------------------------------------------------------------
@@ -402,6 +420,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number from 1 on, not {text!r}")
     return int(text)
+
+
+def _size(text: str) -> int:
+    size = _count(text)
+    if not 2 <= size <= 1000:
+        raise argparse.ArgumentTypeError(f"a group has 2 to 1000 members here, not {size}")
+    return size
 
 
 def _fail(error: Exception) -> int:

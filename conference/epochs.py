@@ -6,11 +6,24 @@ never under an epoch that it has sent in before.
 
 from collections.abc import Iterable
 
+import mls
 from conference.epoch_keys import EpochKeys, EpochSecret
 from conference.roster import Person
 
+SFRAME_KEY_SIZE = {0x0004: 16, 0x0005: 32}
 MAX_EPOCHS = 64
 """Epochs whose members are remembered: more than have keys for chat or media."""
+
+
+def secret_of(group: mls.Group, sframe_suite: int) -> EpochSecret:
+    """What SFrame takes from an epoch of a group (RFC 9605 §5.2)."""
+    return EpochSecret(
+        epoch=group.epoch,
+        base_key=group.export("SFrame 1.0 Base Key", b"", SFRAME_KEY_SIZE[sframe_suite]),
+        leaf_count=group.leaf_count,
+        own_leaf=group.own_leaf,
+        blank_leaves=frozenset(range(group.leaf_count)) - {member.leaf_index for member in group.members},
+    )
 
 
 class Epochs:

@@ -21,7 +21,7 @@ from conference.answers import DISMISSED, FATAL, OF_COMMITS, RACES
 from conference.commit_leader import CommitLeader, Situation
 from conference.entrance import Credentials, Entrance, Identity
 from conference.epoch_keys import EpochKeys, EpochSecret
-from conference.epochs import Epochs
+from conference.epochs import Epochs, secret_of
 from conference.errors import MemberError, MisuseError, PolicyError
 from conference.events import (
     ChatReceived,
@@ -83,7 +83,6 @@ SETBACK_S = 60.0
 """Who loses its place more often than that in so many seconds gives up."""
 SFRAME_SUITE_OF = {X25519_SUITE: 0x0004, X_WING_SUITE: 0x0005}
 """SFrame suite by MLS suite (DESIGN §6)."""
-SFRAME_KEY_SIZE = {0x0004: 16, 0x0005: 32}
 
 
 class Phase(StrEnum):
@@ -508,15 +507,8 @@ class Session:
         return self._epochs
 
     def epoch_secret(self, group: mls.Group) -> EpochSecret:
-        """What SFrame takes from an epoch of the group (RFC 9605 §5.2)."""
-        size = SFRAME_KEY_SIZE[self.sframe_suite]
-        return EpochSecret(
-            epoch=group.epoch,
-            base_key=group.export("SFrame 1.0 Base Key", b"", size),
-            leaf_count=group.leaf_count,
-            own_leaf=group.own_leaf,
-            blank_leaves=frozenset(range(group.leaf_count)) - {member.leaf_index for member in group.members},
-        )
+        """What SFrame takes from an epoch of the group."""
+        return secret_of(group, self.sframe_suite)
 
     def _on_acknowledged(self, message: wire.Acknowledged, now: float) -> None:
         if self.epoch_keys is not None and message.generation == self._generation:

@@ -6,12 +6,17 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from conference.drill.evidence import Evidence
+from conference.drill.growth import grow
+from conference.drill.growth import judge as judge_growth
+from conference.drill.growth_report import growth_report
 from conference.drill.promises import judge, round_trip_s
+from conference.drill.report import report
 from conference.drill.run import DrillConfig, hold
 from conference.drill.schedule import MIN_PARTICIPANTS
 from conference.drill.screen import Screen
@@ -20,14 +25,16 @@ from conference.proof.processes import RunError
 from conference.proof.verdict import Verdict, show_verdicts
 
 MIN_SECONDS = 10.0
+REKEYS_NOT = "no-rekey-on-leave"
 
 
-async def drill(config: DrillConfig, *, json: Path | None = None) -> int:
+async def drill(config: DrillConfig, *, json: Path | None = None, html: Path | None = None) -> int:
     """Hold a drill. The exit code: 0 if every promise held, 1 if not, 2 if it could not be held."""
     screen = Screen()
     folder = Path(tempfile.mkdtemp(prefix="conclave-drill-"))
     try:
-        _check(config, [path for path in (json,) if path is not None])
+        _check(config)
+        _check_files(json, html)
         with screen:
             evidence = await hold(config, folder, screen)
     except (RunError, ConferenceError) as error:
@@ -40,10 +47,39 @@ async def drill(config: DrillConfig, *, json: Path | None = None) -> int:
     show_verdicts(screen.console, verdicts)
     if json is not None:
         await asyncio.to_thread(json.write_text, as_json(evidence, verdicts))
+    if html is not None:
+        await asyncio.to_thread(html.write_text, report(evidence, verdicts), "utf-8")
+        screen.console.print(f"The report: {html}")
     return 0 if all(verdict.held for verdict in verdicts) else 1
 
 
-def _check(config: DrillConfig, written: list[Path]) -> None:
+async def drill_mls(
+    suite: int, sizes: Sequence[int], seed: int, *, sabotage: str | None, json: Path | None, html: Path | None
+) -> int:
+    """The same without media. The exit code as of `drill`."""
+    screen = Screen()
+    try:
+        if sabotage not in (None, REKEYS_NOT):
+            raise RunError(f"Without media there is one promise to break: {REKEYS_NOT}.")
+        _check_files(json, html)
+    except RunError as error:
+        screen.console.print(f"The drill could not be held: {error}", style="bold red")
+        return 2
+    screen.step("Groups of MLS: members join, are removed, renew their keys; a state is stolen")
+    growth = grow(suite, sizes, seed, rekeys=sabotage is None, told=screen.say)
+    verdicts = judge_growth(growth)
+    show_verdicts(screen.console, verdicts)
+    if json is not None:
+        found = {"conclave_drill_mls": 1, "verdicts": [asdict(each) for each in verdicts], **asdict(growth)}
+        await asyncio.to_thread(json.write_text, json_.dumps(found, indent=1))
+    if html is not None:
+        command = " ".join(["conclave", *sys.argv[1:]])
+        await asyncio.to_thread(html.write_text, growth_report(growth, verdicts, command), "utf-8")
+        screen.console.print(f"The report: {html}")
+    return 0 if all(verdict.held for verdict in verdicts) else 1
+
+
+def _check(config: DrillConfig) -> None:
     """Better said now than at the end. Raises RunError."""
     if config.participants < MIN_PARTICIPANTS:
         raise RunError(f"A drill has {MIN_PARTICIPANTS} participants or more.")
@@ -51,9 +87,13 @@ def _check(config: DrillConfig, written: list[Path]) -> None:
         raise RunError(f"A drill takes {MIN_SECONDS:.0f} seconds or more.")
     if config.server is not None and config.sabotage == "ghost-member":
         raise RunError("Only a server of the drill's own can be made to lie; leave out --server.")
+
+
+def _check_files(*written: Path | None) -> None:
     for path in written:
         try:
-            path.touch()
+            if path is not None:
+                path.touch()
         except OSError as error:
             raise RunError(f"{path} cannot be written: {error.strerror}.") from error
 

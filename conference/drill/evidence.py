@@ -93,7 +93,8 @@ class Exposure:
     """Of each sender, after it had."""
     last_opened_at: float | None = None
     log: Attempt = field(default_factory=Attempt)
-    """Commits that it ran through the MLS state it kept, and those that it could follow."""
+    """Commits, from the one that shut it out on, that it ran through the MLS state it kept, and those that it
+    could follow."""
 
 
 @dataclass

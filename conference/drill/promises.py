@@ -37,6 +37,15 @@ def ms(seconds: float | None) -> str:
     return "never" if seconds is None else f"{1000 * seconds:.0f} ms"
 
 
+def stood_still(evidence: Evidence, *, of_rotation: bool) -> list[float]:
+    """How long pictures did that were running, while keys changed or at other times."""
+    return [
+        freeze_s(gap, evidence)
+        for gap in evidence.gaps
+        if gap.kid_context == CAMERA and is_of_rotation(gap, evidence) is of_rotation
+    ]
+
+
 def removals(evidence: Evidence) -> list[Change]:
     """Changes by which somebody goes who can be seen to go at once: not crashes, which have a grace."""
     return [change for change in evidence.changes if change.kind in (Kind.LEAVE, Kind.REMOVE)]
@@ -155,26 +164,32 @@ def _no_past(evidence: Evidence) -> tuple[bool, str]:
     return bool(found) and could and before.opened == 0, figure
 
 
+def first_pictures_s(change: Change, evidence: Evidence) -> dict[str, float | None]:
+    """Of those who were there when somebody came, and who stayed: when it first had a picture of each."""
+    stay = evidence.stays[change.stay]
+    commit_at = change.commit_at
+    if commit_at is None or (stay.ended_at or evidence.ended_at) - commit_at < SEES_WITHIN_S:
+        return {}
+    there = [
+        name
+        for name, other in evidence.stays.items()
+        if other is not stay
+        and other.entered_at is not None
+        and other.entered_at < commit_at
+        and (other.ended_at or evidence.ended_at) > commit_at + STAYS_S
+    ]
+    firsts = change.first_frames
+    return {name: firsts[name] - change.at if name in firsts else None for name in there}
+
+
 def _sees(evidence: Evidence) -> tuple[bool, str]:
     blind = 0
     took: list[float] = []
     for change in evidence.changes:
-        if not change.kind.comes or change.commit_at is None:
-            continue
-        stay = evidence.stays[change.stay]
-        if (stay.ended_at or evidence.ended_at) - change.commit_at < SEES_WITHIN_S:
-            continue
-        wanted = {
-            name
-            for name, other in evidence.stays.items()
-            if other is not stay
-            and other.entered_at is not None
-            and other.entered_at < change.commit_at
-            and (other.ended_at or evidence.ended_at) > change.commit_at + STAYS_S
-        }
-        seen = {name: at - change.at for name, at in change.first_frames.items() if name in wanted}
-        took += seen.values()
-        blind += len(wanted - seen.keys()) + sum(each > SEES_WITHIN_S for each in seen.values())
+        if change.kind.comes:
+            firsts = first_pictures_s(change, evidence).values()
+            took += [each for each in firsts if each is not None]
+            blind += sum(each is None or each > SEES_WITHIN_S for each in firsts)
     if not took:
         return False, "nobody who came saw anybody"
     figure = (
@@ -184,9 +199,8 @@ def _sees(evidence: Evidence) -> tuple[bool, str]:
 
 
 def _no_freeze(evidence: Evidence) -> tuple[bool, str]:
-    pictures = [gap for gap in evidence.gaps if gap.kid_context == CAMERA]
-    of_rotation = [freeze_s(gap, evidence) for gap in pictures if is_of_rotation(gap, evidence)]
-    others = [freeze_s(gap, evidence) for gap in pictures if not is_of_rotation(gap, evidence)]
+    of_rotation = stood_still(evidence, of_rotation=True)
+    others = stood_still(evidence, of_rotation=False)
     long = [each for each in of_rotation if each > FREEZE_S]
     longest = f", the longest {ms(max(of_rotation))}" if of_rotation else ""
     figure = f"{len(long)} freezes over 500 ms while keys changed{longest}"

@@ -21,6 +21,7 @@ from conference.drill.screen import Screen
 from conference.drill.stay import FRAMES_PER_S, DrillSession, Guest, Log, Sent
 from conference.drill.tracing import trace
 from conference.drill.wire import Spool, of_tap
+from conference.epochs import secret_of
 from conference.errors import MisuseError
 from conference.events import LobbyChanged
 from conference.frames import CAMERA
@@ -35,7 +36,7 @@ from conference.proof.sabotage import CHEATS, Cheat
 from conference.proof.verdict import Attempt
 from conference.receive_path import MediaFrame
 from conference.roster import Person, Standing
-from conference.session import Phase, Session
+from conference.session import Phase
 from conference.sources import Clip, TestPicture
 
 START_S = 20.0
@@ -45,7 +46,7 @@ LINGER_S = 4.0
 IN_FLIGHT_S = 0.05
 """A packet that was sent before the cut has arrived by then; no further one may."""
 GHOST_WATCH_S = 6.0
-CLIP_SIZE = (160, 90)
+CLIP_SIZE = (320, 180)
 CLIP_S = 4
 LOOK_EVERY_S = 0.05
 STALL_S = 0.05
@@ -311,7 +312,7 @@ class Drill:
 
     def _learn(self, victim: Guest, group: mls.Group) -> None:
         assert self._thief_hoard is not None
-        self._thief_hoard.add(Session.epoch_secret(victim.session, group))
+        self._thief_hoard.add(secret_of(group, victim.session.sframe_suite))
 
     def _heal(self) -> None:
         self._begin_change(Planned(0.0, Kind.ROTATE, VICTIM))
@@ -421,7 +422,7 @@ class Drill:
         """Those who kept an MLS state that they should not have run all later commits through it."""
         for change in self.evidence.changes:
             if change.exposure is not None:
-                change.exposure.log = _follow(self.guests[change.stay].session.follower, self.log)
+                change.exposure.log = _follow(self.guests[change.stay].session.follower, self.log, change)
         if self._thief is not None and self.evidence.theft is not None:
             self.evidence.theft.log = _follow(self._thief, self.log)
 
@@ -440,10 +441,16 @@ class Drill:
         await asyncio.to_thread(judge.judge, wire, self.screen.judged)
 
 
-def _follow(follower: Follower, log: Log) -> Attempt:
+def _follow(follower: Follower, log: Log, change: Change | None = None) -> Attempt:
+    """How many commits it could follow; of who went by a change, from that change's own on."""
+    counted = Attempt()
     for epoch, commit in sorted(log.commits.items()):
+        tried, followed = follower.tried, follower.followed
         follower.take(epoch, commit.message)
-    return Attempt(follower.tried, follower.followed)
+        if change is None or (change.epoch is not None and epoch + 1 >= change.epoch):
+            counted.tried += follower.tried - tried
+            counted.opened += follower.followed - followed
+    return counted
 
 
 def _is_in(guest: Guest) -> bool:
