@@ -155,6 +155,7 @@ class Meeting:
         passphrase: str | None = None,
         identity: OwnIdentity | None = None,
         identity_passphrase: str | None = None,
+        host_key: Ed25519PrivateKey | None = None,
         camera: MediaStreamTrack | None = None,
         microphone: MediaStreamTrack | None = None,
         record: Path | None = None,
@@ -163,11 +164,13 @@ class Meeting:
         """A meeting to be entered by `async with`, which waits until the others have let us in.
 
         `name` is what the others see. With an `identity` (`own_identity.find_identity`) it is the identity's
-        unless given, and the others know us again by its key. Without `camera` and `microphone` nothing is
-        sent. `record` is a folder for what is decrypted; the others are told. `wait` False enters at once:
-        `events` then tells when we are a member.
+        unless given, and the others know us again by its key. `host_key` (`host_key.find_host_key`) makes us
+        the meeting's host. Without `camera` and `microphone` nothing is sent. `record` is a folder for what
+        is decrypted; the others are told. `wait` False enters at once: `events` then tells when we are a
+        member.
 
-        Raises LinkError, and MisuseError for a name that cannot be one. Entering raises LinkError for a
+        Raises LinkError, and MisuseError for a name that cannot be one. Entering raises MisuseError for
+        another meeting's host key, LinkError for a
         passphrase that is missing, RecordingError, ServerError if the server cannot be reached, RefusedError
         if we are not let in.
         """
@@ -176,7 +179,13 @@ class Meeting:
         options = MediaOptions(is_silent=True, tracks=tracks, record=record, decode=False)
         name, credentials = who_we_are(name, identity, identity_passphrase)
         return cls(
-            MeetingLink.parse(link), name, options, passphrase=passphrase, wait=wait, credentials=credentials
+            MeetingLink.parse(link),
+            name,
+            options,
+            passphrase=passphrase,
+            wait=wait,
+            host_key=host_key,
+            credentials=credentials,
         )
 
     async def __aenter__(self) -> "Meeting":
@@ -369,6 +378,14 @@ class Meeting:
     def waiting(self) -> tuple[Person, ...]:
         """Who waits to be let in, if we are a host and the meeting has a lobby."""
         return self.participant.session.moderation.waiting
+
+    def admit(self, person: Person) -> None:
+        """Let somebody in who waits. Raises MisuseError if we are no host, or nobody waits so."""
+        self.moderate(lambda host, now: host.admit(person.participant_id, now))
+
+    def refuse(self, person: Person) -> None:
+        """Turn somebody away who waits. Raises as `admit` does."""
+        self.moderate(lambda host, now: host.refuse(person.participant_id, now))
 
     def moderate(self, act: Callable[[Moderation, float], None]) -> None:
         """Decide something as a host: `meeting.moderate(lambda host, now: host.admit(who, now))`.
