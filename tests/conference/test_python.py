@@ -1,16 +1,23 @@
 """What docs/python.md shows runs as it stands there, and so do the examples, in a real meeting."""
 
 import asyncio
+import dataclasses
 import inspect
 import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from conference.errors import RefusedError
+from conference.host_key import keep_host_key
+from conference.link import host_hash
+from conference.meeting import Meeting
 from conference.session import ChatReceived
 from tests.conference.conftest import WITHIN_S, House, Seat, until
 from tests.test_documents import DOCUMENTS, program
@@ -39,6 +46,8 @@ async def test_the_document(
     document = DOCUMENTS / "python.md"
     names: dict[str, object] = {}
     exec(compile(program(document), document, "exec"), names)
+    keep_the_door = names.pop("keep_the_door")
+    assert inspect.iscoroutinefunction(keep_the_door)  # it takes a host: the next test
     shown = [each for each in names.values() if inspect.iscoroutinefunction(each)]
     assert [each.__name__ for each in shown] == [
         "answer", "watch", "speak", "look", "record", "try_to_join"
@@ -48,6 +57,30 @@ async def test_the_document(
             await each(str(house.link))
     heard = [told for told in talkative.of_kind(ChatReceived) if told.sender.name == "Echo"]
     assert heard[0].text == "Ada said: Hello?"
+
+
+async def test_the_document_keeps_the_door(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: dict[str, Any] = {}
+    document = DOCUMENTS / "python.md"
+    exec(compile(program(document), document, "exec"), names)
+    host_key = Ed25519PrivateKey.generate()
+    house.link = dataclasses.replace(house.link, host=host_hash(host_key.public_key().public_bytes_raw()))
+    monkeypatch.setenv("CONCLAVE_HOME", str(tmp_path))
+    keep_host_key(house.link.meeting_id, host_key, tmp_path)
+    door = asyncio.create_task(names["keep_the_door"](str(house.link), {"Ada"}))
+    try:
+        async with Meeting.join(str(house.link), name="Ada") as ada:
+            async with asyncio.timeout(WITHIN_S):
+                while not ada.participant.session.policies.in_force.lobby:
+                    await asyncio.sleep(0.05)
+            with pytest.raises(RefusedError, match="did not let you in"):
+                async with Meeting.join(str(house.link), name="Eve"):
+                    pass
+    finally:
+        door.cancel()
+        await asyncio.gather(door, return_exceptions=True)
 
 
 class Example:
