@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from bench.relay import Impairment
 from bench.relayed import LoopLag, Quality, Watch, quality, relayed_meeting
 from conference.frames import CAMERA
 from conference.media import MediaOptions
+from conference.proof.relay import Impairment
 from conference.sources import TestPicture
 
 LOSSES: Final = (0.0, 0.01, 0.05, 0.10)

@@ -14,7 +14,6 @@ from typing import Final
 
 from av import VideoFrame
 
-from bench.relay import Relay
 from conference import mark
 from conference.create import create_meeting
 from conference.decoders import Decoded
@@ -23,6 +22,7 @@ from conference.host import Host, HostConfig
 from conference.link import MeetingLink
 from conference.media import MediaOptions
 from conference.participant import Participant
+from conference.proof.relay import Relay
 from conference.roster import Person
 from conference.session import Phase, Session
 

@@ -356,6 +356,13 @@ def _add_drill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite", choices=SUITES, default="x-wing", help="of MLS: hybrid post-quantum (the default) or not"
     )
+    parser.add_argument(
+        "--loss",
+        type=float,
+        default=0.0,
+        metavar="PERCENT",
+        help="of media's datagrams to lose in each direction, between participants and our own server",
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the schedule (default: 1)")
     parser.add_argument(
         "--server",
@@ -396,6 +403,7 @@ def _drill(options: argparse.Namespace) -> int:
         minutes=options.minutes,
         seed=seed,
         suite=suite,
+        loss=options.loss / 100,
         server=options.server,
         token=os.environ.get("CONCLAVE_HOST_TOKEN"),
         sabotage=options.sabotage,

@@ -85,6 +85,8 @@ def _check(config: DrillConfig) -> None:
         raise RunError(f"A drill has {MIN_PARTICIPANTS} participants or more.")
     if 60 * config.minutes < MIN_SECONDS:
         raise RunError(f"A drill takes {MIN_SECONDS:.0f} seconds or more.")
+    if not 0 <= config.loss < 1 or (config.server is not None and config.loss):
+        raise RunError("Of media, 0 to 99 per cent can be lost, and only before a server of the drill's own.")
     if config.server is not None and config.sabotage == "ghost-member":
         raise RunError("Only a server of the drill's own can be made to lie; leave out --server.")
 

@@ -27,16 +27,18 @@ WORDS = {
     "remove": "one is removed",
     "update": "one renews its keys",
 }
+
+
+def _join_ms(cost: Cost) -> float | None:
+    return None if cost.join_s is None else 1000 * cost.join_s
+
+
 PLOTS: tuple[tuple[str, str, Callable[[Cost], float | None]], ...] = (
     ("bytes of the commit", "B", lambda cost: cost.commit_bytes),
     ("bytes of the Welcome", "B", lambda cost: cost.welcome_bytes or None),
     ("time to make the commit", "ms", lambda cost: 1000 * cost.commit_s),
     ("time to process it, each member", "ms", lambda cost: 1000 * cost.process_s or None),
-    (
-        "time to come in by the Welcome",
-        "ms",
-        lambda cost: None if cost.join_s is None else 1000 * cost.join_s,
-    ),
+    ("time to come in by the Welcome", "ms", _join_ms),
 )
 
 
@@ -54,9 +56,11 @@ def growth_report(growth: Growth, verdicts: Sequence[Verdict], command: str) -> 
             head("Rotation drill: MLS by size", growth.began_at, facts, verdicts),
             "<h2>What was promised</h2>" + promises(verdicts),
             "<h2>Cost by size</h2><p>Both scales are logarithmic; a dot is the median of one kind of change "
-            "at one size. A commit that renews keys is encrypted to about log N others once the tree is "
-            "populated, and to half of the members right after all came at once (grey, violet). A Welcome "
-            "holds the whole tree.</p>" + _legend() + f'<div class="row">{plots}</div>',
+            "at one size. A commit is encrypted to one key for each populated part of the tree beside the "
+            "committer's path, and to every single member of a part that is blank: to half of all members "
+            "right after all came at once (violet), to few once many have committed. Here those few who are "
+            "held have, so in the largest groups more is blank than in a meeting that has gone on for a "
+            "while. A Welcome holds the whole tree.</p>" + _legend() + f'<div class="row">{plots}</div>',
             _table(growth.costs),
             _method(),
         ],

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from conference.drill.evidence import Change, Evidence, Stay
 from conference.drill.promises import (
     AFTER_SWITCH_S,
+    Cause,
     begin_of,
+    cause,
     first_pictures_s,
     freeze_s,
     ms,
@@ -193,7 +195,7 @@ def distributions(evidence: Evidence) -> list[str]:
         ),
         (
             "pictures still over 300 ms as keys changed",
-            stood_still(evidence, of_rotation=True),
+            stood_still(evidence, Cause.ROTATION),
         ),
         ("signaling, there and back", evidence.round_trips_s),
         (
@@ -337,6 +339,8 @@ def freezes(evidence: Evidence) -> str:
         at, took = gap.begin - evidence.began_at, freeze_s(gap, evidence)
         if at < 0:
             continue
-        title = f"{gap.stay}: {ms(gap.end - gap.begin)}, without the process's own stalls {ms(took)}"
-        svg.circle(x(at), y(1000 * max(0.0, took)), 3, RED if took > 0.5 else AMBER, title)
+        why = cause(gap, evidence)
+        title = f"{gap.stay}: {ms(gap.end - gap.begin)}, without the process's own stalls {ms(took)}; {why}"
+        colour = DIM if why is not Cause.ROTATION else RED if took > 0.5 else AMBER
+        svg.circle(x(at), y(1000 * max(0.0, took)), 3, colour, title)
     return str(svg)

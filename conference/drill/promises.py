@@ -5,6 +5,7 @@ Where a promise is that something cannot be done, the same attempt is also made 
 
 import statistics
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 
 from conference.drill.evidence import Change, Evidence, Gap
 from conference.drill.schedule import Kind
@@ -37,13 +38,28 @@ def ms(seconds: float | None) -> str:
     return "never" if seconds is None else f"{1000 * seconds:.0f} ms"
 
 
-def stood_still(evidence: Evidence, *, of_rotation: bool) -> list[float]:
-    """How long pictures did that were running, while keys changed or at other times."""
-    return [
-        freeze_s(gap, evidence)
-        for gap in evidence.gaps
-        if gap.kid_context == CAMERA and is_of_rotation(gap, evidence) is of_rotation
-    ]
+class Cause(StrEnum):
+    """Why a picture stood still."""
+
+    ROTATION = "keys were changing"
+    HELD = "held back by the server, for the path to the watcher did not take it"
+    OTHER = "neither"
+
+
+def cause(gap: Gap, evidence: Evidence) -> Cause:
+    """What a gap is put down to: to the keys, if they were changing and the server did not hold it."""
+    stream = (gap.stay, gap.sender, gap.kid_context)
+    for held in evidence.held:
+        is_same = (held.stay, held.sender, held.kid_context) == stream
+        if is_same and held.begin < gap.end and gap.begin < held.end:
+            return Cause.HELD
+    return Cause.ROTATION if is_of_rotation(gap, evidence) else Cause.OTHER
+
+
+def stood_still(evidence: Evidence, why: Cause) -> list[float]:
+    """How long running pictures did, for this cause."""
+    pictures = [gap for gap in evidence.gaps if gap.kid_context == CAMERA]
+    return [freeze_s(gap, evidence) for gap in pictures if cause(gap, evidence) is why]
 
 
 def removals(evidence: Evidence) -> list[Change]:
@@ -199,12 +215,12 @@ def _sees(evidence: Evidence) -> tuple[bool, str]:
 
 
 def _no_freeze(evidence: Evidence) -> tuple[bool, str]:
-    of_rotation = stood_still(evidence, of_rotation=True)
-    others = stood_still(evidence, of_rotation=False)
+    of_rotation = stood_still(evidence, Cause.ROTATION)
+    others = [*stood_still(evidence, Cause.HELD), *stood_still(evidence, Cause.OTHER)]
     long = [each for each in of_rotation if each > FREEZE_S]
     longest = f", the longest {ms(max(of_rotation))}" if of_rotation else ""
     figure = f"{len(long)} freezes over 500 ms while keys changed{longest}"
-    figure += f"; {sum(each > FREEZE_S for each in others)} at other times"
+    figure += f"; {sum(each > FREEZE_S for each in others)} at other times or held back by the server"
     return not long and _streams(evidence) > 0, f"{figure}, in {_streams(evidence)} streams"
 
 

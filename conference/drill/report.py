@@ -28,7 +28,9 @@ table { border-collapse: collapse; width: 100%; font-size: 12.5px; margin: 8px 0
 th { text-align: left; font-weight: 600; color: #66737f; border-bottom: 1px solid #c9d1d8; padding: 4px 8px; }
 td { border-bottom: 1px solid #eef1f4; padding: 4px 8px; vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.mark { font-size: 15px; width: 20px; } .ok { color: #1f8a55; } .no { color: #c8322b; }
+td:nth-child(2) { white-space: nowrap; } th.n { white-space: normal; vertical-align: bottom; }
+table.told td { white-space: normal; } td.mark { font-size: 15px; width: 20px; }
+.ok { color: #1f8a55; } .no { color: #c8322b; }
 svg { display: block; max-width: 100%; height: auto; font-family: inherit; margin: 6px 0; }
 .row { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 18px; margin: 10px 0; }
@@ -101,7 +103,7 @@ def promises(verdicts: Sequence[Verdict]) -> str:
         f"<td><b>{escape(verdict.promise)}</b></td><td>{escape(verdict.figure)}</td></tr>"
         for verdict in verdicts
     )
-    return f"<table>{rows}</table>"
+    return f'<table class="told">{rows}</table>'
 
 
 def _head(evidence: Evidence, verdicts: Sequence[Verdict]) -> str:
@@ -180,8 +182,10 @@ def _distributions(evidence: Evidence) -> str:
 def _freezes(evidence: Evidence) -> str:
     return (
         "<h2>Pictures that stood still</h2><p>Each dot is a running picture that did not go on for over "
-        "300 ms, counted on opened frames, less what this whole process stood still (grey). Violet: keys "
-        "were changing. The red line is 500 ms.</p>" + plots.freezes(evidence)
+        "300 ms, counted on opened frames, less what this whole process stood still (grey bands). "
+        "Violet: keys were changing. Dots are amber if the keys may be why, red if for over 500 ms; grey if "
+        "no keys changed, or if the server says that it held that stream back because the path to its "
+        "watcher did not take it. The red line is 500 ms.</p>" + plots.freezes(evidence)
     )
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import mls
 from conference.create import ask_for_meeting
-from conference.drill.evidence import Change, Evidence, Exposure, Stay, Theft
+from conference.drill.evidence import Change, Evidence, Exposure, Gap, Stay, Theft
 from conference.drill.exposure import Judge
 from conference.drill.schedule import HOST, VICTIM, Kind, Plan, Planned, make_plan
 from conference.drill.screen import Screen
@@ -32,6 +32,7 @@ from conference.participant import Told
 from conference.proof.adversary import EveryPSK, Follower, Hoard
 from conference.proof.clip import make_clip
 from conference.proof.processes import Process, RunError
+from conference.proof.relay import Impairment, Relay
 from conference.proof.sabotage import CHEATS, Cheat
 from conference.proof.verdict import Attempt
 from conference.receive_path import MediaFrame
@@ -113,7 +114,7 @@ class Drill:
         self.screen.step("A server starts, and what is sent is encoded once")
         making = asyncio.create_task(make_clip(CLIP_SIZE, FRAMES_PER_S["video"], CLIP_S))
         opened.callback(making.cancel)
-        url = await self._find_server()
+        url = await self._find_server(opened)
         self._host_key = Ed25519PrivateKey.generate()
         meeting_id = await asyncio.to_thread(ask_for_meeting, url, self.config.token)
         public = self._host_key.public_key().public_bytes_raw()
@@ -128,7 +129,7 @@ class Drill:
             await self._until(partial(_is_in, guest), START_S, f"{guest.stay.name} is in")
         await self._until(self._all_see_all, MEET_S, "everybody sees everybody")
 
-    async def _find_server(self) -> str:
+    async def _find_server(self, opened: contextlib.AsyncExitStack) -> str:
         if self.config.server is not None:
             self._spool = Spool(self.folder / "sealed.frames")
             self.evidence.adversary_view = (
@@ -139,12 +140,27 @@ class Drill:
         options = ["--tap", str(self.tap), "--state", str(self.folder / "state.sqlite")]
         options += ["--record-signaling", str(self.folder / "signaling.jsonl")]
         options += ["--grace", str(SERVER_GRACE_S)]
+        relay = await self._open_relay(opened)
+        if relay is not None:
+            options += ["--advertised-port", str(relay.port)]
         self._server = await Process.start("server", "conference.proof.server", *options, folder=self.folder)
         await self._server.wait_for("it listens", self._is_listening, START_S)
+        if relay is not None:
+            relay.serve(self._server.latest["listening"]["media_port"])
         self.evidence.adversary_view = (
             "every packet that the server received of every participant, after SRTP was removed (its tap)"
         )
         return f"http://127.0.0.1:{self._server.latest['listening']['port']}"
+
+    async def _open_relay(self, opened: contextlib.AsyncExitStack) -> Relay | None:
+        """A bad network before the media server, if there is to be one."""
+        if not self.config.loss:
+            return None
+        relay = await Relay.open(self.config.seed)
+        opened.callback(relay.close)
+        each_way = Impairment(loss=self.config.loss)
+        relay.impair(each_way, each_way)
+        return relay
 
     def _is_listening(self) -> bool:
         return self._server is not None and "listening" in self._server.latest
@@ -426,9 +442,24 @@ class Drill:
         if self._thief is not None and self.evidence.theft is not None:
             self.evidence.theft.log = _follow(self._thief, self.log)
 
+    def _held(self) -> list[Gap]:
+        """From the server's reports of what it held back, when it held back each."""
+        names = {stay.participant_id: stay.name for stay in self.evidence.stays.values()}
+        since: dict[tuple[str, str, int], float] = {}
+        found: list[Gap] = []
+        reports = self._server.of_kind("held") if self._server is not None else []
+        for report in [*reports, {"at": self.evidence.ended_at, "streams": []}]:
+            now = {(watcher, sender, context) for watcher, sender, context in report["streams"]}
+            for each in since.keys() - now:
+                watcher, sender, context = each
+                found.append(Gap(names.get(watcher, ""), sender, context, since.pop(each), report["at"]))
+            since |= dict.fromkeys(now - since.keys(), report["at"])
+        return found
+
     async def judge(self) -> None:
         """Try everybody's keys on everything that was sent."""
         self.screen.step("Everybody's keys are tried on everything that was sent")
+        self.evidence.held = self._held()
         trace(self.evidence, self.log)
         await asyncio.to_thread(self._follow_the_log)
         judge = Judge(

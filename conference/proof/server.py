@@ -1,4 +1,7 @@
-"""A server that can lie: `conclave host`, and one lie that it can be told to tell.
+"""A server that can be looked into, and can lie: `conclave host`, and one lie that it can be told to tell.
+
+Reports a JSON object a line: `listening`, and `held` with the streams that the SFU holds back for now because
+the path to their watcher does not take them: watcher, publisher, context.
 
 Takes commands from standard input: `hide MEETING PARTICIPANT` says to all that this participant has left, and
 goes on serving it; `quit`.
@@ -6,7 +9,9 @@ goes on serving it; `quit`.
 
 import argparse
 import asyncio
+import json
 import sys
+import time
 from pathlib import Path
 
 from conference.host import Host, HostConfig, announce_as_json
@@ -15,12 +20,35 @@ from signaling.effects import Send
 from signaling.limits import Limits
 from signaling.messages import Presence, State
 
+LOOK_EVERY_S = 0.1
+
 
 def hide(host: Host, meeting_id: str, participant_id: str) -> None:
     """Tell everybody in the meeting that the participant has left. No honest code path does this."""
     meeting = host.signaling._meetings.get(meeting_id)
     assert meeting is not None
     meeting._send(Send(tuple(meeting._connections), Presence(participant_id, State.LEFT)))
+
+
+def held(host: Host) -> list[tuple[str, str, int]]:
+    """Watcher, publisher and context of the streams that are held back."""
+    return sorted(
+        (participant.participant_id, slot.key.participant_id, slot.key.kid_context)
+        for meeting in host.sfu._core._meetings.values()
+        for participant in meeting.participants.values()
+        for slot in participant.subscription.slots
+        if slot.key is not None and slot.outlet.is_held
+    )
+
+
+async def tell_held(host: Host) -> None:
+    """Until cancelled, whenever it changes."""
+    told: list[tuple[str, str, int]] = []
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        if (now := held(host)) != told:
+            told = now
+            print(json.dumps({"kind": "held", "at": time.time(), "streams": told}), flush=True)
 
 
 async def main() -> int:
@@ -42,6 +70,7 @@ async def main() -> int:
     )
     host = await Host.start(config)
     announce_as_json(config, host)
+    telling = asyncio.create_task(tell_held(host))
     try:
         async for command in commands():
             match command:
@@ -50,6 +79,7 @@ async def main() -> int:
                 case ["quit"]:
                     break
     finally:
+        telling.cancel()
         await host.close()
     return 0
 

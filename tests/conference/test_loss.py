@@ -12,11 +12,11 @@ import statistics
 import pytest
 
 from bench.loss import measure
-from bench.relay import Impairment, Link
 from bench.relayed import LoopLag, RelayedMeeting, Watch, quality, relayed_meeting
 from conference.frames import CAMERA
 from conference.media import MediaOptions
 from conference.participant import Participant
+from conference.proof.relay import Impairment, Link
 from conference.session import EpochChanged
 from conference.sources import TestPicture
 from sframe import Opened

@@ -75,8 +75,8 @@ class _Flow(asyncio.DatagramProtocol):
     """A client's way to the server and back."""
 
     def __init__(self, relay: "Relay", client: Address, number: int) -> None:
-        self.up = Link(random.Random(f"{relay.seed}/{number}/up"), relay.up)
-        self.down = Link(random.Random(f"{relay.seed}/{number}/down"), relay.down)
+        self.up = Link(_chance(relay.seed, number, "up"), relay.up)
+        self.down = Link(_chance(relay.seed, number, "down"), relay.down)
         self._relay = relay
         self._client = client
         self._to_server: asyncio.DatagramTransport | None = None
@@ -183,6 +183,10 @@ class Relay(asyncio.DatagramProtocol):
     async def _open_flow(self, flow: _Flow) -> None:
         assert self._server is not None
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: flow, remote_addr=self._server)
+
+
+def _chance(seed: int, number: int, way: str) -> random.Random:
+    return random.Random(f"{seed}/{number}/{way}")  # noqa: S311  (weather, not keys)
 
 
 def _sum(counts: list[LinkCounts]) -> LinkCounts:
