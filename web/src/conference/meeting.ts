@@ -78,6 +78,8 @@ export class Meeting {
   onRefused: (why: string) => void = () => undefined
   /** The connection to the server went, or came back. */
   onConnection: (isConnected: boolean, why: string) => void = () => undefined
+  /** What we send is sealed with the keys of this epoch from now on. */
+  onSwitched: (epoch: number) => void = () => undefined
   readonly #participant: Worker
   readonly #media: Worker
   readonly #publishing: Publishing
@@ -88,6 +90,7 @@ export class Meeting {
   readonly #sounds = new Map<string, HTMLAudioElement>()
   readonly #codes = new Map<number, (shown: CodeShown | undefined) => void>()
   #codeRequests = 0
+  #speaker = ""
   #iceServers: RTCIceServer[] = []
   #wasConnected = false
 
@@ -123,6 +126,12 @@ export class Meeting {
   /** Send this track under this context (`frames`); null sends nothing. */
   setTrack(kidContext: number, track: MediaStreamTrack | null): void {
     this.#publishing.setTrack(kidContext, track)
+  }
+
+  /** Have sound come out of this device; "" is the browser's choice. */
+  setSpeaker(deviceId: string): void {
+    this.#speaker = deviceId
+    for (const sound of this.#sounds.values()) void sound.setSinkId(deviceId).catch(() => undefined)
   }
 
   chat(text: string): void {
@@ -235,7 +244,7 @@ export class Meeting {
       case "key frame":
         return this.#publishing.forceKeyFrame(message.kidContext)
       case "switched":
-        return
+        return this.onSwitched(message.epoch)
       case "counts":
         return this.#onCounts(message.counts, message.troubles)
     }
@@ -258,6 +267,7 @@ export class Meeting {
     sound.srcObject = stream
     sound.autoplay = true
     this.#sounds.set(mid, sound)
+    if (this.#speaker !== "") void sound.setSinkId(this.#speaker).catch(() => undefined)
     // Refused without a click before; the page's join button is one.
     void sound.play().catch(() => undefined)
   }

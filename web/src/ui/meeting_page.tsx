@@ -155,12 +155,12 @@ function Waiting({ scene, intents }: MeetingPageProps) {
   return (
     <main class="centre" aria-busy="true">
       <div class="pulse"><Mark /></div>
-      <h1>{isAtDoor ? "You are at the door" : "Connecting"}</h1>
+      <h1>{isAtDoor ? "At the door" : "Connecting"}</h1>
       <p role="status">
         {!scene.isConnected && isAtDoor
           ? "The connection is lost. It comes back by itself."
           : isAtDoor
-            ? "Somebody in the meeting lets you in. Your name reaches them sealed; the server cannot read it."
+            ? (scene.waitingFor ?? "Your name reaches those inside sealed; the server cannot read it.")
             : `Reaching ${scene.server}.`}
       </p>
       <button type="button" id="leave" class="button" onClick={() => intents.leave()}>Go away</button>

@@ -9,14 +9,22 @@ import { nameOf, spellNames } from "./words.ts"
 const SHOW = { label: "Show", intent: "show security" } as const
 const LEAVE = { label: "Leave", intent: "leave" } as const
 
+export interface Warning {
+  readonly key: string
+  readonly level: "warning" | "news"
+  readonly text: string
+}
+
 export interface Situation {
   readonly people: readonly Person[]
   readonly isPaused: boolean
   readonly isConnected: boolean
+  /** We fell out of the group and are coming back: what for we wait. */
+  readonly returning: string | undefined
   readonly hasDiffered: boolean
   readonly joinedSinceCompared: readonly string[]
-  /** What the core warned of, by key. */
-  readonly warnings: readonly { readonly key: string; readonly text: string }[]
+  /** What the core warned of, and what is said for a moment. */
+  readonly warnings: readonly Warning[]
   readonly dismissed: ReadonlySet<string>
 }
 
@@ -47,7 +55,13 @@ function warnings({ warnings: warned, people }: Situation): Notice[] {
   const strangers = people.filter(
     ({ standing, presence }) => standing === "in the room but not in the group" && presence !== "waiting",
   )
-  const found: Notice[] = warned.map(({ key, text }) => ({ key, level: "warning", text, action: SHOW, canBeDismissed: true }))
+  const found: Notice[] = warned.map(({ key, level, text }) => ({
+    key,
+    level,
+    text,
+    action: level === "warning" ? SHOW : undefined,
+    canBeDismissed: true,
+  }))
   if (strangers.length) {
     const text =
       strangers.length === 1
@@ -58,11 +72,12 @@ function warnings({ warnings: warned, people }: Situation): Notice[] {
   return found
 }
 
-function news({ isConnected, joinedSinceCompared, people }: Situation): Notice[] {
+function news({ isConnected, returning, joinedSinceCompared, people }: Situation): Notice[] {
   const found: Notice[] = []
   if (!isConnected) {
     found.push({ key: "away", level: "news", text: "The connection is lost. It comes back by itself.", canBeDismissed: false })
   }
+  if (isConnected && returning !== undefined) found.push({ key: "returning", level: "news", text: returning, canBeDismissed: false })
   const recording = people.filter(({ isRecording }) => isRecording)
   if (recording.length) {
     const text = `${spellNames(recording.map(nameOf))} ${recording.length === 1 ? "is" : "are"} recording.`

@@ -10,6 +10,7 @@ interface ToolProps {
   readonly onClick: () => void
   /** For what is on or off, or shown or hidden. */
   readonly isPressed?: boolean | undefined
+  readonly isExpanded?: boolean
   readonly shortcut?: string
   readonly look?: "plain" | "off" | "danger"
   readonly badge?: number | string | undefined
@@ -17,14 +18,15 @@ interface ToolProps {
 }
 
 /** A round button with a picture; its label is read out, and shown when pointed at. */
-export function Tool({ icon, label, onClick, isPressed, shortcut, look = "plain", badge, id }: ToolProps) {
+export function Tool({ icon, label, onClick, isPressed, isExpanded, shortcut, look = "plain", badge, id }: ToolProps) {
   return (
     <button
       type="button"
       id={id}
       class={`tool tool-${look}`}
-      aria-label={badge ? `${label} (${badge})` : label}
+      aria-label={badge ? `${label} ${badge}` : label}
       aria-pressed={isPressed}
+      aria-expanded={isExpanded}
       aria-keyshortcuts={shortcut}
       title={shortcut === undefined ? label : `${label} (${shortcut})`}
       onClick={onClick}

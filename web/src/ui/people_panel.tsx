@@ -41,7 +41,7 @@ export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonl
 }
 
 function Row({ person, hosting, intents }: { readonly person: Person; readonly hosting: Hosting | undefined; readonly intents: Intents }) {
-  const [isSure, setSure] = useState(false)
+  const [isOpen, open] = useState(false)
   const name = nameOf(person)
   const isGhost = person.standing === "in the group but not in the room"
   const notes = [...(person.standing === "aligned" ? [] : [standingOf(person).text]), ...healthOf(person)]
@@ -63,14 +63,19 @@ function Row({ person, hosting, intents }: { readonly person: Person; readonly h
         {person.isMuted && <span role="img" aria-label="muted" class="flag"><Icon name="microphone off" /></span>}
         {person.trust === "compared" && <span role="img" aria-label="compared" class="flag good"><Icon name="check" /></span>}
       </span>
-      {hosting !== undefined && !person.isSelf && !isSure && (
-        <Tool icon="remove" label={`Remove ${name}`} onClick={() => setSure(true)} />
+      {hosting !== undefined && !person.isSelf && (
+        <Tool icon="more" label={`What to do about ${name}`} isExpanded={isOpen} onClick={() => open(!isOpen)} />
       )}
-      {isSure && (
-        <div class="row-sure" role="group" aria-label={`Remove ${name}?`}>
-          <span>Remove {name} and turn the lobby on?</span>
+      {hosting !== undefined && isOpen && (
+        <div class="row-actions" role="group" aria-label={`About ${name}`}>
+          <button type="button" class="button" onClick={() => intents.askToMute(person.participantId)}>Ask to mute</button>
+          {hosting.canNameHosts && (
+            <button type="button" class="button" onClick={() => intents.nameHost(person.participantId, !person.isHost)}>
+              {person.isHost ? "No host any more" : "Make host"}
+            </button>
+          )}
           <button type="button" class="button danger" onClick={() => intents.remove(person.participantId)}>Remove</button>
-          <button type="button" class="button" onClick={() => setSure(false)}>Keep</button>
+          <small class="quiet">Removing turns the lobby on: who was removed still has the link.</small>
         </div>
       )}
     </li>
@@ -106,6 +111,7 @@ function Rules({ hosting, intents }: { readonly hosting: Hosting; readonly inten
       <Switch label="Lock" hint="Nobody else comes in" isOn={hosting.isLocked} onChange={intents.setLocked} />
       <div class="buttons">
         <button type="button" class="button" onClick={() => intents.askToMute(null)}>Ask all to mute</button>
+        <button type="button" class="button" title="The old link opens nothing any more" onClick={() => intents.changeLink()}>Change the link</button>
         {!isSure && <button type="button" class="button danger" onClick={() => setSure(true)}>End for all</button>}
         {isSure && <button type="button" class="button danger" onClick={() => intents.end()}>Really end it</button>}
         {isSure && <button type="button" class="button" onClick={() => setSure(false)}>No</button>}

@@ -81,6 +81,8 @@ export interface EpochLine {
   readonly at: number
   readonly joined: readonly string[]
   readonly left: readonly string[]
+  /** Who lost its state and was let in again in its own place. */
+  readonly returned: readonly string[]
   /** Whose commit began it; undefined for the epoch in which we came. */
   readonly committer: string | undefined
   readonly isOwn: boolean
@@ -141,6 +143,8 @@ export interface Hosting {
   readonly isLocked: boolean
   readonly hasLobby: boolean
   readonly waiting: readonly Guest[]
+  /** Only the host that the link names makes others hosts. */
+  readonly canNameHosts: boolean
 }
 
 export interface DeviceChoice {
@@ -159,6 +163,8 @@ export interface Devices {
 
 export interface Scene {
   readonly stage: Stage
+  /** What stands between us and the meeting. */
+  readonly waitingFor: string | undefined
   readonly isConnected: boolean
   readonly link: string
   /** Of the server, as it stands in the link. */
@@ -201,6 +207,8 @@ export interface Intents {
   admit(participantId: string, isAdmitted: boolean): void
   remove(participantId: string): void
   askToMute(participantId: string | null): void
+  nameHost(participantId: string, on: boolean): void
+  changeLink(): void
   setLocked(on: boolean): void
   setLobby(on: boolean): void
   end(): void

@@ -101,7 +101,7 @@ function CodeCard({ security, intents }: { readonly security: Security; readonly
       <div class="buttons">
         <button type="button" id="compared" class="button primary" onClick={() => intents.compared(shown.epoch, true)}>We compared it</button>
         <button type="button" class="button" onClick={() => intents.compared(shown.epoch, false)}>It differs</button>
-        <button type="button" id="show-large" class="button" onClick={() => showLarge(true)}>Large, QR</button>
+        <button type="button" id="show-large" class="button" onClick={() => showLarge(true)}>Enlarge</button>
       </div>
       {isLarge && (
         <Dialog title={`Security code of epoch ${shown.epoch}`} look="code-dialog" onClose={() => showLarge(false)}>

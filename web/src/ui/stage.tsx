@@ -7,7 +7,6 @@ import { Tile } from "./tile.tsx"
 export type Layout = "grid" | "speaker"
 
 const GAP = 12
-const RATIO = 16 / 9
 const LEAST_WIDTH = 148
 const HEARD = 0.03
 
@@ -30,12 +29,12 @@ export function seatsOf({ people, pictures }: Pick<Scene, "people" | "pictures">
 }
 
 /** How many columns make the tiles largest. */
-export function columnsFor(count: number, width: number, height: number): { readonly columns: number; readonly tileWidth: number } {
+export function columnsFor(count: number, width: number, height: number, ratio: number): { readonly columns: number; readonly tileWidth: number } {
   let best = { columns: 1, tileWidth: 0 }
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns)
     const across = (width - GAP * (columns - 1)) / columns
-    const down = ((height - GAP * (rows - 1)) / rows) * RATIO
+    const down = ((height - GAP * (rows - 1)) / rows) * ratio
     const tileWidth = Math.floor(Math.min(across, down))
     if (tileWidth > best.tileWidth) best = { columns, tileWidth }
   }
@@ -99,8 +98,9 @@ export function Stage({ scene, layout, pinned, onPin }: StageProps) {
     />
   )
   const others = seats.filter((seat) => seat !== large)
-  const fit = columnsFor(seats.length, size.width, size.height)
-  const style = { "--tile-width": `${Math.max(fit.tileWidth, 1)}px`, "--columns": String(fit.columns) }
+  const ratio = size.width > size.height ? 16 / 9 : 1.1 // nearly square where the window is upright
+  const fit = columnsFor(seats.length, size.width, size.height, ratio)
+  const style = { "--tile-width": `${Math.max(fit.tileWidth, 1)}px`, "--tile-ratio": String(ratio) }
   return (
     <section ref={element} class={`stage ${large === undefined ? "as-grid" : "as-speaker"}`} aria-label="Pictures" style={style}>
       {large !== undefined && <div class="large">{show(large)}</div>}

@@ -40,10 +40,11 @@ export function Tile({ person, picture, reactions, isPaused, isPinned, onPin }: 
   if (isGhost) looks.push("ghost")
   if ((person.level ?? 0) > SPEAKING && !person.isMuted) looks.push("speaking")
   if (picture?.isScreen) looks.push("screen")
+  if (picture?.isLive === false) looks.push("stopped")
   return (
     <figure class={looks.join(" ")}>
       {picture !== undefined && <Video key={picture.key} picture={picture} name={name} />}
-      {picture === undefined && <Avatar name={name} />}
+      {picture?.isLive !== true && <Avatar name={name} />}
       <Veil person={person} picture={picture} isPaused={isPaused && person.isSelf} />
       <figcaption>
         {person.isMuted && !picture?.isScreen && <Flag icon="microphone off" label="muted" />}
@@ -88,6 +89,5 @@ function Veil({ person, picture, isPaused }: { readonly person: Person; readonly
     return <p class="veil" title={healthOf(person).join(" ")}>{whyNoPicture(person.unreadable)}</p>
   }
   if (person.presence === "away") return <p class="veil">Connection lost</p>
-  if (picture !== undefined && !picture.isLive) return <p class="veil">Picture stopped</p>
   return null
 }

@@ -115,6 +115,7 @@ export function eventOf(line: EpochLine): string {
   if (line.committer === undefined) return line.joined.length <= 1 ? "You began the meeting" : "You joined"
   const parts = []
   if (line.joined.length) parts.push(`${spellNames(line.joined)} joined`)
+  if (line.returned.length) parts.push(`${spellNames(line.returned)} came back`)
   if (line.left.length) parts.push(`${spellNames(line.left)} left`)
   if (parts.length) return parts.join(", ")
   return line.isOwn ? "You rotated your keys" : `${line.committer} rotated keys`
@@ -123,7 +124,7 @@ export function eventOf(line: EpochLine): string {
 /** How long it took, as far as can be seen from here. */
 export function pace(line: EpochLine): string {
   const parts = []
-  if (line.committer !== undefined && (line.joined.length || line.left.length)) {
+  if (line.committer !== undefined && (line.joined.length || line.left.length || line.returned.length)) {
     parts.push(`committed by ${line.isOwn ? "you" : line.committer}`)
   }
   if (line.tookMs !== undefined) parts.push(`took ${spellMs(line.tookMs)}`)

@@ -5,7 +5,7 @@ import { render } from "preact"
 import { GreenRoomPage } from "../../src/ui/green_room.tsx"
 import { HomePage, SentencePage } from "../../src/ui/home_page.tsx"
 import { MeetingPage, type MeetingPageProps } from "../../src/ui/meeting_page.tsx"
-import { noticesOf } from "../../src/ui/notices.ts"
+import { noticesOf, type Warning } from "../../src/ui/notices.ts"
 import type { Devices, EpochLine, Person, Picture, Scene, Security } from "../../src/ui/scene.ts"
 
 const wanted: unknown[][] = []
@@ -96,7 +96,7 @@ const devices: Devices = {
 }
 
 function line(epoch: number, more: Partial<EpochLine>): EpochLine {
-  const usual = { generation: 1, joined: [], left: [], committer: "Ada Lovelace", isOwn: true, switchedAfterMs: 38, tookMs: undefined }
+  const usual = { generation: 1, joined: [], left: [], returned: [], committer: "Ada Lovelace", isOwn: true, switchedAfterMs: 38, tookMs: undefined }
   return { ...usual, epoch, at: begun + epoch * 47_000, ...more }
 }
 
@@ -128,7 +128,7 @@ const security: Security = {
 
 interface Draft extends Partial<Omit<Scene, "security">> {
   readonly security?: Partial<Security>
-  readonly warnings?: readonly { key: string; text: string }[]
+  readonly warnings?: readonly Warning[]
 }
 
 function scene(draft: Draft = {}): Scene {
@@ -137,6 +137,7 @@ function scene(draft: Draft = {}): Scene {
   const secured = { ...security, ...given.security }
   const whole: Scene = {
     stage: "meeting",
+    waitingFor: undefined,
     isConnected: true,
     link,
     server: "https://meet.example",
@@ -162,6 +163,7 @@ function scene(draft: Draft = {}): Scene {
     isConnected: whole.isConnected,
     hasDiffered: secured.hasDiffered,
     joinedSinceCompared: secured.comparison?.joinedSince ?? [],
+    returning: undefined,
     warnings,
     dismissed: new Set(),
   })
@@ -178,11 +180,11 @@ const chat = [
 
 const comparison = { epoch: 40, at: begun + 1_700_000, joinedSince: [], leftSince: [] }
 const compared = (at: number) => person(at, at === 0 ? {} : { trust: "compared" })
-const hosting = { isLocked: false, hasLobby: true, waiting: [{ participantId: "w1", name: "Hedy" }, { participantId: "w2", name: "Ines Okafor-Lindqvist" }] }
+const hosting = { isLocked: false, hasLobby: true, canNameHosts: true, waiting: [{ participantId: "w1", name: "Hedy" }, { participantId: "w2", name: "Ines Okafor-Lindqvist" }] }
 
 const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
   connecting: { scene: scene({ stage: "connecting", isConnected: false }) },
-  waiting: { scene: scene({ stage: "waiting" }) },
+  waiting: { scene: scene({ stage: "waiting", waitingFor: "A host has to let you in. Your name reaches them sealed; the server cannot read it." }) },
   ended: { scene: scene({ stage: "ended", ended: "You left the meeting." }) },
   alone: { scene: scene({ people: [person(0)], pictures: [picture(0)] }) },
   two: { scene: scene({ people: [person(0), person(1)], pictures: [picture(0), picture(1)] }) },
@@ -244,7 +246,7 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
   recording: { scene: scene({ people: [person(0), person(1, { isRecording: true }), person(2)] }) },
   warned: {
     scene: scene({
-      warnings: [{ key: "w", text: "The server announces a stream of Bob as Cem Yılmaz's. The keys say whose it is: Bob's." }],
+      warnings: [{ key: "w", level: "warning", text: "The server announces a stream of Bob as Cem Yılmaz's. The keys say whose it is: Bob's." }],
       security: { comparison: { ...comparison, joinedSince: ["Fatima"] } },
     }),
   },

@@ -1,0 +1,460 @@
+/** Makes the scene of a real meeting, and carries its user's intents to it. */
+
+import { AUDIO, CAMERA, SCREEN, SCREEN_AUDIO } from "../conference/frames.ts"
+import { MeetingLink } from "../conference/link.ts"
+import type { Event } from "../conference/events.ts"
+import { Meeting, type MeetingView, showTile, type Tile } from "../conference/meeting.ts"
+import type { Person as Member, Row } from "../conference/roster.ts"
+import type { HostAction } from "../conference/worker_messages.ts"
+import { Comparisons } from "./comparison.ts"
+import type { LocalMedia } from "./local_media.ts"
+import { noticesOf, type Warning } from "./notices.ts"
+import type { ChatLine, EpochLine, Hosting, Intents, Person, Picture, Reaction, Scene, Stage, Trouble } from "./scene.ts"
+import { levelOf, levelsOf, suitesOf, transportOf } from "./statistics.ts"
+
+const LEVELS_EVERY_MS = 400
+const SILENT_AFTER = 5 // looks without any sound, not even noise: muted
+const REACTION_MS = 3000
+const PASSING_MS = 6000
+const REPORT_VALID_S = 20 // of what somebody cannot decrypt; it is repeated in every heartbeat
+const MAX_LINES = 1000
+
+export interface LiveMeetingOptions {
+  readonly link: MeetingLink
+  readonly name: string
+  readonly passphrase: string | null
+  readonly media: LocalMedia
+  /** Turn the lobby on at once, being the host. */
+  readonly wantsLobby: boolean
+}
+
+interface Reported {
+  readonly at: number
+  readonly trouble: Trouble
+}
+
+type EpochEvent = Extract<Event, { type: "epoch changed" }>
+
+export class LiveMeeting {
+  readonly meeting: Meeting
+  onChange: () => void = () => undefined
+  /** The user wants to come back. */
+  onAgain: () => void = () => undefined
+  /** The link is another now. */
+  onLink: (link: string) => void = () => undefined
+  #link: MeetingLink
+  readonly #name: string
+  readonly #media: LocalMedia
+  #wantsLobby: boolean
+  #wasMember = false
+  #generation = 0
+  #waitingFor: string | undefined
+  readonly #comparisons = new Comparisons()
+  #timeline: EpochLine[] = []
+  #askedAt = performance.now()
+  #isRotating = false
+  #chat: ChatLine[] = []
+  #reactions: Reaction[] = []
+  #warnings: Warning[] = []
+  readonly #dismissed = new Set<string>()
+  #isHandUp = false
+  readonly #hands = new Set<string>()
+  readonly #recording = new Set<string>()
+  /** What others cannot decrypt of ours, by participant id. */
+  readonly #reported = new Map<string, Reported>()
+  #levels: ReadonlyMap<string, number> = new Map()
+  /** How many looks long nothing at all was heard, by participant id. */
+  readonly #silentFor = new Map<string, number>()
+  #transport: string | undefined
+  #screen: MediaStream | undefined
+  #wakeLock: WakeLockSentinel | undefined
+  #next = 0
+  #timer: ReturnType<typeof setInterval> | undefined
+
+  constructor({ link, name, passphrase, media, wantsLobby }: LiveMeetingOptions) {
+    this.#link = link
+    this.#name = name
+    this.#media = media
+    this.#wantsLobby = wantsLobby
+    const { microphone, camera } = media.tracks
+    this.meeting = new Meeting({ link: link.spell(), name, passphrase, microphone, camera })
+    this.meeting.onChange = (view) => this.#onView(view)
+    this.meeting.onEvent = (event) => this.#onEvent(event)
+    this.meeting.onRefused = (why) => this.#pass(why)
+    this.meeting.onConnection = (isConnected, why) => isConnected && this.#pass(why)
+    this.meeting.onSwitched = (epoch) => this.#onSwitched(epoch)
+    media.onTrack = (source, track) => this.meeting.setTrack(source === "microphone" ? AUDIO : CAMERA, track)
+    media.onChange = () => this.onChange()
+    this.#timer = setInterval(() => void this.#look(), LEVELS_EVERY_MS)
+  }
+
+  // --- what happens ----------------------------------------------------------------------------------------
+
+  #onView(view: MeetingView): void {
+    if (view.generation !== this.#generation) {
+      // Known only now: the newest epoch is the first of another group.
+      if (this.#generation !== 0) this.#comparisons.forget()
+      this.#generation = view.generation
+      this.#timeline = this.#timeline.map((line, at) => (at === 0 ? { ...line, generation: view.generation } : line))
+    }
+    if (view.phase === "member" && !this.#wasMember) {
+      this.#wasMember = true
+      if (this.#wantsLobby) this.#moderate({ type: "lobby", on: true })
+      this.#wantsLobby = false
+      void this.#stayAwake()
+    }
+    if (view.ended !== undefined) this.#close()
+    this.onChange()
+  }
+
+  #onEvent(event: Event): void {
+    switch (event.type) {
+      case "epoch changed":
+        return this.#onEpoch(event)
+      case "chat received":
+        return this.#say(event.sender.name, false, event.text)
+      case "reacted":
+        return this.#react(event.sender.participantId, event.emoji)
+      case "hand changed":
+        return this.#set(this.#hands, event.sender, event.raised)
+      case "recording changed":
+        return this.#set(this.#recording, event.sender, event.on)
+      case "trouble reported":
+        return this.#onReport(event)
+      case "waiting for":
+        this.#waitingFor = event.text
+        return
+      case "mute requested":
+        void this.#media.setMicrophone(false)
+        return this.#pass(`${event.sender.name} asked you to fall silent. You are muted; unmute when you like.`)
+      case "link changed":
+        this.#link = MeetingLink.parse(event.link)
+        this.onLink(event.link)
+        return this.#pass("The host changed the link. The old one opens nothing any more.")
+      case "warned":
+        this.#warnings = [...this.#warnings, { key: `warned ${this.#next++}`, level: "warning" as const, text: event.text }].slice(-4)
+        return
+    }
+  }
+
+  #onEpoch({ epoch, members, joined, left, returned, committer }: EpochEvent): void {
+    const own = this.meeting.view.ownLeaf
+    const isOwn = committer !== undefined && committer.leaf === own
+    const at = Date.now()
+    const isOwnRotation = isOwn && this.#isRotating
+    if (isOwnRotation) this.#isRotating = false
+    if (committer === undefined) this.#waitingFor = undefined
+    this.#comparisons.enter(epoch, members, committer === undefined ? [] : joined, left, returned, at)
+    const line: EpochLine = {
+      generation: this.#generation,
+      epoch,
+      at,
+      joined: joined.map(({ name }) => name),
+      left: left.map(({ name }) => name),
+      returned: returned.map(({ name }) => name),
+      committer: committer?.name,
+      isOwn,
+      switchedAfterMs: undefined,
+      tookMs: isOwnRotation || committer === undefined ? performance.now() - this.#askedAt : undefined,
+    }
+    this.#timeline = [line, ...this.#timeline].slice(0, MAX_LINES)
+    for (const { participantId } of left) for (const set of [this.#hands, this.#recording]) set.delete(participantId)
+  }
+
+  /** What we send is sealed with this epoch's keys from now on. */
+  #onSwitched(epoch: number): void {
+    const now = Date.now()
+    this.#timeline = this.#timeline.map((line, at) =>
+      at < 8 && line.epoch === epoch && line.switchedAfterMs === undefined ? { ...line, switchedAfterMs: now - line.at } : line,
+    )
+    this.onChange()
+  }
+
+  #onReport({ sender, troubles }: Extract<Event, { type: "trouble reported" }>): void {
+    const ours = troubles.filter(({ leaf }) => leaf === this.meeting.view.ownLeaf)
+    const worst = ours.sort((one, other) => other.since_s - one.since_s)[0]
+    if (worst === undefined) this.#reported.delete(sender.participantId)
+    else {
+      const trouble = { reason: worst.reason, epoch: worst.epoch ?? undefined, sinceS: worst.since_s }
+      this.#reported.set(sender.participantId, { at: performance.now() / 1000, trouble })
+    }
+  }
+
+  #set(set: Set<string>, { participantId }: Member, on: boolean): void {
+    if (on) set.add(participantId)
+    else set.delete(participantId)
+  }
+
+  #say(name: string, isSelf: boolean, text: string): void {
+    this.#chat = [...this.#chat, { key: this.#next++, name, isSelf, at: Date.now(), text }].slice(-MAX_LINES)
+    this.onChange()
+  }
+
+  #react(participantId: string, emoji: string): void {
+    const reaction = { key: this.#next++, participantId, emoji }
+    this.#reactions = [...this.#reactions, reaction].slice(-64)
+    setTimeout(() => {
+      this.#reactions = this.#reactions.filter((each) => each !== reaction)
+      this.onChange()
+    }, REACTION_MS)
+  }
+
+  /** Say something for a moment. */
+  #pass(text: string): void {
+    const said: Warning = { key: `passing ${this.#next++}`, level: "news", text }
+    this.#warnings = [...this.#warnings, said]
+    setTimeout(() => {
+      this.#warnings = this.#warnings.filter((each) => each !== said)
+      this.onChange()
+    }, PASSING_MS)
+    this.onChange()
+  }
+
+  /** How loud who is; whoever makes no sound at all has muted. */
+  async #look(): Promise<void> {
+    if (document.hidden || this.#stage !== "meeting") return
+    this.#levels = await levelsOf(this.meeting)
+    for (const { owner, level } of this.#sounds()) {
+      this.#silentFor.set(owner, level ? 0 : (this.#silentFor.get(owner) ?? 0) + 1)
+    }
+    this.#transport ??= await transportOf(this.meeting)
+    this.onChange()
+  }
+
+  #sounds(): { readonly owner: string; readonly level: number | undefined }[] {
+    const tiles = this.meeting.view.tiles.filter(({ kidContext }) => kidContext === AUDIO)
+    return tiles.map((tile) => ({ owner: tile.owner, level: levelOf(tile, this.#levels) }))
+  }
+
+  async #stayAwake(): Promise<void> {
+    try {
+      this.#wakeLock = await navigator.wakeLock.request("screen")
+    } catch {
+      // A comfort that not every browser has.
+    }
+  }
+
+  #close(): void {
+    clearInterval(this.#timer)
+    this.#stopScreen()
+    this.#media.onTrack = () => undefined
+    this.#media.close()
+    void this.#wakeLock?.release()
+    this.#wakeLock = undefined
+  }
+
+  // --- the scene -------------------------------------------------------------------------------------------
+
+  get #stage(): Stage {
+    const { ended, phase } = this.meeting.view
+    if (ended !== undefined) return "ended"
+    if (this.#wasMember) return "meeting"
+    return phase === "waiting to be let in" ? "waiting" : "connecting"
+  }
+
+  get scene(): Scene {
+    const { view } = this.meeting
+    const people = this.#people(view)
+    const { codes, comparison, hasDiffered } = this.#comparisons
+    const isOut = this.#wasMember && view.phase !== "member"
+    return {
+      stage: this.#stage,
+      waitingFor: this.#waitingFor,
+      isConnected: view.isConnected,
+      link: this.#link.spell(),
+      server: this.#link.server,
+      people,
+      pictures: this.#pictures(view),
+      chat: this.#chat,
+      reactions: this.#reactions,
+      security: {
+        epoch: view.epoch,
+        codes,
+        comparison,
+        hasDiffered,
+        suites: suitesOf(this.#link.suite, this.#transport),
+        timeline: this.#timeline,
+        isRotating: this.#isRotating,
+      },
+      notices: noticesOf({
+        people,
+        isPaused: view.isIsolated,
+        isConnected: view.isConnected,
+        returning: isOut ? (this.#waitingFor ?? "You lost your place in the group, and knock again.") : undefined,
+        hasDiffered,
+        joinedSinceCompared: comparison?.joinedSince ?? [],
+        warnings: this.#warnings,
+        dismissed: this.#dismissed,
+      }),
+      hosting: this.#hosting(view),
+      devices: this.#media.devices,
+      isMicrophoneOn: this.#media.isMicrophoneOn,
+      isCameraOn: this.#media.isCameraOn,
+      isScreenShared: this.#screen !== undefined,
+      isHandUp: this.#isHandUp,
+      isPaused: view.isIsolated,
+      ended: view.ended,
+    }
+  }
+
+  #people(view: MeetingView): Person[] {
+    const now = performance.now() / 1000
+    return view.rows.map((row) => this.#person(row, view, now)).sort((one, other) => Number(other.isSelf) - Number(one.isSelf))
+  }
+
+  #person({ participantId, person, presence, standing }: Row, view: MeetingView, now: number): Person {
+    const isSelf = person !== undefined && person.leaf === view.ownLeaf
+    const reported = this.#reported.get(participantId)
+    const isValid = reported !== undefined && now - reported.at < REPORT_VALID_S
+    const failing = view.troubles.filter(({ owner }) => owner === participantId).sort((one, other) => other.sinceS - one.sinceS)[0]
+    const sound = view.tiles.find(({ owner, kidContext }) => owner === participantId && kidContext === AUDIO)
+    const isSilent = sound?.isLive !== true || (this.#silentFor.get(participantId) ?? 0) >= SILENT_AFTER
+    return {
+      key: `${participantId} ${person?.leaf ?? "-"}`,
+      participantId,
+      leaf: person?.leaf,
+      name: person?.name,
+      isSelf,
+      isHost: view.hosts.includes(participantId) || (isSelf && view.isHost),
+      trust: this.#comparisons.trustOf(person, isSelf),
+      standing,
+      presence,
+      hasHandUp: isSelf ? this.#isHandUp : this.#hands.has(participantId),
+      isRecording: this.#recording.has(participantId),
+      level: isSelf ? this.#media.level : levelOf(sound, this.#levels),
+      isMuted: person !== undefined && (isSelf ? !this.#media.isMicrophoneOn : isSilent),
+      unreadable: isSelf || failing === undefined ? undefined : { ...failing, epoch: failing.epoch ?? undefined },
+      cannotReadUs: isValid ? { ...reported.trouble, sinceS: reported.trouble.sinceS + now - reported.at } : undefined,
+    }
+  }
+
+  #pictures(view: MeetingView): Picture[] {
+    const others = view.tiles.filter(({ kind }) => kind === "video").map(pictureOf)
+    const { participantId } = view
+    if (participantId === undefined) return others
+    const camera = this.#media.tracks.camera
+    const screen = this.#screen?.getVideoTracks()[0]
+    const own = [camera && ownPicture(participantId, camera, false), screen && ownPicture(participantId, screen, true)]
+    return [...own.filter((picture) => !!picture), ...others]
+  }
+
+  #hosting({ isHost, isLinksHost, isLocked, hasLobby, waiting }: MeetingView): Hosting | undefined {
+    if (!isHost) return undefined
+    const guests = waiting.map(({ participantId, name }) => ({ participantId, name }))
+    return { isLocked, hasLobby, waiting: guests, canNameHosts: isLinksHost }
+  }
+
+  // --- what the user wants ---------------------------------------------------------------------------------
+
+  #moderate(action: HostAction): void {
+    this.meeting.moderate(action)
+  }
+
+  readonly intents: Intents = {
+    setMicrophone: (on) => void this.#media.setMicrophone(on),
+    setCamera: (on) => void this.#media.setCamera(on),
+    shareScreen: (on) => (on ? void this.#startScreen() : this.#stopScreen()),
+    chooseDevice: (kind, id) => {
+      if (kind === "speaker") this.meeting.setSpeaker(id)
+      void this.#media.choose(kind, id)
+    },
+    chat: (text) => {
+      this.meeting.chat(text)
+      this.#say(this.#name, true, text)
+    },
+    react: (emoji) => {
+      this.meeting.react(emoji)
+      if (this.meeting.view.participantId !== undefined) this.#react(this.meeting.view.participantId, emoji)
+      this.onChange()
+    },
+    raiseHand: (up) => {
+      this.#isHandUp = up
+      this.meeting.raiseHand(up)
+      this.onChange()
+    },
+    rotate: () => {
+      this.#isRotating = true
+      this.#askedAt = performance.now()
+      this.meeting.rotate()
+      this.onChange()
+    },
+    showCode: () => void this.#showCode(),
+    compared: (epoch, isSame) => {
+      this.#comparisons.compare(epoch, isSame, Date.now())
+      this.onChange()
+    },
+    dismiss: (notice) => {
+      this.#dismissed.add(notice)
+      this.onChange()
+    },
+    leave: () => this.meeting.leave(),
+    again: () => this.onAgain(),
+    admit: (participantId, admitted) => this.#moderate({ type: "decide", participantId, admitted }),
+    remove: (participantId) => this.#moderate({ type: "remove", participantId }),
+    askToMute: (participantId) => this.#moderate({ type: "mute", participantId }),
+    nameHost: (participantId, on) => this.#moderate({ type: on ? "name host" : "strike host", participantId }),
+    changeLink: () => this.#moderate({ type: "change link" }),
+    setLocked: (on) => this.#moderate({ type: "locked", on }),
+    setLobby: (on) => this.#moderate({ type: "lobby", on }),
+    end: () => this.#moderate({ type: "end" }),
+  }
+
+  async #showCode(): Promise<void> {
+    const { epoch } = this.meeting.view
+    if (this.#comparisons.codes.some((code) => code.epoch === epoch)) return
+    const shown = await this.meeting.code()
+    if (shown === undefined) return
+    this.#comparisons.setCode(shown)
+    this.onChange()
+  }
+
+  async #startScreen(): Promise<void> {
+    let stream: MediaStream
+    try {
+      stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 15 } }, audio: true })
+    } catch {
+      return // the user thought better of it
+    }
+    this.#stopScreen()
+    this.#screen = stream
+    const picture = stream.getVideoTracks()[0]!
+    picture.contentHint = "detail"
+    picture.addEventListener("ended", () => this.#screen === stream && this.#stopScreen())
+    this.meeting.setTrack(SCREEN, picture)
+    this.meeting.setTrack(SCREEN_AUDIO, stream.getAudioTracks()[0] ?? null)
+    this.onChange()
+  }
+
+  #stopScreen(): void {
+    if (this.#screen === undefined) return
+    for (const track of this.#screen.getTracks()) track.stop()
+    this.#screen = undefined
+    this.meeting.setTrack(SCREEN, null)
+    this.meeting.setTrack(SCREEN_AUDIO, null)
+    this.onChange()
+  }
+}
+
+function pictureOf(tile: Tile): Picture {
+  return {
+    key: tile.stream.id,
+    participantId: tile.owner,
+    isScreen: tile.kidContext === SCREEN,
+    isSelf: false,
+    isLive: tile.isLive,
+    attach: (video) => showTile(video, tile),
+  }
+}
+
+export function ownPicture(participantId: string, track: MediaStreamTrack, isScreen: boolean): Picture {
+  return {
+    key: track.id,
+    participantId,
+    isScreen,
+    isSelf: true,
+    isLive: true,
+    attach: (video) => {
+      video.srcObject = new MediaStream([track])
+    },
+  }
+}
