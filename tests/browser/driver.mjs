@@ -1,11 +1,15 @@
 // Drives Chromium for the tests: one JSON object a line in, with an `id` and an `op` of those below, and one a line
 // out, with the same `id` and a `result` or an `error`. playwright-core is the page's own development dependency.
+import { readFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { createInterface } from "node:readline"
 
-const { chromium } = createRequire(new URL("../../web/package.json", import.meta.url))("playwright-core")
+const require = createRequire(new URL("../../web/package.json", import.meta.url))
+const { chromium } = require("playwright-core")
 
 let browser
+let axe
+const AXE = { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"] }
 const pages = new Map() // name -> { context, page, errors }
 
 /** Reads conference/mark.py's mark from a video's present picture; null if there is none. */
@@ -64,8 +68,10 @@ const operations = {
     return browser.version()
   },
 
-  async open({ name, url, viewport }) {
-    const context = await browser.newContext({ permissions: ["camera", "microphone"], viewport: viewport ?? { width: 1280, height: 800 } })
+  /** `options` are newContext's; `before` is run in the page before its own scripts. */
+  async open({ name, url, options, before }) {
+    const usual = { permissions: ["camera", "microphone"], viewport: { width: 1280, height: 800 } }
+    const context = await browser.newContext({ ...usual, ...options })
     const page = await context.newPage()
     const errors = []
     page.on("pageerror", (error) => errors.push(String(error)))
@@ -76,6 +82,7 @@ const operations = {
     pages.set(name, { context, page, errors })
     await page.addInitScript(installMarkReader)
     await page.addInitScript(installWatch)
+    if (before !== undefined) await page.addInitScript(before)
     await page.goto(url)
   },
 
@@ -85,6 +92,17 @@ const operations = {
 
   async click({ name, selector }) {
     await pages.get(name).page.click(selector)
+  },
+
+  async press({ name, key }) {
+    await pages.get(name).page.keyboard.press(key)
+  },
+
+  /** What axe finds against WCAG 2.2 AA and good practice, a line each. */
+  async axe({ name }) {
+    axe ??= await readFile(require.resolve("axe-core/axe.min.js"), "utf8")
+    const { violations } = await pages.get(name).page.evaluate(`${axe};axe.run(document, ${JSON.stringify(AXE)})`)
+    return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => `${id} at ${target}: ${failureSummary}`))
   },
 
   async evaluate({ name, expression }) {

@@ -6,7 +6,7 @@ export type Source = "microphone" | "camera"
 
 const CONSTRAINTS = {
   microphone: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
-  camera: { width: { ideal: 960 }, height: { ideal: 540 }, frameRate: { ideal: 24, max: 30 } },
+  camera: { width: { ideal: 960 }, frameRate: { ideal: 24, max: 30 } },
 } as const
 
 export class LocalMedia {

@@ -158,7 +158,7 @@ function Waiting({ scene, intents }: MeetingPageProps) {
       <h1>{isAtDoor ? "At the door" : "Connecting"}</h1>
       <p role="status">
         {!scene.isConnected && isAtDoor
-          ? "The connection is lost. It comes back by itself."
+          ? "The connection to the server is lost. It comes back by itself."
           : isAtDoor
             ? (scene.waitingFor ?? "Your name reaches those inside sealed; the server cannot read it.")
             : `Reaching ${scene.server}.`}

@@ -75,7 +75,7 @@ function warnings({ warnings: warned, people }: Situation): Notice[] {
 function news({ isConnected, returning, joinedSinceCompared, people }: Situation): Notice[] {
   const found: Notice[] = []
   if (!isConnected) {
-    found.push({ key: "away", level: "news", text: "The connection is lost. It comes back by itself.", canBeDismissed: false })
+    found.push({ key: "away", level: "news", text: "The connection to the server is lost. It comes back by itself.", canBeDismissed: false })
   }
   if (isConnected && returning !== undefined) found.push({ key: "returning", level: "news", text: returning, canBeDismissed: false })
   const recording = people.filter(({ isRecording }) => isRecording)

@@ -1,4 +1,4 @@
-/** Shows the view that the query names: /gallery.html?grid. What the user wants is kept in `globalThis.wanted`. */
+/** Shows the view that the query names, as in gallery.html?grid, or `showView` is asked for. What its user wants is kept in `wanted`. */
 
 import "../../src/ui/styles.css"
 import { render } from "preact"
@@ -54,7 +54,7 @@ function picture(at: number, isScreen = false): Picture {
       const paint = canvas.getContext("2d")!
       const draw = () => (isScreen ? paintScreen(paint) : paintPerson(paint, at))
       draw()
-      setInterval(draw, 500)
+      setInterval(draw, 200)
       video.srcObject = canvas.captureStream(5)
     },
   }
@@ -284,8 +284,18 @@ const OTHERS: Readonly<Record<string, () => preact.JSX.Element>> = {
   "bad-link": () => <SentencePage title="This link is not whole" sentence="The part of the link after # is incomplete. Copy the whole link again." />,
 }
 
-const name = location.search.slice(1)
-const meeting = MEETINGS[name]
-const view = meeting === undefined ? OTHERS[name]?.() : <MeetingPage {...meeting} intents={intents} />
-Object.assign(globalThis, { views: [...Object.keys(MEETINGS), ...Object.keys(OTHERS)] })
-if (view !== undefined) render(view, document.querySelector("#page")!)
+/** Show this view, and be done when its pictures are there. */
+async function showView(name: string): Promise<void> {
+  const page = document.querySelector("#page")!
+  const meeting = MEETINGS[name]
+  render(null, page)
+  render(meeting === undefined ? OTHERS[name]!() : <MeetingPage {...meeting} intents={intents} />, page)
+  const videos = [...document.querySelectorAll("video")]
+  await Promise.all(videos.map((video) => new Promise((resolve) => video.requestVideoFrameCallback(resolve))))
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
+}
+
+const views = [...Object.keys(MEETINGS), ...Object.keys(OTHERS)]
+Object.assign(globalThis, { views, showView })
+const asked = location.search.slice(1)
+if (views.includes(asked)) void showView(asked)

@@ -1,0 +1,175 @@
+"""The page used by hand, as people do, in meetings of a real `conclave host`."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from conference.link import MeetingLink
+from conference.media import tag_of
+from conference.messages import Reason, Trouble
+from conference.session import Session
+from signaling import messages as wire
+from tests.browser.conftest import CAMERA_TAG, Browser, Page
+from tests.browser.ui.conftest import SIZES
+from tests.conference.conftest import House
+
+NO_DEVICES = (
+    "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
+)
+
+
+async def says(page: Page, text: str, selector: str = "body") -> None:
+    shown = f"[...document.querySelectorAll({selector!r})].map((each) => each.innerText).join(' ')"
+    await page.until(f"{selector} says {text!r}", f"{shown}.includes({text!r})")
+
+
+async def click(page: Page, *selectors: str) -> None:
+    for selector in selectors:
+        await page.ask("click", selector=selector)
+
+
+async def shown_code(page: Page) -> tuple[str, str]:
+    """Epoch and code, as the security panel shows them."""
+    await page.until("a code is shown", "document.querySelector('.code')?.dataset.code")
+    found = await page.evaluate(
+        "[document.querySelector('#code-epoch').innerText, document.querySelector('.code').dataset.code]"
+    )
+    return found[0], found[1]
+
+
+async def test_a_meeting_from_the_first_page_to_the_goodbye(
+    house: House, browser: Browser, screenshots: Path
+) -> None:
+    async def picture(page: Page, name: str) -> None:
+        await page.ask("screenshot", path=str(screenshots / f"real-{name}.png"))
+
+    # Ada makes a meeting with a lobby and a passphrase, and invites Bob, who has a phone.
+    ada = await browser.open("Ada", house.link.server + "/")
+    await click(ada, "summary", "#with-passphrase", "#with-lobby")
+    await picture(ada, "create")
+    await click(ada, "#create")
+    await says(ada, "Your meeting is ready")
+    link = MeetingLink.parse(await ada.evaluate("location.href"))
+    assert link.has_passphrase
+    await ada.until("the camera is seen", "document.querySelector('video')?.videoWidth")
+    await ada.until("the microphone is heard", "document.querySelector('meter').value > 0.01")
+    await picture(ada, "ready")
+    await ada.ask("fill", selector="#passphrase", text="correct horse")
+    await ada.join()
+    await ada.is_member()
+    await ada.until("the lobby is on", "meeting.view.hasLobby")
+
+    bob = await browser.open("Bob", link, options={"viewport": SIZES["phone"], "colorScheme": "dark"})
+    await bob.ask("fill", selector="#passphrase", text="correct horse")
+    await bob.join()
+    await says(bob, "At the door")
+    await says(bob, "Waiting for the host to let you in.")
+    await click(ada, "#people")
+    await says(ada, "Bob", ".door")
+    await picture(ada, "door")
+    await click(ada, "[aria-label='Let in Bob']")
+    await bob.is_member()
+    await ada.sees(await bob.id(), CAMERA_TAG)
+    await bob.sees(await ada.id(), CAMERA_TAG)
+
+    # They compare the code.
+    await click(ada, "#security")
+    await click(bob, "#security")
+    assert await shown_code(ada) == await shown_code(bob)
+    await picture(ada, "security")
+    await picture(bob, "security-phone")
+    await click(ada, "#compared")
+    await says(ada, "Nobody has joined since.", ".verdict.good")
+    await says(ada, "Compared", ".holders .trust.compared")
+    await ada.until("the transport is known", "document.querySelector('.suites').innerText.includes('DTLS')")
+    await click(ada, "#rotate")
+    await says(ada, "You rotated your keys", "#timeline")
+    await says(bob, "Ada rotated keys", "#timeline")
+    assert re.search(r"took \d+ ms", await ada.evaluate("document.querySelector('#timeline').innerText"))
+    await picture(ada, "compared")
+
+    # They talk.
+    await click(bob, "[aria-label='Close security']", "#hand")
+    await ada.until("Bob's hand is up", "document.querySelector('.tile [aria-label=\"hand raised\"]')")
+    await click(bob, "#react", ".emoji")
+    await ada.until("Bob reacts", "document.querySelector('.tile-reactions span')?.innerText === '👍'")
+    await click(ada, "#chat")
+    await ada.ask("fill", selector="#text", text="Good morning")
+    await ada.ask("press", key="Enter")
+    await bob.until("there is something to read", "document.querySelector('#chat .badge')?.innerText === '1'")
+    await click(bob, "#chat")
+    await says(bob, "Good morning", ".chat-lines")
+    await picture(ada, "chat")
+    await click(bob, "[aria-label='Close chat']", "#camera")
+    await ada.until("Bob's camera is off", "document.querySelector('.tile.stopped, .tile:not(:has(video))')")
+    await click(bob, "#camera")
+    await ada.sees(await bob.id(), CAMERA_TAG)
+    await click(bob, "#microphone")
+    await ada.until("Bob is muted", "document.querySelectorAll('.tile [aria-label=muted]').length === 1")
+    await picture(bob, "phone")
+
+    # Bob goes and comes back, which the host has to allow; then it is over.
+    await click(bob, "#leave")
+    await says(bob, "You left the meeting.", "#ended")
+    await picture(bob, "goodbye")
+    await ada.until("Bob has left", "meeting.view.rows.length === 1")
+    await click(bob, "#again")
+    await says(bob, "Join the meeting")
+    await click(ada, "#people", ".rules .danger")
+    await click(ada, ".rules .danger")
+    await says(ada, "A host has ended the meeting for all.", "#ended")
+    for page in (ada, bob):
+        assert await page.ask("errors") == []
+        assert await page.evaluate("localStorage.length + sessionStorage.length") == 0
+
+
+async def test_one_can_join_without_camera_and_microphone(house: House, browser: Browser) -> None:
+    ada = await house.join("Ada")
+    bob = await browser.open("Bob", house.link, before=NO_DEVICES)
+    await says(bob, "This page may not use the camera or the microphone. You can join without")
+    await bob.join()
+    await bob.is_member()
+    await bob.sees(ada.id, tag_of(ada.id))
+    await bob.until(
+        "it says so", "document.querySelector('#microphone').getAttribute('aria-label') === 'Unmute'"
+    )
+
+
+async def test_who_is_hidden_by_the_server_cannot_be_overlooked(
+    house: House, browser: Browser, screenshots: Path
+) -> None:
+    ada = await house.join("Ada", is_silent=True)
+    bob = await browser.join("Bob", house.link)
+    await click(bob, "#security")
+    await says(bob, "Ada", ".holders")
+
+    def claim(state: wire.State, to: str) -> None:
+        house.host.signaling.notify(house.meeting_id, to, wire.Presence(ada.id, state))  # type: ignore[arg-type]
+
+    claim(wire.State.LEFT, await bob.id())
+    await says(bob, "Coming or going", ".holders")
+    assert await bob.evaluate("document.querySelector('.notice')") is None
+    await says(bob, "Ada holds the keys of this meeting, but the server does not show it.", ".notice.danger")
+    await says(bob, "Look here", "#security")
+    await bob.ask("screenshot", path=str(screenshots / "real-ghost.png"))
+    claim(wire.State.MEMBER, await bob.id())
+    await bob.until("it is taken back", "document.querySelector('.notice') === null")
+
+
+async def test_who_cannot_decrypt_us_is_told_by_name(
+    house: House, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await house.join("Ada", is_silent=True)
+    bob = await browser.join("Bob", house.link)
+    await click(bob, "#security")
+    leaf = int(await bob.evaluate("meeting.view.ownLeaf"))
+    report = Session.report_troubles
+    monkeypatch.setattr(Session, "report_troubles", lambda *_: None)  # what Ada finds by herself: nothing
+    now = asyncio.get_running_loop().time()
+    report(ada.session, (Trouble(leaf, 1, Reason.NO_KEY, 41, 12),), now)
+    told = r"/Ada cannot decrypt you since 1\d s: no key for epoch 41\./"
+    await bob.until("it is told", f"{told}.test(document.querySelector('.holders').innerText)")
+    monkeypatch.undo()
+    await bob.until("it is taken back", "document.querySelector('.health') === null")

@@ -1,0 +1,128 @@
+"""Every view in every state: accessible by axe, silent in the console, pictured to be looked at."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import Browser, Page
+from tests.browser.ui.conftest import SIZES
+
+
+async def open_gallery(browser: Browser, gallery: str, size: str, theme: str) -> Page:
+    options = {"viewport": SIZES[size], "colorScheme": theme, "reducedMotion": "reduce"}
+    return await browser.open(f"{size} {theme}", gallery, options=options)
+
+
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [
+        ("desktop", "light"),
+        ("phone", "dark"),
+        pytest.param("desktop", "dark", marks=pytest.mark.long),
+        pytest.param("phone", "light", marks=pytest.mark.long),
+    ],
+)
+async def test_every_view_can_be_used_by_everybody(
+    browser: Browser, gallery: str, screenshots: Path, size: str, theme: str
+) -> None:
+    page = await open_gallery(browser, gallery, size, theme)
+    views = await page.evaluate("views")
+    assert len(views) > 30
+    faults = []
+    for view in views:
+        await page.evaluate(f"showView({view!r})")
+        await page.ask("screenshot", path=str(screenshots / f"{view}-{size}-{theme}.png"))
+        faults += [f"{view}: {fault}" for fault in await page.ask("axe")]
+        wide = await page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        if wide > 0:
+            faults.append(f"{view}: {wide} pixels too wide")
+    assert not faults, "\n".join(faults)
+    assert await page.ask("errors") == []
+
+
+async def text(page: Page, view: str, selector: str) -> str:
+    """What stands there, in that view; empty if there is nothing."""
+    await page.evaluate(f"showView({view!r})")
+    return str(
+        await page.evaluate(
+            f"[...document.querySelectorAll({selector!r})].map((each) => each.innerText).join('\\n')"
+        )
+    )
+
+
+async def test_a_ghost_and_a_split_meeting_are_impossible_to_overlook_and_a_delay_is_no_alarm(
+    browser: Browser, gallery: str
+) -> None:
+    page = await open_gallery(browser, gallery, "desktop", "light")
+    assert "Hedy holds the keys of this meeting, but the server does not show it" in await text(
+        page, "ghost", ".notice.danger"
+    )
+    assert "Hidden by the server" in await text(page, "ghost", ".tile.ghost")
+    assert "not here" in await text(page, "ghost", ".holders tr.danger")
+    assert "You are not being heard or seen" in await text(page, "split", ".notice.danger")
+    assert "Not sent" in await text(page, "split", ".veil.danger")
+    for view in ("ghost", "split", "differs"):
+        assert "Look here" in await text(page, view, "#security")
+        assert not await page.evaluate("document.querySelector('.notice.danger [aria-label=Dismiss]')")
+    assert await text(page, "pending", ".notice, .veil, tr.danger") == ""
+    assert "Coming or going" in await text(page, "pending", ".holders")
+
+
+async def test_what_does_not_decrypt_is_told_by_name_time_and_reason(browser: Browser, gallery: str) -> None:
+    page = await open_gallery(browser, gallery, "desktop", "light")
+    health = await text(page, "trouble", ".holders .health")
+    assert "Bob cannot decrypt you since 12 s: no key for epoch 41." in health
+    assert "You cannot decrypt Cem Yılmaz since 7 s: what arrives was changed on the way." in health
+
+
+async def test_the_security_panel_says_what_was_compared_and_who_came_since(
+    browser: Browser, gallery: str
+) -> None:
+    page = await open_gallery(browser, gallery, "desktop", "light")
+    assert "Compare the code once" in await text(page, "security", ".verdict")
+    assert "Nobody has joined since" in await text(page, "compared", ".verdict.good")
+    assert "Joined since: Fatima" in await text(page, "new-since", ".verdict.news")
+    assert "Fatima joined after you compared the code" in await text(page, "new-since", ".notice")
+    timeline = await text(page, "security", "#timeline")
+    assert "Fatima and Emmy Noether joined" in timeline
+    assert "You rotated your keys" in timeline
+    assert "took 84 ms" in timeline
+    suites = await text(page, "security", ".suites")
+    for layer in ("MLS", "SFrame", "SRTP", "TLS"):
+        assert layer in suites
+
+
+async def test_keys_of_the_keyboard_act_and_can_be_turned_off(browser: Browser, gallery: str) -> None:
+    page = await open_gallery(browser, gallery, "desktop", "light")
+    await page.evaluate("showView('grid')")
+    for key in ("m", "v", "h"):
+        await page.ask("press", key=key)
+    wanted = [["setMicrophone", False], ["setCamera", False], ["raiseHand", True]]
+    assert await page.evaluate("wanted") == wanted
+    for key, panel in (("k", "Security"), ("c", "Chat"), ("p", "People")):
+        await page.ask("press", key=key)
+        assert await page.evaluate("document.querySelector('.panel').getAttribute('aria-label')") == panel
+    await page.ask("press", key="Escape")
+    assert await page.evaluate("document.querySelector('.panel')") is None
+    await page.ask("press", key="?")
+    await page.ask("click", selector=".dialog .switch")
+    await page.ask("press", key="Escape")
+    await page.ask("press", key="m")
+    assert await page.evaluate("wanted") == wanted
+
+
+async def test_a_host_lets_in_removes_and_locks(browser: Browser, gallery: str) -> None:
+    page = await open_gallery(browser, gallery, "phone", "dark")
+    await page.evaluate("showView('host')")
+    await page.ask("click", selector="[aria-label='Let in Hedy']")
+    await page.ask("click", selector="[aria-label='What to do about Bob']")
+    await page.ask("click", selector=".row-actions .danger")
+    await page.ask("click", selector=".rules .switch:has-text('Lock')")
+    bob = await page.evaluate("document.querySelectorAll('.tile').length && 'z7CjPbA5sGvUd2Fi9xEnKQ'")
+    assert await page.evaluate("wanted") == [["admit", "w1", True], ["remove", bob], ["setLocked", True]]
+    await page.ask("click", selector=".rules .danger")
+    assert len(await page.evaluate("wanted")) == 3  # the end is asked for twice
+    await page.ask("click", selector=".rules .danger")
+    assert (await page.evaluate("wanted"))[-1] == ["end"]

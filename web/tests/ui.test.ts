@@ -1,0 +1,188 @@
+/** What the page concludes and says: comparisons, notices, words. */
+
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { own } from "../src/bytes.ts"
+import type { Person as Member, Standing } from "../src/conference/roster.ts"
+import { Comparisons } from "../src/ui/comparison.ts"
+import { noticesOf, type Situation } from "../src/ui/notices.ts"
+import type { EpochLine, Person } from "../src/ui/scene.ts"
+import { columnsFor, seatsOf } from "../src/ui/stage.tsx"
+import { eventOf, healthOf, pace, spellDuration, spellNames } from "../src/ui/words.ts"
+
+function member(leaf: number, name: string, key = leaf): Member {
+  return { leaf, name, participantId: `id ${leaf}`, signatureKey: own(new Uint8Array(32).fill(key)) }
+}
+
+const ada = member(0, "Ada")
+const bob = member(1, "Bob")
+const eve = member(2, "Eve")
+
+function compared(): Comparisons {
+  const comparisons = new Comparisons()
+  comparisons.enter(7, [ada, bob], [], [], [], 0)
+  comparisons.setCode({ epoch: 7, code: "AAAAA" })
+  comparisons.compare(7, true, 1)
+  return comparisons
+}
+
+test("a comparison vouches for who was there, and for nobody who came later", () => {
+  const comparisons = compared()
+  assert.equal(comparisons.trustOf(bob, false), "compared")
+  comparisons.enter(8, [ada, bob, eve], [eve], [], [], 2)
+  assert.equal(comparisons.trustOf(bob, false), "compared")
+  assert.equal(comparisons.trustOf(eve, false), "new")
+  assert.deepEqual(comparisons.comparison?.joinedSince, ["Eve"])
+  assert.equal(comparisons.trustOf(member(1, "Bob", 99), false), "new") // the same name and leaf, another key
+})
+
+test("a comparison of an epoch that is over does not vouch for who came in between", () => {
+  const comparisons = new Comparisons()
+  comparisons.enter(7, [ada, bob], [], [], [], 0)
+  comparisons.enter(8, [ada, bob, eve], [eve], [], [], 1)
+  comparisons.compare(7, true, 2)
+  assert.equal(comparisons.trustOf(eve, false), "new")
+  assert.deepEqual(comparisons.comparison?.joinedSince, ["Eve"])
+})
+
+test("who flickers in and out stays seen", () => {
+  const comparisons = compared()
+  comparisons.enter(8, [ada, bob, eve], [eve], [], [], 2)
+  comparisons.enter(9, [ada, bob], [], [eve], [], 3)
+  assert.deepEqual(comparisons.comparison?.joinedSince, ["Eve"])
+  assert.deepEqual(comparisons.comparison?.leftSince, ["Eve"])
+})
+
+test("who comes back under a new key keeps what its old one had, and no more", () => {
+  const comparisons = compared()
+  const back = member(1, "Bob", 42)
+  comparisons.enter(8, [ada, back], [], [], [back], 2)
+  assert.equal(comparisons.trustOf(back, false), "compared")
+  assert.deepEqual(comparisons.comparison?.joinedSince, [])
+  comparisons.enter(9, [ada, back, eve], [eve], [], [], 3)
+  const eveBack = member(2, "Eve", 43)
+  comparisons.enter(10, [ada, back, eveBack], [], [], [eveBack], 4)
+  assert.equal(comparisons.trustOf(eveBack, false), "new")
+})
+
+test("codes are kept for ten minutes, and nothing outlives its group", () => {
+  const comparisons = compared()
+  comparisons.enter(8, [ada, bob], [], [], [], 599_000)
+  comparisons.setCode({ epoch: 8, code: "BBBBB" })
+  assert.deepEqual(comparisons.codes.map(({ epoch }) => epoch), [7, 8])
+  comparisons.enter(9, [ada, bob], [], [], [], 601_000)
+  assert.deepEqual(comparisons.codes.map(({ epoch }) => epoch), [8])
+  comparisons.forget()
+  assert.equal(comparisons.comparison, undefined)
+  assert.equal(comparisons.trustOf(bob, false), "uncompared")
+})
+
+test("codes that differ undo what was compared", () => {
+  const comparisons = compared()
+  comparisons.compare(7, false, 2)
+  assert.ok(comparisons.hasDiffered)
+  assert.equal(comparisons.trustOf(bob, false), "uncompared")
+})
+
+function person(name: string, more: Partial<Person> = {}): Person {
+  return {
+    key: name,
+    participantId: name,
+    leaf: 1,
+    name,
+    isSelf: false,
+    isHost: false,
+    trust: "uncompared",
+    standing: "aligned",
+    presence: "member",
+    hasHandUp: false,
+    isRecording: false,
+    level: 0,
+    isMuted: false,
+    unreadable: undefined,
+    cannotReadUs: undefined,
+    ...more,
+  }
+}
+
+function situation(more: Partial<Situation> = {}): Situation {
+  return {
+    people: [],
+    isPaused: false,
+    isConnected: true,
+    returning: undefined,
+    hasDiffered: false,
+    joinedSinceCompared: [],
+    warnings: [],
+    dismissed: new Set(),
+    ...more,
+  }
+}
+
+test("only what may mean a listener is a danger, and no danger can be dismissed", () => {
+  const levels = (standing: Standing, presence?: string) =>
+    noticesOf(situation({ people: [person("Bob", { standing, presence })] })).map(({ level }) => level)
+  assert.deepEqual(levels("aligned", "member"), [])
+  assert.deepEqual(levels("pending", "member"), [])
+  assert.deepEqual(levels("in the group but not in the room"), ["danger"])
+  assert.deepEqual(levels("in the room but not in the group", "member"), ["warning"])
+  assert.deepEqual(levels("in the room but not in the group", "waiting"), [])
+  const ghost = situation({ people: [person("Bob", { standing: "in the group but not in the room" })], isPaused: true, hasDiffered: true })
+  const found = noticesOf(ghost)
+  assert.deepEqual(found.map(({ level, canBeDismissed }) => [level, canBeDismissed]), Array(3).fill(["danger", false]))
+  assert.deepEqual(noticesOf({ ...ghost, dismissed: new Set(found.map(({ key }) => key)) }), found)
+})
+
+test("what was dismissed comes again only when there is more of it", () => {
+  const first = situation({ joinedSinceCompared: ["Eve"] })
+  const dismissed = new Set(noticesOf(first).map(({ key }) => key))
+  assert.deepEqual(noticesOf({ ...first, dismissed }), [])
+  assert.equal(noticesOf({ ...first, joinedSinceCompared: ["Eve", "Mallory"], dismissed }).length, 1)
+})
+
+test("health in words", () => {
+  const bobs = person("Bob", { cannotReadUs: { reason: "no key", epoch: 41, sinceS: 12.7 } })
+  assert.deepEqual(healthOf(bobs), ["Bob cannot decrypt you since 12 s: no key for epoch 41."])
+  const deaf = person("Bob", { unreadable: { reason: "nothing received", epoch: undefined, sinceS: 65 } })
+  assert.deepEqual(healthOf(deaf), ["You cannot decrypt Bob since 1 min: nothing arrives."])
+  assert.equal(spellDuration(7300), "2 h")
+  assert.equal(spellNames(["Ada", "Bob", "Cem", "Dan", "Eve"]), "Ada, Bob, Cem and 2 more")
+})
+
+test("epochs in words", () => {
+  const line: EpochLine = {
+    generation: 1,
+    epoch: 3,
+    at: 0,
+    joined: [],
+    left: [],
+    returned: [],
+    committer: "Ada",
+    isOwn: false,
+    switchedAfterMs: undefined,
+    tookMs: undefined,
+  }
+  assert.equal(eventOf(line), "Ada rotated keys")
+  assert.equal(eventOf({ ...line, isOwn: true }), "You rotated your keys")
+  assert.equal(eventOf({ ...line, joined: ["Bob", "Eve"], left: ["Cem"] }), "Bob and Eve joined, Cem left")
+  assert.equal(eventOf({ ...line, returned: ["Bob"] }), "Bob came back")
+  assert.equal(eventOf({ ...line, committer: undefined, joined: ["Ada"] }), "You began the meeting")
+  assert.equal(pace({ ...line, joined: ["Bob"], switchedAfterMs: 140.4 }), "committed by Ada · you send under it after 140 ms")
+})
+
+test("every member has a seat, every screen one more, and who is only in the room none", () => {
+  const people = [person("Ada"), person("Bob"), person("?", { leaf: undefined, name: undefined })]
+  const picture = (participantId: string, isScreen: boolean) => ({ key: participantId, participantId, isScreen, isSelf: false, isLive: true, attach: () => undefined })
+  const seats = seatsOf({ people, pictures: [picture("Bob", true), picture("Bob", false), picture("nobody", false)] })
+  assert.deepEqual(seats.map(({ key, picture: shown }) => [key, shown?.isScreen]), [["Bob screen", true], ["Ada", undefined], ["Bob", false]])
+})
+
+test("tiles are as large as they can be", () => {
+  assert.equal(columnsFor(1, 1200, 700, 16 / 9).columns, 1)
+  assert.equal(columnsFor(4, 1200, 700, 16 / 9).columns, 2)
+  assert.equal(columnsFor(2, 360, 600, 1.1).columns, 1)
+  for (const count of [1, 2, 3, 7, 12, 50]) {
+    const { columns, tileWidth } = columnsFor(count, 360, 560, 1.1)
+    assert.ok(tileWidth >= 140 && columns * tileWidth <= 360)
+  }
+})
