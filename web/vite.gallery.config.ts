@@ -7,7 +7,7 @@ export default defineConfig({
   base: "/",
   publicDir: false,
   build: {
-    outDir: "../../out/gallery",
+    outDir: "../../out/gallery", // of web/
     emptyOutDir: true,
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

@@ -207,7 +207,7 @@ test("security codes", async () => {
       epoch: each.epoch,
       epochAuthenticator: fromHex(each.epoch_authenticator),
     })
-    assert.equal(code, each.code, each.what)
+    assert.deepEqual(code, { code: each.code, qr: each.qr }, each.what)
   }
   for (const each of typed) assert.equal(normaliseCode(each.typed), each.normalised, each.typed)
 })

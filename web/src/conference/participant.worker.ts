@@ -111,7 +111,7 @@ class Participant {
   #showCode(request: number): void {
     const input = this.#session.phase === "member" ? this.#session.codeInput() : undefined
     if (input === undefined) return tell({ type: "code", request, shown: undefined })
-    void securityCode(input).then((code) => tell({ type: "code", request, shown: { code, epoch: input.epoch } }))
+    void securityCode(input).then((code) => tell({ type: "code", request, shown: { ...code, epoch: input.epoch } }))
   }
 
   // --- the queue ---

@@ -9,8 +9,9 @@ import { concat, type Octets, uint64, utf8 } from "../bytes.ts"
 
 const ROUNDS = 2 ** 17
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ" // Crockford's base32: no I, L, O, U
-const OCTETS = 13 // the first 100 bits stand in them
+const VALUE_SIZE = 32
 const CHARACTERS = 20
+const VALUE_CHARACTERS = 52
 
 /** What a code is computed from; a value, so that epochs may go on meanwhile. */
 export interface CodeInput {
@@ -19,15 +20,27 @@ export interface CodeInput {
   readonly epochAuthenticator: Octets
 }
 
-/** Twenty characters, `XXXXX-XXXXX-XXXXX-XXXXX`. Takes some 100 ms of another thread. */
-export async function securityCode(of: CodeInput): Promise<string> {
+/** An epoch's code: what is read out, and what its QR code says. */
+export interface SecurityCode {
+  /** Twenty characters, `XXXXX-XXXXX-XXXXX-XXXXX`. */
+  readonly code: string
+  /** All 256 bits, and the epoch. */
+  readonly qr: string
+}
+
+/** Takes some 100 ms of another thread. */
+export async function securityCode(of: CodeInput): Promise<SecurityCode> {
   const salt = concat(utf8("Conclave 1.0 security code\0"), uint64(of.epoch), of.groupId)
   const password = await crypto.subtle.importKey("raw", of.epochAuthenticator, "PBKDF2", false, ["deriveBits"])
   const algorithm = { name: "PBKDF2", hash: "SHA-512", salt, iterations: ROUNDS }
-  const value = new Uint8Array(await crypto.subtle.deriveBits(algorithm, password, 8 * OCTETS))
-  const bits = Array.from(value, (octet) => octet.toString(2).padStart(8, "0")).join("")
-  const characters = Array.from({ length: CHARACTERS }, (_, at) => ALPHABET[parseInt(bits.slice(5 * at, 5 * at + 5), 2)])
-  return grouped(characters.join(""))
+  const value = new Uint8Array(await crypto.subtle.deriveBits(algorithm, password, 8 * VALUE_SIZE))
+  return { code: grouped(base32(value, CHARACTERS)), qr: `CONCLAVE:1:${of.epoch}:${base32(value, VALUE_CHARACTERS)}` }
+}
+
+/** The first so many characters; where there are no more bits, they are zero. */
+function base32(octets: Uint8Array, characters: number): string {
+  const bits = Array.from(octets, (octet) => octet.toString(2).padStart(8, "0")).join("").padEnd(5 * characters, "0")
+  return Array.from({ length: characters }, (_, at) => ALPHABET[parseInt(bits.slice(5 * at, 5 * at + 5), 2)]).join("")
 }
 
 /**

@@ -9,6 +9,7 @@ import type { Event, KeyOrder } from "./events.ts"
 import type { Misnamed, TileKey } from "./receive_path.ts"
 import type { Person, Row } from "./roster.ts"
 import type { Phase } from "./session.ts"
+import type { SecurityCode } from "./verification.ts"
 
 // --- the participant's worker and the page ---
 
@@ -46,8 +47,7 @@ export type ToParticipant =
   | { readonly type: "media"; readonly message: MediaAnswer }
 
 /** A security code, and the epoch that it stands for. */
-export interface CodeShown {
-  readonly code: string
+export interface CodeShown extends SecurityCode {
   readonly epoch: number
 }
 

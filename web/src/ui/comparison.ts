@@ -14,7 +14,7 @@ interface Epoch {
   readonly epoch: number
   readonly at: number
   readonly members: readonly Person[]
-  code: string | undefined
+  code: Code | undefined
 }
 
 interface Seen {
@@ -33,22 +33,11 @@ export class Comparisons {
   #pinned = new Set<string>()
   hasDiffered = false
 
-  /** The group is at a new epoch. Who came back under a new key was vouched for by its old one. */
-  enter(epoch: number, members: readonly Person[], joined: readonly Person[], left: readonly Person[], returned: readonly Person[], at: number): void {
-    const before = this.#epochs.at(-1)?.members ?? []
-    this.#pinReturned(before, members, left, returned)
+  /** The group is at a new epoch. */
+  enter(epoch: number, members: readonly Person[], joined: readonly Person[], left: readonly Person[], at: number): void {
     this.#epochs = [...this.#epochs.filter((each) => at - each.at < KEPT_MS), { epoch, at, members, code: undefined }].slice(-MAX_EPOCHS)
     this.#joined.push(...joined.map((person) => ({ epoch, person })))
     this.#left.push(...left.map((person) => ({ epoch, person })))
-  }
-
-  /** Only where it is plain who of them became whom. */
-  #pinReturned(before: readonly Person[], members: readonly Person[], left: readonly Person[], returned: readonly Person[]): void {
-    const present = new Set(members.map(keyOf))
-    const gone = new Set(left.map(keyOf))
-    const replaced = before.map(keyOf).filter((key) => !present.has(key) && !gone.has(key))
-    if (replaced.length !== returned.length || !replaced.every((key) => this.#pinned.has(key))) return
-    for (const person of returned) this.#pinned.add(keyOf(person))
   }
 
   /** Another group: what was compared was the one before. */
@@ -61,8 +50,8 @@ export class Comparisons {
     this.hasDiffered = false
   }
 
-  setCode({ epoch, code }: Code): void {
-    const found = this.#epochs.find((each) => each.epoch === epoch)
+  setCode(code: Code): void {
+    const found = this.#epochs.find(({ epoch }) => epoch === code.epoch)
     if (found !== undefined) found.code = code
   }
 
@@ -76,7 +65,7 @@ export class Comparisons {
   }
 
   get codes(): Code[] {
-    return this.#epochs.flatMap(({ epoch, code }) => (code === undefined ? [] : [{ epoch, code }]))
+    return this.#epochs.flatMap(({ code }) => code ?? [])
   }
 
   get comparison(): Comparison | undefined {

@@ -13,7 +13,7 @@ import type { ChatLine, EpochLine, Hosting, Intents, Person, Picture, Reaction, 
 import { levelOf, levelsOf, suitesOf, transportOf } from "./statistics.ts"
 
 const LEVELS_EVERY_MS = 400
-const SILENT_AFTER = 5 // looks without any sound, not even noise: muted
+const SILENT_AFTER = 10 // looks without any sound, not even noise: muted
 const REACTION_MS = 3000
 const PASSING_MS = 6000
 const REPORT_VALID_S = 20 // of what somebody cannot decrypt; it is repeated in every heartbeat
@@ -144,7 +144,7 @@ export class LiveMeeting {
     const isOwnRotation = isOwn && this.#isRotating
     if (isOwnRotation) this.#isRotating = false
     if (committer === undefined) this.#waitingFor = undefined
-    this.#comparisons.enter(epoch, members, committer === undefined ? [] : joined, left, returned, at)
+    this.#comparisons.enter(epoch, members, committer === undefined ? [] : joined, left, at)
     const line: EpochLine = {
       generation: this.#generation,
       epoch,
@@ -256,6 +256,7 @@ export class LiveMeeting {
     const { view } = this.meeting
     const people = this.#people(view)
     const { codes, comparison, hasDiffered } = this.#comparisons
+    const hosting = this.#hosting(view)
     const isOut = this.#wasMember && view.phase !== "member"
     return {
       stage: this.#stage,
@@ -282,11 +283,12 @@ export class LiveMeeting {
         isConnected: view.isConnected,
         returning: isOut ? (this.#waitingFor ?? "You lost your place in the group, and knock again.") : undefined,
         hasDiffered,
+        waiting: hosting?.waiting.map(({ name }) => name) ?? [],
         joinedSinceCompared: comparison?.joinedSince ?? [],
         warnings: this.#warnings,
         dismissed: this.#dismissed,
       }),
-      hosting: this.#hosting(view),
+      hosting,
       devices: this.#media.devices,
       isMicrophoneOn: this.#media.isMicrophoneOn,
       isCameraOn: this.#media.isCameraOn,

@@ -11,6 +11,7 @@ import { SecurityButton, SecurityPanel } from "./security_panel.tsx"
 import { DeviceMenus } from "./device_menus.tsx"
 import { type Shortcut, SHORTCUTS, useShortcuts } from "./shortcuts.ts"
 import { type Layout, Stage } from "./stage.tsx"
+import { eventOf } from "./words.ts"
 
 const TITLES = { people: "People", chat: "Chat", security: "Security" } as const
 
@@ -57,10 +58,11 @@ function Room({ scene, intents, panel: firstPanel, layout: firstLayout = "grid" 
     <div class={`room ${panel === undefined ? "" : "with-panel"}`}>
       <header class="bar">
         <Mark />
-        <h1 class="unseen">Meeting</h1>
+        <Title class="unseen">Meeting</Title>
+        <p class="unseen" role="status">{arrivals(scene)}</p>
         <SecurityButton scene={scene} isOpen={panel === "security"} onClick={() => togglePanel("security")} />
       </header>
-      <Notices notices={scene.notices} intents={intents} onShow={() => setPanel("security")} />
+      <Notices notices={scene.notices} intents={intents} onShow={setPanel} />
       <main class="middle">
         <Stage scene={scene} layout={layout} pinned={pinned} onPin={pin} />
       </main>
@@ -101,6 +103,19 @@ function Room({ scene, intents, panel: firstPanel, layout: firstLayout = "grid" 
   )
 }
 
+/** A view's heading, which is read out when the view comes. */
+function Title({ class: look = "", children }: { readonly class?: string; readonly children: preact.ComponentChildren }) {
+  const title = useRef<HTMLHeadingElement>(null)
+  useEffect(() => title.current?.focus(), [])
+  return <h1 ref={title} class={look} tabIndex={-1}>{children}</h1>
+}
+
+/** For who cannot see tiles come and go. */
+function arrivals({ security }: Scene): string {
+  const newest = security.timeline[0]
+  return newest !== undefined && newest.joined.length + newest.left.length > 0 ? eventOf(newest) : ""
+}
+
 function toggleFullScreen(): void {
   const change = document.fullscreenElement === null ? document.documentElement.requestFullscreen() : document.exitFullscreen()
   void change.catch(() => undefined)
@@ -133,7 +148,7 @@ function SidePanel({ title, onClose, children }: { readonly title: string; reado
 
 const LEVEL_ICON = { danger: "warning", warning: "warning", news: "info" } as const
 
-function Notices({ notices, intents, onShow }: { readonly notices: readonly Notice[]; readonly intents: Intents; readonly onShow: () => void }) {
+function Notices({ notices, intents, onShow }: { readonly notices: readonly Notice[]; readonly intents: Intents; readonly onShow: (panel: Panel) => void }) {
   return (
     <div class="notices" role="region" aria-label="Notices">
       {notices.map(({ key, level, text, action, canBeDismissed }) => (
@@ -141,7 +156,7 @@ function Notices({ notices, intents, onShow }: { readonly notices: readonly Noti
           <Icon name={LEVEL_ICON[level]} />
           <p>{text}</p>
           {action !== undefined && (
-            <button type="button" class="link" onClick={() => (action.intent === "leave" ? intents.leave() : onShow())}>{action.label}</button>
+            <button type="button" class="link" onClick={() => (action.intent === "leave" ? intents.leave() : onShow(action.intent === "show people" ? "people" : "security"))}>{action.label}</button>
           )}
           {canBeDismissed && <Tool icon="close" label="Dismiss" onClick={() => intents.dismiss(key)} />}
         </div>
@@ -155,7 +170,7 @@ function Waiting({ scene, intents }: MeetingPageProps) {
   return (
     <main class="centre" aria-busy="true">
       <div class="pulse"><Mark /></div>
-      <h1>{isAtDoor ? "At the door" : "Connecting"}</h1>
+      <Title>{isAtDoor ? "At the door" : "Connecting"}</Title>
       <p role="status">
         {!scene.isConnected && isAtDoor
           ? "The connection to the server is lost. It comes back by itself."
@@ -172,7 +187,7 @@ function Ended({ scene, intents }: MeetingPageProps) {
   return (
     <main class="centre">
       <Mark />
-      <h1>Goodbye</h1>
+      <Title>Goodbye</Title>
       <p id="ended" role="status">{scene.ended} The keys are erased.</p>
       <div class="buttons">
         <button type="button" id="again" class="button primary" onClick={() => intents.again()}>Come back</button>

@@ -7,6 +7,7 @@ import type { Notice, Person } from "./scene.ts"
 import { nameOf, spellNames } from "./words.ts"
 
 const SHOW = { label: "Show", intent: "show security" } as const
+const OPEN_DOOR = { label: "Show", intent: "show people" } as const
 const LEAVE = { label: "Leave", intent: "leave" } as const
 
 export interface Warning {
@@ -22,6 +23,8 @@ export interface Situation {
   /** We fell out of the group and are coming back: what for we wait. */
   readonly returning: string | undefined
   readonly hasDiffered: boolean
+  /** Who waits for us, being a host, to let them in. */
+  readonly waiting: readonly string[]
   readonly joinedSinceCompared: readonly string[]
   /** What the core warned of, and what is said for a moment. */
   readonly warnings: readonly Warning[]
@@ -72,12 +75,16 @@ function warnings({ warnings: warned, people }: Situation): Notice[] {
   return found
 }
 
-function news({ isConnected, returning, joinedSinceCompared, people }: Situation): Notice[] {
+function news({ isConnected, returning, joinedSinceCompared, people, waiting }: Situation): Notice[] {
   const found: Notice[] = []
   if (!isConnected) {
     found.push({ key: "away", level: "news", text: "The connection to the server is lost. It comes back by itself.", canBeDismissed: false })
   }
   if (isConnected && returning !== undefined) found.push({ key: "returning", level: "news", text: returning, canBeDismissed: false })
+  if (waiting.length) {
+    const text = `${spellNames(waiting)} ${waiting.length === 1 ? "is" : "are"} at the door.`
+    found.push({ key: `door ${waiting.join()}`, level: "news", text, action: OPEN_DOOR, canBeDismissed: true })
+  }
   const recording = people.filter(({ isRecording }) => isRecording)
   if (recording.length) {
     const text = `${spellNames(recording.map(nameOf))} ${recording.length === 1 ? "is" : "are"} recording.`

@@ -94,6 +94,8 @@ export interface EpochLine {
 
 export interface Code {
   readonly code: string
+  /** What its QR code says. */
+  readonly qr: string
   readonly epoch: number
 }
 
@@ -129,7 +131,7 @@ export interface Notice {
   readonly key: string
   readonly level: "danger" | "warning" | "news"
   readonly text: string
-  readonly action?: { readonly label: string; readonly intent: "show security" | "leave" } | undefined
+  readonly action?: { readonly label: string; readonly intent: "show security" | "show people" | "leave" } | undefined
   readonly canBeDismissed: boolean
 }
 

@@ -106,7 +106,7 @@ function CodeCard({ security, intents }: { readonly security: Security; readonly
       {isLarge && (
         <Dialog title={`Security code of epoch ${shown.epoch}`} look="code-dialog" onClose={() => showLarge(false)}>
           <CodeText code={shown} />
-          <Qr text={shown.code} />
+          <Qr text={shown.qr} />
         </Dialog>
       )}
     </section>

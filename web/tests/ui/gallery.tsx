@@ -111,9 +111,11 @@ const timeline = [
   line(34, { joined: ["Ada Lovelace"], committer: undefined, switchedAfterMs: 3, tookMs: 240 }),
 ]
 
+const QR = "CONCLAVE:1:41:7F3KQV8MZ24DXRA9THCWZ2F1KJB4GTPE47SF2N5T7YJHHBD4APN0"
+
 const security: Security = {
   epoch: 41,
-  codes: [{ code: "N2WQD-Z3F68-K7C4A-H97TM", epoch: 40 }, { code: "7F3KQ-V8MZ2-4DXRA-9THCW", epoch: 41 }],
+  codes: [{ code: "N2WQD-Z3F68-K7C4A-H97TM", qr: QR, epoch: 40 }, { code: "7F3KQ-V8MZ2-4DXRA-9THCW", qr: QR, epoch: 41 }],
   comparison: undefined,
   hasDiffered: false,
   suites: [
@@ -162,6 +164,7 @@ function scene(draft: Draft = {}): Scene {
     isPaused: whole.isPaused,
     isConnected: whole.isConnected,
     hasDiffered: secured.hasDiffered,
+    waiting: whole.hosting?.waiting.map(({ name }) => name) ?? [],
     joinedSinceCompared: secured.comparison?.joinedSince ?? [],
     returning: undefined,
     warnings,
