@@ -152,8 +152,10 @@ async def test_a_browser_leader_that_hangs_is_followed_and_catches_up(house: Hou
     bob = await browser.join("Bob", house.link)
     ada = await house.join("Ada")
     assert await bob.evaluate("meeting.view.leader") == await bob.id()
+    eve = await browser.open("Eve", house.link)
     await bob.ask("hang", worker="participant", forMs=4000)
-    eve = await browser.join("Eve", house.link)
+    await eve.join()
+    await eve.is_member()
     assert await eve.evaluate("meeting.view.leader") == ada.id
     await members(bob, "Ada", "Bob", "Eve")
     await agree(bob, ada, eve)

@@ -110,7 +110,7 @@ async def test_keys_of_the_keyboard_act_and_can_be_turned_off(browser: Browser, 
     await page.ask("click", selector=".dialog .switch")
     await page.ask("press", key="Escape")
     await page.ask("press", key="m")
-    assert await page.evaluate("wanted") == wanted
+    assert (await page.evaluate("wanted"))[3:] == [["showCode"]]  # the security panel's, above
 
 
 async def test_a_host_lets_in_removes_and_locks(browser: Browser, gallery: str) -> None:

@@ -11,13 +11,14 @@ interface MenuProps {
 }
 
 function Menu({ id, label, choices, chosen, onChoose }: MenuProps) {
+  const value = choices.some((choice) => choice.id === chosen) ? chosen : choices[0]?.id
   return (
     <label class="field">
       <span>{label}</span>
-      <select id={id} disabled={choices.length === 0} value={choices.length === 0 ? "" : (chosen ?? "")} onChange={(event) => onChoose(event.currentTarget.value)}>
+      <select id={id} disabled={choices.length === 0} value={value ?? ""} onChange={(event) => onChoose(event.currentTarget.value)}>
         {choices.length === 0 && <option value="">None found</option>}
         {choices.map((choice) => (
-          <option key={choice.id} value={choice.id} selected={choice.id === chosen}>{choice.label}</option>
+          <option key={choice.id} value={choice.id} selected={choice.id === value}>{choice.label}</option>
         ))}
       </select>
     </label>

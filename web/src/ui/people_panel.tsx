@@ -8,7 +8,8 @@ import { healthOf, nameOf, standingOf } from "./words.ts"
 
 export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
   const members = scene.people.filter(({ leaf }) => leaf !== undefined)
-  const others = scene.people.filter(({ leaf }) => leaf === undefined)
+  const atTheDoor = new Set(scene.hosting?.waiting.map(({ participantId }) => participantId))
+  const others = scene.people.filter(({ leaf, participantId }) => leaf === undefined && !atTheDoor.has(participantId))
   return (
     <div class="people">
       {scene.hosting !== undefined && <Door hosting={scene.hosting} intents={intents} />}
@@ -22,7 +23,7 @@ export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonl
       </section>
       {others.length > 0 && (
         <section aria-labelledby="people-outside">
-          <h3 id="people-outside">Connected, without keys</h3>
+          <h3 id="people-outside">Connected, but not in the meeting</h3>
           <ul>
             {others.map((person) => (
               <Row key={person.key} person={person} hosting={undefined} intents={intents} />
@@ -44,7 +45,6 @@ function Row({ person, hosting, intents }: { readonly person: Person; readonly h
   const [isOpen, open] = useState(false)
   const name = nameOf(person)
   const isGhost = person.standing === "in the group but not in the room"
-  const notes = [...(person.standing === "aligned" ? [] : [standingOf(person).text]), ...healthOf(person)]
   return (
     <li class={isGhost ? "row ghost" : "row"}>
       <Avatar name={name} />
@@ -54,8 +54,9 @@ function Row({ person, hosting, intents }: { readonly person: Person; readonly h
           {person.isSelf && <em> you</em>}
           {person.isHost && <em> host</em>}
         </span>
-        {notes.map((note) => (
-          <small key={note}>{note}</small>
+        {person.standing !== "aligned" && <small>{standingOf(person).text}</small>}
+        {healthOf(person).map((sentence) => (
+          <small key={sentence} class="health">{sentence}</small>
         ))}
       </div>
       <span class="row-flags">

@@ -26,7 +26,7 @@ export function spellNames(names: readonly string[], most = 4): string {
 }
 
 export function nameOf(person: Person): string {
-  return person.name ?? `Connection ${person.participantId.slice(0, 6)}`
+  return person.name ?? `Somebody ${person.participantId.slice(0, 6)}`
 }
 
 function because(trouble: Trouble): string {
@@ -91,6 +91,7 @@ export function standingOf(person: Person): { readonly text: string; readonly le
     case "in the group but not in the room":
       return { text: "Holds the keys, but the server hides it: may be listening", level: "danger" }
     case "in the room but not in the group":
+      if (person.presence === "waiting") return { text: "At the door, without keys", level: "quiet" }
       return { text: "Connected, but without keys: can decrypt nothing", level: "quiet" }
     case "unknown to both":
       return { text: "Gone", level: "quiet" }
