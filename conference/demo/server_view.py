@@ -41,37 +41,37 @@ def look(
     the whole meeting, `tones` the frequencies that were sent.
     """
     view = ServerView(octets=sum(map(len, sources.values())))
-    view.controls = {source: _is_in(octets, _forms(known)) for source, octets in sources.items()}
+    view.controls = {source: is_in(octets, forms(known)) for source, octets in sources.items()}
     everything = b"\0".join(sources.values())
     lower = everything.lower()
     view.names_found = [
         name
         for name in names
-        if _is_in(lower, {name.encode().lower()}) or _is_in(everything, _forms(name.encode()))
+        if is_in(lower, {name.encode().lower()}) or is_in(everything, forms(name.encode()))
     ]
     wanted = sorted(set(secrets))
     view.secrets_searched = len(wanted)
-    view.secrets_found = sum(_is_in(everything, _forms(secret)) for secret in wanted)
+    view.secrets_found = sum(is_in(everything, forms(secret)) for secret in wanted)
     _look_at_media(view, _frames(tap), hoard, tones)
     return view
 
 
-def _is_in(haystack: bytes, needles: Iterable[bytes]) -> bool:
+def is_in(haystack: bytes, needles: Iterable[bytes]) -> bool:
     return any(needle in haystack for needle in needles)
 
 
-def _forms(octets: bytes) -> set[bytes]:
+def forms(octets: bytes) -> set[bytes]:
     """How these octets may be written: as they are, in hexadecimal, in base64 of either alphabet.
 
     What base64 makes of them depends on where in a longer text they begin; of each of the three ways the part
     is taken that does not depend on what stands around.
     """
-    forms = {octets, octets.hex().encode(), octets.hex().upper().encode(), octets.hex(":").encode()}
+    found = {octets, octets.hex().encode(), octets.hex().upper().encode(), octets.hex(":").encode()}
     for offset in range(3):
         whole = base64.b64encode(bytes(offset) + octets)
         begin, end = (8 * offset + 5) // 6, 8 * (offset + len(octets)) // 6
-        forms |= {whole[begin:end], whole[begin:end].translate(_URL_ALPHABET)}
-    return forms
+        found |= {whole[begin:end], whole[begin:end].translate(_URL_ALPHABET)}
+    return found
 
 
 def _frames(tap: Path) -> list[TapFrame]:
