@@ -105,12 +105,17 @@ class Meeting:
     # --- people ---
 
     def join(
-        self, name: str, link: MeetingLink | None = None, clock_error_s: float = 0.0, **options: Any
+        self,
+        name: str,
+        link: MeetingLink | None = None,
+        clock_error_s: float = 0.0,
+        passphrase: str | None = None,
+        **options: Any,
     ) -> Device:
         link = link or self.link
         session = Session(
             link,
-            link.keys(),
+            link.keys(passphrase),
             name,
             now=self.now,
             wall_time=WALL + self.now + clock_error_s,
