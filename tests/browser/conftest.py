@@ -134,7 +134,8 @@ class Page:
 
     async def describe(self) -> str:
         text = await self.evaluate("document.body.innerText.slice(0, 2000)")
-        return f"the page says {text!r}, its errors are {await self.ask('errors')}"
+        state = await self.evaluate("globalThis.meeting && JSON.stringify([meeting.view.counts, watched])")
+        return f"the page says {text!r}, it has counted {state}, its errors are {await self.ask('errors')}"
 
     async def join(self, display_name: str | None = None) -> None:
         await self.ask("fill", selector="#name", text=display_name or self.name)

@@ -36,6 +36,8 @@ export interface Situation {
   /** Of the link that goes with the policy. */
   readonly keys: LinkKeys
   readonly lobby: Lobby
+  /** Who should have been removed by now, whatever earlier leaders said that they did. */
+  readonly departed: ReadonlySet<string>
   readonly wallTimeS: number
 }
 
@@ -168,6 +170,7 @@ export class CommitLeader {
     if (this.#pending !== undefined || this.#refusedAt === on.group.epoch || !this.#hasWork(on)) return []
     const door = new Door(on, this.#suite)
     if (isUnwanted(on, door.own.signatureKey)) return [] // nobody commits its own removal: the next leader does
+    for (const who of on.departed) this.#leaves.add(who)
     const told = await this.#openJoins(on, door)
     for (const who of [...this.#leaves].filter((each) => !door.people.has(each)).sort()) {
       told.push(this.#dismiss(who, "unneeded"))
@@ -177,7 +180,8 @@ export class CommitLeader {
   }
 
   #hasWork(on: Situation): boolean {
-    return this.#leaves.size > 0 || this.wantsRefresh || on.isNewPolicy || this.#undecided(on).length > 0
+    const mustGo = this.#leaves.size > 0 || on.departed.size > 0
+    return mustGo || this.wantsRefresh || on.isNewPolicy || this.#undecided(on).length > 0
   }
 
   /** Those who knock, but for whom a host is known to have to decide and has not. */

@@ -25,6 +25,11 @@ export type Event =
   /** A member says whom it cannot decrypt; empty when it is well again. */
   | { readonly type: "trouble reported"; readonly sender: Person; readonly troubles: readonly Trouble[] }
   | { readonly type: "recording changed"; readonly sender: Person; readonly on: boolean }
+  /**
+   * Our leaf should have been refreshed 15 minutes ago and was not; `on` false when it is. Whoever copied our keys
+   * before reads on as long as that is so; the security code does not tell.
+   */
+  | { readonly type: "code stale"; readonly on: boolean }
   /** What stands between us and the meeting, as a sentence. */
   | { readonly type: "waiting for"; readonly text: string }
   /** Who waits to be let in, for a host to decide. */

@@ -22,6 +22,7 @@ import type {
   ToParticipant,
 } from "./worker_messages.ts"
 
+const QUIET_AFTER_MS = 2500 // 1.5 s, and as long as counts may be old
 const QUIET_MS = 3000 // without a frame for so long, a picture is not shown as one that goes on
 
 export interface MeetingOptions {
@@ -61,6 +62,7 @@ const NOTHING: ParticipantView = {
   leader: null,
   rows: [],
   isIsolated: false,
+  isCodeStale: false,
   policyVersion: 0,
   isLocked: false,
   hasLobby: false,
@@ -198,11 +200,24 @@ export class Meeting {
         if (this.#wasConnected) this.onConnection(true, "The connection to the server is back.")
         this.#wasConnected = true
         return
+      case "resumed":
+        return this.#checkQuiet()
       case "disconnected":
         return this.onConnection(false, message.why)
       case "refused":
         return this.onRefused(message.why)
     }
+  }
+
+  /** Signaling came back. If no media comes then, as after a change of our address, have another connection. */
+  #checkQuiet(): void {
+    const before = this.view.counts?.opened
+    if (this.#subscribing.connection === undefined || before === undefined) return
+    setTimeout(() => {
+      if (this.view.phase === "member" && this.view.counts?.opened === before) {
+        this.#tell({ type: "media", message: { type: "resubscribe" } })
+      }
+    }, QUIET_AFTER_MS)
   }
 
   #onEvent(event: Event): void {

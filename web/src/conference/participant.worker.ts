@@ -173,6 +173,7 @@ class Participant {
         leader: session.leader,
         rows,
         isIsolated: session.isIsolated,
+        isCodeStale: session.isCodeStale,
         policyVersion: inForce.version,
         isLocked: inForce.isLocked,
         hasLobby: inForce.document.lobby,
@@ -271,7 +272,10 @@ class Participant {
     else if (message.type === "published" || message.type === "subscribe" || message.type === "ice_servers") {
       tell({ type: "media", message })
     } else if (message.type === "going_down") tell({ type: "event", event: { type: "warned", text: GOING_DOWN } })
-    else this.#do(() => this.#session.receive(message, now()))
+    else {
+      this.#do(() => this.#session.receive(message, now()))
+      if (message.type === "resumed") tell({ type: "resumed" })
+    }
   }
 
   #announce(message: Server<"slots">): void {

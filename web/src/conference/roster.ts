@@ -26,11 +26,13 @@ export type Standing =
 /** A leaf of the group. */
 export interface Person {
   readonly leaf: number
-  /** Self-chosen; proves nothing. */
+  /** Self-chosen, or that of a certificate. It proves nothing before somebody has looked. */
   readonly name: string
   /** The leaf's `application_id`, by which the two lists are compared. */
   readonly participantId: string
   readonly signatureKey: Octets
+  /** The chain (DER) of an X509Credential, which may vouch for the name. */
+  readonly certificates: readonly Octets[]
 }
 
 export function isSamePerson(one: Person | undefined, other: Person | undefined): boolean {
@@ -38,15 +40,19 @@ export function isSamePerson(one: Person | undefined, other: Person | undefined)
     one !== undefined &&
     other !== undefined &&
     one.leaf === other.leaf &&
-    one.name === other.name &&
     one.participantId === other.participantId &&
-    equal(one.signatureKey, other.signatureKey)
+    isReturned(one, other)
   )
 }
 
 /** Whether it is the same person, perhaps with another leaf. */
 export function isReturned(person: Person, was: Person): boolean {
-  return equal(person.signatureKey, was.signatureKey) && person.name === was.name
+  return (
+    equal(person.signatureKey, was.signatureKey) &&
+    person.name === was.name &&
+    person.certificates.length === was.certificates.length &&
+    person.certificates.every((each, at) => equal(each, was.certificates[at]!))
+  )
 }
 
 export interface Row {
@@ -135,6 +141,12 @@ export class Roster {
       presence: this.#presence.get(each.participantId),
       standing: this.standing(each.participantId, now),
     }))
+  }
+
+  /** Whose leaves still stand though the server has not had them in the room for a while. */
+  departed(now: number): Set<string> {
+    const isLong = (each: string) => now - (this.#differsSince.get(each) ?? now) >= PENDING_S
+    return new Set([...this.#inGroup].filter((each) => !this.#presence.has(each) && isLong(each)))
   }
 
   standing(participantId: string, now: number): Standing {

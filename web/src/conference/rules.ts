@@ -8,6 +8,7 @@ import { decodeBase64url, encodeBase64url, equal, fromUtf8, type Octets } from "
 import type { CommitReceived, Group } from "../mls/group.ts"
 import type { Presented } from "../mls/key_package.ts"
 import type { Member } from "../mls/member.ts"
+import { certifiedName } from "./certified_name.ts"
 import { MisuseError, PolicyError } from "./errors.ts"
 import { decodePasses, type Pass, verifyAdmission, verifyReturn } from "./passes.ts"
 import { BINDING_SIZE, type Policy } from "./policy.ts"
@@ -35,15 +36,22 @@ function mayBeName(name: string): boolean {
 
 /** The member as people see it. PolicyError if its leaf is not one that a meeting has. */
 export function personOf(member: Member): Person {
-  if (member.identity === undefined) throw new PolicyError("A member's credential is not a BasicCredential.")
   if (member.applicationId?.length !== PARTICIPANT_ID_SIZE) {
     throw new PolicyError("A member's leaf does not carry its participant id.")
   }
-  const name = fromUtf8(member.identity)
-  if (name === undefined) throw new PolicyError("A member's name is not UTF-8.")
+  const name = nameOf(member)
   if (!mayBeName(name)) throw new PolicyError("A member's name is not printable text of 1 to 64 characters.")
   const participantId = encodeBase64url(member.applicationId)
-  return { leaf: member.leafIndex, name, participantId, signatureKey: member.signatureKey }
+  const { leafIndex: leaf, signatureKey, certificates = [] } = member
+  return { leaf, name, participantId, signatureKey, certificates }
+}
+
+function nameOf(member: Member): string {
+  if (member.certificates !== undefined) return certifiedName(member.certificates, member.signatureKey)
+  if (member.identity === undefined) throw new PolicyError("A member's credential is neither a name nor a certificate.")
+  const name = fromUtf8(member.identity)
+  if (name === undefined) throw new PolicyError("A member's name is not UTF-8.")
+  return name
 }
 
 /** The members by leaf. PolicyError if one is not of a meeting's form, or two are one participant. */

@@ -38,6 +38,10 @@ const REFRESH_S = 300
 const REFRESH_PER_MEMBER_S = 10
 const ASK_AGAIN_S = 10 // for a refresh that was not granted, or whose commit was lost
 const PAST_EPOCHS_S = 10 // how long chat of an epoch that is over can still be read; then its keys are erased
+const STALE_S = 900 // a refresh that is so long past due is kept from us on purpose
+const PATIENCE_S = 15
+const UNANSWERED =
+  "Still waiting: nobody has answered. Either the members cannot, or the server holds back what we ask or what they answer."
 const MAX_SETBACKS = 5 // who loses its place more often than that in SETBACK_S gives up
 const SETBACK_S = 60
 /** SFrame suite and size of its keys, by MLS suite (DESIGN §6). */
@@ -64,6 +68,8 @@ export class Session {
   /** What we cannot decrypt; heartbeats carry it. */
   troubles: readonly messages.Trouble[] = []
   isIsolated = false
+  /** Whether our leaf's keys are long past their time: see the event. */
+  isCodeStale = false
   readonly #start: Start
   readonly #chance: () => number
   readonly #entrance: Entrance
@@ -74,6 +80,8 @@ export class Session {
   readonly #usedKeyPackages = new Set<string>()
   #heartbeats = new Heartbeats()
   #refreshAt = Infinity
+  #refreshDue: number | undefined
+  #impatientAt = Infinity
   #forgetAt = Infinity
   #outbox: ClientMessage[] = []
   #events: Event[] = []
@@ -145,12 +153,18 @@ export class Session {
       this.#forgetAt = Infinity
       this.group?.forgetPastEpochs(this.#wall(now))
     }
+    if (now >= this.#impatientAt) {
+      this.#impatientAt = Infinity
+      if (this.phase === "waiting to be let in") this.#events.push({ type: "waiting for", text: UNANSWERED })
+    }
     if (this.phase !== "member") return
     if (this.#heartbeats.isDue(now)) {
       const troubles = this.troubles.slice(0, messages.MAX_TROUBLES)
       const sent_ms = Math.round((now - this.#start.now) * 1000)
       await this.#tell({ type: "heartbeat", epoch: this.#memberGroup.epoch, troubles, sent_ms })
       this.#checkIsolation(now)
+      // Whoever leads says that they are removed, but they are not.
+      if (this.roster.departed(now).size) await this.#askToLead(now)
     }
     if (now >= this.#refreshAt) await this.#refresh(now)
     await this.moderation.handleTimer(now)
@@ -160,7 +174,7 @@ export class Session {
   nextTimer(): number {
     return this.phase === "member"
       ? Math.min(this.#heartbeats.nextAt, this.#refreshAt, this.#forgetAt, this.moderation.nextTimer())
-      : Infinity
+      : this.#impatientAt
   }
 
   /** What is to be sent, in order; what has happened, in order; what is to become of media's keys, before both. */
@@ -270,6 +284,7 @@ export class Session {
         return this.#onDismissed(message, now)
       case "held":
         if (this.phase === "waiting to be let in") {
+          this.#impatientAt = Infinity // a host may take its time
           this.#events.push({ type: "waiting for", text: "Waiting for the host to let you in." })
         }
         return
@@ -355,6 +370,7 @@ export class Session {
 
   async #knock(generation: number, groupId: Octets, now: number): Promise<void> {
     this.phase = "waiting to be let in"
+    this.#impatientAt = now + PATIENCE_S
     this.#events.push({ type: "waiting for", text: "Waiting for a member of the meeting to let you in." })
     this.#send(await this.#entrance.knock(generation, groupId, this.#wall(now)))
   }
@@ -443,7 +459,7 @@ export class Session {
     this.group = undefined
     this.phase = "entering"
     this.#leader.dropGroup()
-    this.#refreshAt = Infinity
+    this.#refreshed()
     this.#heartbeats = new Heartbeats()
   }
 
@@ -538,6 +554,7 @@ export class Session {
       linkHost: this.link.host,
       keys: this.policies.keysOf(policy),
       lobby: this.moderation.lobby,
+      departed: this.roster.departed(now),
       wallTimeS: this.#wall(now),
     }
     let built: Leading[]
@@ -562,6 +579,11 @@ export class Session {
 
   async #refresh(now: number): Promise<void> {
     this.#refreshAt = now + ASK_AGAIN_S
+    this.#refreshDue ??= now
+    if (!this.isCodeStale && now - this.#refreshDue >= STALE_S) {
+      this.isCodeStale = true
+      this.#events.push({ type: "code stale", on: true })
+    }
     this.#leader.wantsRefresh = true
     await this.#askToLead(now)
   }
@@ -573,8 +595,18 @@ export class Session {
   }
 
   #scheduleRefresh(members: number, now: number): void {
+    this.#refreshed()
     const period = Math.max(REFRESH_S, REFRESH_PER_MEMBER_S * members)
     this.#refreshAt = now + period * (0.8 + 0.4 * this.#chance())
+  }
+
+  /** Our leaf's keys are new. */
+  #refreshed(): void {
+    this.#refreshAt = Infinity
+    this.#refreshDue = undefined
+    if (!this.isCodeStale) return
+    this.isCodeStale = false
+    this.#events.push({ type: "code stale", on: false })
   }
 
   // --- what members say ------------------------------------------------------------------------------------
@@ -720,7 +752,7 @@ const DISMISSED: Readonly<Record<DismissReason, string>> = {
   locked: "The meeting is locked: nobody is let in.",
   refused: "The host did not let you in.",
   policy:
-    "The members did not let this participant in: by the host's policy, or because its clock differs from theirs.",
+    "The members did not let this participant in: by the host's policy, because its clock differs from theirs, or because its identity takes part already, on another device or screen.",
   unneeded: "The members have nothing to let this participant in to.",
 }
 

@@ -22,7 +22,7 @@ export interface Start {
   readonly port: MessagePort
 }
 
-export type MediaAnswer = Extract<ClientMessage, { type: "publish" | "subscribed" }>
+export type MediaAnswer = Extract<ClientMessage, { type: "publish" | "subscribed" | "resubscribe" }>
 export type MediaNews = Server<"published"> | Server<"subscribe"> | Server<"slots"> | Server<"ice_servers">
 
 /** What a host may do. */
@@ -62,6 +62,7 @@ export interface ParticipantView {
   readonly leader: string | null
   readonly rows: readonly Row[]
   readonly isIsolated: boolean
+  readonly isCodeStale: boolean
   readonly policyVersion: number
   readonly isLocked: boolean
   readonly hasLobby: boolean
@@ -79,6 +80,8 @@ export type FromParticipant =
   | { readonly type: "event"; readonly event: Event }
   | { readonly type: "media"; readonly message: MediaNews }
   | { readonly type: "code"; readonly request: number; readonly shown: CodeShown | undefined }
+  /** We are who we were, upon a new connection. */
+  | { readonly type: "resumed" }
   /** Signaling has a new connection. */
   | { readonly type: "connected" }
   | { readonly type: "disconnected"; readonly why: string }

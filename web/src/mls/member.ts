@@ -11,6 +11,8 @@ export interface Member {
   readonly leafIndex: number
   /** Of a BasicCredential; undefined for any other. */
   readonly identity: Octets | undefined
+  /** Of an X509Credential, DER; undefined for any other. */
+  readonly certificates: readonly Octets[] | undefined
   readonly applicationId: Octets | undefined
   readonly signatureKey: Octets
   readonly encryptionKey: Octets
@@ -35,6 +37,7 @@ export function memberOf(leaf: Leaf, leafIndex: number): Member {
   return {
     leafIndex,
     identity: leaf.credential.credentialType === "basic" ? own(leaf.credential.identity) : undefined,
+    certificates: leaf.credential.credentialType === "x509" ? leaf.credential.certificates.map(own) : undefined,
     applicationId: ids.length === 1 ? decodeApplicationId(ids[0]!.extensionData) : undefined,
     signatureKey: own(leaf.signaturePublicKey),
     encryptionKey: own(leaf.hpkePublicKey),

@@ -102,6 +102,7 @@ const clientStructs = {
   lost: tagged("lost", { generation: counter, epoch: counter }),
   leave: tagged("leave", {}),
   publish: tagged("publish", { sdp, streams: listOf(stream, 8) }),
+  resubscribe: tagged("resubscribe", {}),
   subscribed: tagged("subscribed", { sequence: counter, sdp }),
 }
 
