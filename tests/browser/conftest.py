@@ -17,12 +17,15 @@ import pytest
 from conference import mark
 from conference.host import PAGE
 from conference.link import MeetingLink
+from conference.sources import Clip
+from conference.sources.pace import audio_frame
 from tests.conference.conftest import House
 
 HERE = Path(__file__).parent
 WEB = HERE.parents[1] / "web"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-CAMERA_TAG = 0xCAFE
+CAMERA_TAG, CLIP_TAG = 0xCAFE, 0xC11B
+SIZE, RATE, SECONDS = (320, 240), 15, 2
 ANSWER_S = 30.0
 WITHIN_S = 20.0
 ARGUMENTS = [
@@ -188,21 +191,35 @@ class Browser:
             await page.close()
 
 
+def _pictures(tag: int, pixel_format: str) -> list[av.VideoFrame]:
+    """Two seconds with a mark in each picture, and something that moves."""
+    width, height = SIZE
+    pictures = []
+    for number in range(RATE * SECONDS):
+        picture = np.full((height * 3 // 2, width), 128, np.uint8)
+        picture[mark.strip_height(width) : height, : number * width // (RATE * SECONDS)] = 200
+        mark.stamp(picture, mark.Mark(tag, number, 0))
+        pictures.append(av.VideoFrame.from_ndarray(picture, format=pixel_format))
+    return pictures
+
+
 def _write_camera(path: Path) -> None:
-    """What Chromium takes for a camera: two seconds with a mark in each picture, again and again."""
-    width, height, rate = 640, 480, 15
+    """What Chromium takes for a camera, again and again."""
     with av.open(str(path), "w", format="mjpeg") as container:
-        stream = container.add_stream("mjpeg", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p"
+        stream = container.add_stream("mjpeg", rate=RATE)
+        stream.width, stream.height = SIZE
+        stream.pix_fmt = "yuvj420p"
         stream.options = {"qscale": "2"}
-        for number in range(2 * rate):
-            picture = np.full((height * 3 // 2, width), 128, np.uint8)
-            picture[mark.strip_height(width) : height, : number * width // (2 * rate)] = 200
-            mark.stamp(picture, mark.Mark(CAMERA_TAG, number, 0))
-            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="yuvj420p")):
-                container.mux(packet)
-        for packet in stream.encode(None):
-            container.mux(packet)
+        for picture in _pictures(CAMERA_TAG, "yuvj420p"):
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="session")
+def clip() -> Clip:
+    """What Python participants send: encoded once, for a browser beside them needs the machine."""
+    silence = [audio_frame(np.zeros((1, 960), np.int16), "mono", turn) for turn in range(50 * SECONDS)]
+    return Clip.of_frames(_pictures(CLIP_TAG, "yuv420p"), silence, size=SIZE, fps=RATE)
 
 
 @pytest.fixture(scope="session")

@@ -127,8 +127,9 @@ export class Hosting {
   nextPolicy(inForce: Policy, newest: Policy, present: Present): Policy | undefined {
     this.#changes = this.#changes.filter((each) => !isDone(each, inForce, present))
     if (this.#changes.length === 0) return undefined
-    // Who was to go has gone, or goes with the newest that was announced.
-    const removed = newest.document.removed.filter((key) => isIn(present, key))
+    // Whom the policy in force removed has gone, and who of them is present was let in again.
+    const pending = newest.equals(inForce) ? [] : newest.document.removed
+    const removed = pending.filter((key) => isIn(present, key))
     const base = { ...newest.document, removed }
     const wanted = this.#changes.reduce((document, change) => apply(change, document, present), base as PolicyDocument)
     if (new Policy({ ...wanted, version: 1 }).equals(new Policy({ ...base, version: 1 }))) return undefined

@@ -39,11 +39,12 @@ export class Lobby {
     return this.#waiting.get(participantId)
   }
 
-  /** What a host has decided, and signed; the last word counts. */
+  /** What a host has decided, and signed. A refusal stays one, whoever repeats what was said before. */
   decide(decision: Decision): void {
     const reference = encodeBase64url(decision.reference)
+    const before = this.#decisions.get(reference)
     this.#decisions.delete(reference)
-    this.#decisions.set(reference, decision)
+    this.#decisions.set(reference, before?.admitted === false ? before : decision)
     if (this.#decisions.size > MAX_DECISIONS) {
       const [oldest] = this.#decisions.keys()
       this.#decisions.delete(oldest!)

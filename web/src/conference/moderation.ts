@@ -40,6 +40,8 @@ export interface Floor {
   lead(now: number): Promise<void>
   /** Have the server give us the lead. */
   askToLead(now: number): Promise<void>
+  /** Whether the server says that there is such a participant. */
+  isInRoom(participantId: string): boolean
   /** The meeting is over for us. */
   end(reason: string): void
 }
@@ -250,7 +252,7 @@ export class Moderation {
 
   /** The leader says that somebody knocks; we may be one who decides. */
   async hearRequest(told: Told<"lobby_request">, now: number, wallTimeS: number): Promise<void> {
-    if (!this.isHost) return
+    if (!this.isHost || !this.#floor.isInRoom(told.participant_id)) return
     let newcomer: Newcomer
     try {
       newcomer = await this.#open(told, wallTimeS)
@@ -284,6 +286,9 @@ export class Moderation {
   async hearDecision(sender: Person, told: Told<"decision">, now: number): Promise<void> {
     try {
       const { host, signature } = told
+      if (!this.policies.lawful().some((policy) => policy.hasHost(host, this.policies.link.host))) {
+        throw new PolicyError("Who signed the decision is no host of this meeting.")
+      }
       await verifyAdmission({ ground: "host", host, signature }, this.#groupId, told.reference, told.admitted)
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error

@@ -143,6 +143,11 @@ export class Roster {
     }))
   }
 
+  /** Whether the server has this participant in its list, wherever it stands. */
+  isInRoom(participantId: string): boolean {
+    return this.#presence.has(participantId)
+  }
+
   /** Whose leaves still stand though the server has not had them in the room for a while. */
   departed(now: number): Set<string> {
     const isLong = (each: string) => now - (this.#differsSince.get(each) ?? now) >= PENDING_S

@@ -104,6 +104,7 @@ export class Session {
       happened: (event: Event) => void this.#events.push(event),
       lead: (now: number) => this.#lead(now),
       askToLead: (now: number) => this.#askToLead(now),
+      isInRoom: (participantId: string) => this.roster.isInRoom(participantId),
       end: (reason: string) => this.#end(reason),
     }
     this.moderation = new Moderation(floor, this.policies, suite, hostKey, chance)
