@@ -17,6 +17,9 @@ _TOO_MUCH = 0.8  # of what is asked for: what a path takes is only estimated
 _ROOM = 1.1
 _HOLD_AFTER_S = 1.5
 _RELEASE_AFTER_S = 3.0
+_RELEASE_AFTER_MOST_S = 48.0
+_TOO_SOON_S = 10.0  # what has to be held again so soon was let go too early
+_COMPLAINT = 1.3  # receivers cap what they announce at about 1.5 times what comes in, which limits nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,12 @@ class PathEstimate:
         self._meter.add(octets, now)
 
     def announced(self, bitrate: float, now: float) -> None:
-        """Take a REMB. Receivers cap theirs at about 1.5 times what comes in, which then limits nothing."""
-        rate = self._meter.rate(now)
-        self._announced = bitrate if bitrate < 1.3 * rate else float("inf")
+        """Take a REMB."""
+        self._announced = complaint(bitrate, self.rate(now))
+
+    def rate(self, now: float) -> float:
+        """Bits per second that go this way."""
+        return self._meter.rate(now)
 
     def lost(self, fraction: float, now: float) -> None:
         """Take the share of packets lost since the last report: 0 to 1."""
@@ -88,6 +94,11 @@ class PathEstimate:
             self._by_loss = max(base * (1 - fraction / 2), _FLOOR)
         elif fraction < 0.02:
             self._by_loss *= 1.08
+
+
+def complaint(announced: float, rate: float) -> float:
+    """What a path takes: as announced where that is less than what goes there, else all."""
+    return announced if announced < _COMPLAINT * rate else float("inf")
 
 
 class StreamBitrate:
@@ -127,6 +138,9 @@ class Allowance:
         self.count: int | None = None
         """None is all."""
         self._since: float | None = None
+        self._released_at = float("-inf")
+        self._release_after_s = _RELEASE_AFTER_S
+        """Grows while what is let go has to be held again: only trying tells what a path takes."""
 
     def update(self, asked: Sequence[int], limit: float, now: float) -> int:
         """So many of the first, given what each can be brought down to and what the path takes."""
@@ -136,12 +150,21 @@ class Allowance:
             fitting -= 1
         wanted, after_s = fitting, _HOLD_AFTER_S
         if fitting == count < len(asked) and sum(asked[: count + 1]) * _ROOM <= limit:
-            wanted, after_s = count + 1, _RELEASE_AFTER_S
+            wanted, after_s = count + 1, self._release_after_s
         if wanted == count:
             self._since = None
         elif self._since is None:
             self._since = now
         elif now - self._since >= after_s:
+            self._note(wanted > count, now)
             count, self._since = wanted, None
         self.count = None if count == len(asked) else count
         return count
+
+    def _note(self, releases: bool, now: float) -> None:
+        if releases:
+            self._released_at = now
+        elif now - self._released_at < _TOO_SOON_S:
+            self._release_after_s = min(2 * self._release_after_s, _RELEASE_AFTER_MOST_S)
+        else:
+            self._release_after_s = _RELEASE_AFTER_S

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from conference.sfu import rtcp, sdp
-from conference.sfu.bandwidth import Allowance
+from conference.sfu.bandwidth import Allowance, complaint
 from conference.sfu.budget import Budget
 from conference.sfu.counters import Counters
 from conference.sfu.errors import MediaError
@@ -202,7 +202,9 @@ class Subscription:
         videos = [slot for slot in videos if slot.line.kind == "video"]
         videos.sort(key=lambda slot: slot.key is not None and slot.key.kid_context != SCREEN)
         asked = [slot.stream.least_bitrate for slot in videos if slot.stream is not None]
-        allowed = self._allowance.update(asked, limit.bitrate, now) if videos else 0
+        # Of what is not sent, nothing can be announced: where all is held, a REMB never rises by itself.
+        rate = sum(slot.outlet.estimate.rate(now) for slot in self.slots)
+        allowed = self._allowance.update(asked, complaint(limit.bitrate, rate), now) if videos else 0
         self._limited_at = now
         self._hold(videos[allowed:])
         for slot in videos[:allowed]:

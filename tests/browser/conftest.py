@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -247,5 +248,8 @@ async def browser(driver: Driver) -> AsyncIterator[Browser]:
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     opened = await House.open(tmp_path)
+    # Browsers that compete for a few cores take them for a path that is full, and videos would be held back.
+    core = opened.host.sfu._core
+    core._bitrates = replace(core._bitrates, least=0, least_of_path=core._bitrates.start)
     yield opened
     await opened.close()

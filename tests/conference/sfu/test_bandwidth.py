@@ -1,6 +1,8 @@
 """What publishers are asked for: the weakest path, within bounds, down at once and up in steps."""
 
-from conference.sfu.bandwidth import Allowance, PathEstimate, StreamBitrate, VideoBitrates
+from itertools import pairwise
+
+from conference.sfu.bandwidth import Allowance, PathEstimate, StreamBitrate, VideoBitrates, complaint
 from conference.sfu.budget import Budget
 
 BOUNDS = VideoBitrates(150_000, 30_000, 500_000, 1_500_000)
@@ -66,9 +68,30 @@ def test_a_path_that_cannot_take_all_videos_loses_the_last_and_gets_it_back() ->
     assert allowance.update(asked, 335_000, 6.0) == 2  # there is room, but not yet for long
     assert allowance.update(asked, 335_000, 8.0) == 2
     assert allowance.update(asked, 335_000, 9.0) == 3
-    assert [allowance.update(asked, 10_000, 10.0 + n) for n in range(3)] == [3, 3, 0]
-    assert [allowance.update(asked, INF, 13.0 + 3 * n) for n in range(5)] == [0, 1, 1, 2, 2]
-    assert allowance.update([], 0.0, 30.0) == 0
+    assert [allowance.update(asked, 10_000, 20.0 + n) for n in range(3)] == [3, 3, 0]
+    assert [allowance.update(asked, INF, 23.0 + 3 * n) for n in range(5)] == [0, 1, 1, 2, 2]
+    assert allowance.update([], 0.0, 40.0) == 0
+
+
+def test_what_is_let_go_and_must_be_held_again_is_tried_ever_less_often() -> None:
+    allowance, now, tries = Allowance(), 0.0, []
+    for _ in range(600):
+        before = allowance.count
+        # While it is held nothing is announced of it: that it does not fit, only trying tells.
+        allowed = allowance.update([150_000], INF if before == 0 else 50_000, now)
+        if before == 0 and allowed:
+            tries.append(now)
+        now += 0.5
+    gaps = [after - at for at, after in pairwise(tries)]
+    assert gaps == sorted(gaps)
+    assert gaps[0] < 10
+    assert gaps[-1] > 45
+
+
+def test_a_limit_that_only_repeats_what_comes_is_none() -> None:
+    assert complaint(96_000, 64_000) == INF
+    assert complaint(80_000, 64_000) == 80_000
+    assert complaint(0, 0) == INF
 
 
 def test_budget() -> None:
