@@ -11,7 +11,7 @@ import { columnsFor, seatsOf } from "../src/ui/stage.tsx"
 import { eventOf, healthOf, pace, spellDuration, spellNames } from "../src/ui/words.ts"
 
 function member(leaf: number, name: string, key = leaf): Member {
-  return { leaf, name, participantId: `id ${leaf}`, signatureKey: own(new Uint8Array(32).fill(key)) }
+  return { leaf, name, participantId: `id ${leaf}`, signatureKey: own(new Uint8Array(32).fill(key)), certificates: [] }
 }
 
 const ada = member(0, "Ada")
