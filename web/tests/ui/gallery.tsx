@@ -287,18 +287,36 @@ const OTHERS: Readonly<Record<string, () => preact.JSX.Element>> = {
   "bad-link": () => <SentencePage title="This link is not whole" sentence="The part of the link after # is incomplete. Copy the whole link again." />,
 }
 
+/** Views that a click or two opens, and one that is looked at further down. */
+const OPENED: Readonly<Record<string, readonly [view: string, ...clicks: string[]]>> = {
+  enlarged: ["security", "#show-large"],
+  settings: ["grid", "#more", ".menu-item:last-child"],
+  menu: ["grid", "#more"],
+  reactions: ["grid", "#react"],
+  "host-actions": ["host", "[aria-label='What to do about Bob']"],
+  "security-below": ["security"],
+}
+
+const soon = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
+
 /** Show this view, and be done when its pictures are there. */
-async function showView(name: string): Promise<void> {
+async function showView(wantedName: string): Promise<void> {
   const page = document.querySelector("#page")!
+  const [name, ...clicks] = OPENED[wantedName] ?? [wantedName]
   const meeting = MEETINGS[name]
   render(null, page)
   render(meeting === undefined ? OTHERS[name]!() : <MeetingPage {...meeting} intents={intents} />, page)
   const videos = [...document.querySelectorAll("video")]
   await Promise.all(videos.map((video) => new Promise((resolve) => video.requestVideoFrameCallback(resolve))))
-  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))
+  await soon()
+  for (const click of clicks) {
+    document.querySelector<HTMLElement>(click)!.click()
+    await soon()
+  }
+  if (wantedName.endsWith("below")) document.querySelector(".panel-body")!.scrollTo(0, 1e6)
 }
 
-const views = [...Object.keys(MEETINGS), ...Object.keys(OTHERS)]
+const views = [MEETINGS, OTHERS, OPENED].flatMap(Object.keys)
 Object.assign(globalThis, { views, showView })
 const asked = location.search.slice(1)
 if (views.includes(asked)) void showView(asked)
