@@ -1,10 +1,13 @@
 """What happens in a drill and when, from a seed."""
 
 import random
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
 MIN_PARTICIPANTS = 4
+MIN_PRESENT = 3
+"""So many are in the meeting at any time."""
 HOST, VICTIM = 0, 1
 """Seats that stay to the end: who removes, and whose state is stolen. Both encode what they send."""
 TOGETHER = 0.15
@@ -12,7 +15,7 @@ TOGETHER = 0.15
 LEAD_IN_S = 3.0
 """Everybody sees everybody before the first change; the last one is watched as long."""
 APART_S = 0.4
-BACK_AFTER_S = (1.0, 4.0)
+BACK_AFTER_S = (1.0, 6.0)
 
 
 class Kind(StrEnum):
@@ -34,6 +37,10 @@ class Kind(StrEnum):
     def comes(self) -> bool:
         """Whether it begins one."""
         return self in (Kind.JOIN, Kind.RETURN)
+
+
+WEIGHTS = {Kind.JOIN: 0.5, Kind.ROTATE: 1.5}
+"""Joins happen more often than the rest, so that there is somebody who can go; rotations less."""
 
 
 @dataclass(frozen=True, order=True)
@@ -63,12 +70,13 @@ class Plan:
 def make_plan(participants: int, churn: int, seconds: float, seed: int) -> Plan:
     """`churn` changes among so many seats within so many seconds.
 
-    Two thirds of the seats are taken at the beginning, and four at the least are taken always.
+    Three quarters of the seats are taken at the beginning, and three at the least are taken always. What can
+    happen and has happened least often is what happens next.
     """
     if participants < MIN_PARTICIPANTS:
         raise ValueError(f"a drill has {MIN_PARTICIPANTS} participants or more")
     chance = random.Random(seed)  # noqa: S311  (a schedule, not a key)
-    begin = max(MIN_PARTICIPANTS, participants * 2 // 3)
+    begin = max(MIN_PARTICIPANTS, participants * 3 // 4)
     order = [*range(VICTIM + 1, begin), HOST, VICTIM]
     maker = _Maker(chance, participants, set(order))
     times = _times(chance, churn, seconds)
@@ -96,20 +104,22 @@ class _Maker:
         self._chance = chance
         self._participants = participants
         self._present = present
+        self._made: Counter[Kind] = Counter()
         self._crashed: dict[int, float] = {}
         self._changed_at: dict[int, float] = {}
 
     def change(self, at: float) -> Planned:
         """What happens then: something that can."""
         possible = [
-            *((kind, seat) for seat in self._may_come(at) for kind in (Kind.JOIN, Kind.JOIN)),
-            *((Kind.RETURN, seat) for seat in self._may_return(at) for _ in range(4)),
+            *((Kind.JOIN, seat) for seat in self._may_come(at)),
+            *((Kind.RETURN, seat) for seat in self._may_return(at)),
             *((kind, seat) for seat in self._may_go(at) for kind in (Kind.LEAVE, Kind.CRASH, Kind.REMOVE)),
+            *((Kind.ROTATE, seat) for seat in sorted(self._present - {VICTIM})),
         ]
-        # One in eight only renews keys, and whatever is left when nothing else can happen.
-        if not possible or self._chance.random() < 1 / 8:
-            possible = [(Kind.ROTATE, seat) for seat in sorted(self._present - {VICTIM})]
+        rarest = min(self._made[kind] * WEIGHTS.get(kind, 1.0) for kind, _ in possible)
+        possible = [each for each in possible if self._made[each[0]] * WEIGHTS.get(each[0], 1.0) == rarest]
         kind, seat = self._chance.choice(possible)
+        self._made[kind] += 1
         self._note(kind, seat, at)
         return Planned(at, kind, seat)
 
@@ -135,6 +145,6 @@ class _Maker:
         return sorted(seat for seat, back_at in self._crashed.items() if at >= back_at)
 
     def _may_go(self, at: float) -> list[int]:
-        if len(self._present) <= MIN_PARTICIPANTS:
+        if len(self._present) <= MIN_PRESENT:
             return []
         return sorted(seat for seat in self._present - {HOST, VICTIM} if self._is_settled(seat, at))

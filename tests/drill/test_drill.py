@@ -1,0 +1,117 @@
+"""The drill as a user runs it: short, against another's server, without media, and with a promise broken."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conference.cli import SABOTAGES
+from conference.host import Host, HostConfig
+
+WITHIN_S = 170
+SHORT = ("--participants", "4", "--churn", "6", "--minutes", "0.25", "--suite", "x25519")
+
+GONE = "Who has gone opens nothing from senders who know it"
+PAST = "Who joins opens nothing from before"
+SEALED = "Every frame is sealed, and is its sender's"
+OPEN = "An epoch is open to its members, and to nobody else"
+GUESTS = "Nobody is in the group but who was let in"
+ONE = "All members of an epoch hold the same state"
+HEALED = "A stolen state is shut out by its owner's next update"
+COMMITTED = "Every change is committed"
+LOST = "No frame is lost for want of a key"
+WHATEVER_THE_MACHINE = {GONE, PAST, SEALED, OPEN, GUESTS, ONE, HEALED, COMMITTED, LOST}
+"""What holds however much else the machine has to do; the other promises are about time."""
+BREAKS = {
+    "no-rekey-on-leave": COMMITTED,
+    "plaintext-media": SEALED,
+    "ghost-member": GUESTS,
+    "wrong-sender": SEALED,
+}
+
+
+def run(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, what was written as JSON, and all that was printed."""
+    command = [sys.executable, "-m", "conference.cli", "drill", *options]
+    command += ["--json", str(folder / "drill.json"), "--report", str(folder / "drill.html")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S)
+    output = done.stdout + done.stderr
+    assert done.returncode in (0, 1), output
+    return done.returncode, json.loads((folder / "drill.json").read_text()), output
+
+
+def held(found: dict[str, Any]) -> set[str]:
+    return {verdict["promise"] for verdict in found["verdicts"] if verdict["held"]}
+
+
+def test_a_short_drill_holds(tmp_path: Path) -> None:
+    code, found, output = run(tmp_path, *SHORT)
+    assert held(found) >= WHATEVER_THE_MACHINE, output
+    assert code == (0 if found["held"] else 1)
+    assert len(found["changes"]) == 7, "and the one by which the victim heals"
+    assert not found["failures"]
+    assert "Rotation drill" in (tmp_path / "drill.html").read_text()
+
+
+def test_a_drill_without_media_holds(tmp_path: Path) -> None:
+    code, found, output = run(tmp_path, "--mls-only", "--sizes", "2", "5", "20")
+    assert code == 0, output
+    assert {cost["members"] for cost in found["costs"]} >= {2, 5, 20}
+    assert "MLS by size" in (tmp_path / "drill.html").read_text()
+
+
+def test_without_media_too_a_removal_without_a_commit_is_caught(tmp_path: Path) -> None:
+    code, found, output = run(
+        tmp_path, "--mls-only", "--sizes", "5", "--sabotage", "no-rekey-on-leave", "--suite", "x25519"
+    )
+    assert code == 1, output
+    assert "Who was removed opens nothing sent since" not in held(found)
+
+
+@pytest.mark.long
+async def test_a_drill_of_anothers_server_says_what_it_could_not_see(tmp_path: Path) -> None:
+    host = await Host.start(HostConfig(address="127.0.0.1", port=0))
+    try:
+        server = f"http://127.0.0.1:{host.signaling.port}"
+        _, found, output = await asyncio.to_thread(run, tmp_path, *SHORT, "--server", server)
+    finally:
+        await host.close()
+    assert held(found) >= WHATEVER_THE_MACHINE, output
+    assert "not ours to tap" in found["adversary_view"]
+
+
+@pytest.mark.long
+def test_a_drill_over_a_bad_network_holds(tmp_path: Path) -> None:
+    _, found, output = run(tmp_path, *SHORT, "--loss", "3", "--seed", "2")
+    assert held(found) >= WHATEVER_THE_MACHINE, output
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sabotage", SABOTAGES)
+def test_sabotage_is_caught(sabotage: str, tmp_path: Path) -> None:
+    code, found, output = run(tmp_path, *SHORT, "--sabotage", sabotage)
+    assert code == 1, output
+    assert BREAKS[sabotage] not in held(found), output
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--participants", "3"), "4 participants or more"),
+        (("--minutes", "0.1"), "10 seconds or more"),
+        (("--server", "http://127.0.0.1:1", "--sabotage", "ghost-member"), "made to lie"),
+        (("--server", "http://127.0.0.1:1", "--loss", "1"), "can be lost"),
+        (("--server", "http://127.0.0.1:1"), "cannot be reached"),
+        (("--json", "/nowhere/at/all.json"), "cannot be written"),
+        (("--mls-only", "--sabotage", "ghost-member"), "one promise to break"),
+    ],
+)
+def test_a_drill_that_cannot_be_held_says_why(options: tuple[str, ...], why: str) -> None:
+    command = [sys.executable, "-m", "conference.cli", "drill", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert why in " ".join(done.stdout.split())
