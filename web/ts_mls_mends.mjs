@@ -19,13 +19,6 @@ const mends = [
     mended: "grouped.remove.some((p) => p.proposal.remove.removed === state.privatePath.leafIndex)",
   },
   {
-    // §7.3, §12.3: keys are unique in the tree that the Commit leads to. ts-mls compares those of who is added with
-    // the leaves that the same Commit removes, so nobody can be added anew under the signature key it had.
-    file: "/ts-mls/dist/src/clientState.js",
-    published: "validateKeyPackage(proposal.add.keyPackage, gc, ratchetTree,",
-    mended: "validateKeyPackage(proposal.add.keyPackage, gc, treeAfterRemove,",
-  },
-  {
     // §12.4.1: the commit secret is derived "from the last path secret value [...] derived for the UpdatePath".
     // ts-mls derives once more where the root is blank, so that a group whose first half of leaves is empty
     // falls apart.

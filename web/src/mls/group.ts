@@ -342,7 +342,7 @@ export class Group {
 
   /**
    * §7.3, §7.5: public keys are unique in the tree, and the private keys that a path has given us are theirs. ts-mls
-   * compares neither; without the second, a member could hand out secrets that split the group with the next commit.
+   * compares a tree's keys with each other before a commit, not those that it brings, and never a pair; without the second, a member could hand out secrets that split the group with the next commit.
    */
   async #checkTree(checked: ReadonlySet<string>): Promise<void> {
     const { ratchetTree, privatePath } = this.#state
