@@ -81,6 +81,7 @@ function person(name: string, more: Partial<Person> = {}): Person {
     isSelf: false,
     isHost: false,
     trust: "uncompared",
+    hasCertificate: false,
     standing: "aligned",
     presence: "member",
     hasHandUp: false,
@@ -101,6 +102,7 @@ function situation(more: Partial<Situation> = {}): Situation {
     returning: undefined,
     hasDiffered: false,
     waiting: [],
+    isStale: false,
     joinedSinceCompared: [],
     warnings: [],
     dismissed: new Set(),
@@ -120,6 +122,11 @@ test("only what may mean a listener is a danger, and no danger can be dismissed"
   const found = noticesOf(ghost)
   assert.deepEqual(found.map(({ level, canBeDismissed }) => [level, canBeDismissed]), Array(3).fill(["danger", false]))
   assert.deepEqual(noticesOf({ ...ghost, dismissed: new Set(found.map(({ key }) => key)) }), found)
+})
+
+test("keys that do not renew are told of for as long as they do not", () => {
+  const [found] = noticesOf(situation({ isStale: true }))
+  assert.deepEqual([found?.level, found?.canBeDismissed], ["warning", false])
 })
 
 test("what was dismissed comes again only when there is more of it", () => {

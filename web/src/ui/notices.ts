@@ -23,6 +23,8 @@ export interface Situation {
   /** We fell out of the group and are coming back: what for we wait. */
   readonly returning: string | undefined
   readonly hasDiffered: boolean
+  /** Our keys should have been renewed long ago, and were not. */
+  readonly isStale: boolean
   /** Who waits for us, being a host, to let them in. */
   readonly waiting: readonly string[]
   readonly joinedSinceCompared: readonly string[]
@@ -54,7 +56,7 @@ function dangers({ people, isPaused, hasDiffered }: Situation): Notice[] {
   return found
 }
 
-function warnings({ warnings: warned, people }: Situation): Notice[] {
+function warnings({ warnings: warned, people, isStale }: Situation): Notice[] {
   const strangers = people.filter(
     ({ standing, presence }) => standing === "in the room but not in the group" && presence !== "waiting",
   )
@@ -65,6 +67,10 @@ function warnings({ warnings: warned, people }: Situation): Notice[] {
     action: level === "warning" ? SHOW : undefined,
     canBeDismissed: true,
   }))
+  if (isStale) {
+    const text = "Your keys could not be renewed for 15 minutes: the code says nothing about who copied them before. Leave and come back."
+    found.push({ key: "stale", level: "warning", text, action: SHOW, canBeDismissed: false })
+  }
   if (strangers.length) {
     const text =
       strangers.length === 1

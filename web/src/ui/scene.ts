@@ -34,6 +34,8 @@ export interface Person {
   readonly isSelf: boolean
   readonly isHost: boolean
   readonly trust: Trust
+  /** The name is a certificate's, which this page has no roots to check by. */
+  readonly hasCertificate: boolean
   readonly standing: Standing
   /** What the server claims: "member", "away", "waiting"; undefined if it does not show this participant. */
   readonly presence: string | undefined

@@ -27,6 +27,7 @@ function person(at: number, more: Partial<Person> = {}): Person {
     isSelf: at === 0,
     isHost: at === 0,
     trust: at === 0 ? "self" : "uncompared",
+    hasCertificate: at === 1,
     standing: "aligned",
     presence: "member",
     hasHandUp: false,
@@ -131,10 +132,11 @@ const security: Security = {
 interface Draft extends Partial<Omit<Scene, "security">> {
   readonly security?: Partial<Security>
   readonly warnings?: readonly Warning[]
+  readonly isStale?: boolean
 }
 
 function scene(draft: Draft = {}): Scene {
-  const { warnings = [], ...given } = draft
+  const { warnings = [], isStale = false, ...given } = draft
   const people = given.people ?? [0, 1, 2, 3, 4].map((at) => person(at, at === 1 ? { level: 0.3 } : at === 3 ? { isMuted: true } : {}))
   const secured = { ...security, ...given.security }
   const whole: Scene = {
@@ -164,6 +166,7 @@ function scene(draft: Draft = {}): Scene {
     isPaused: whole.isPaused,
     isConnected: whole.isConnected,
     hasDiffered: secured.hasDiffered,
+    isStale,
     waiting: whole.hosting?.waiting.map(({ name }) => name) ?? [],
     joinedSinceCompared: secured.comparison?.joinedSince ?? [],
     returning: undefined,
@@ -246,6 +249,7 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
     panel: "security",
   },
   away: { scene: scene({ isConnected: false }) },
+  stale: { scene: scene({ isStale: true }) },
   recording: { scene: scene({ people: [person(0), person(1, { isRecording: true }), person(2)] }) },
   warned: {
     scene: scene({
