@@ -37,7 +37,7 @@ from conference.own_identity import OwnIdentity, who_we_are
 from conference.participant import Participant, Told
 from conference.private_files import PrivateFileError
 from conference.recognition import Level, Recogniser, Recognition
-from conference.roster import Person
+from conference.roster import Change, Person, Row, Standing
 from conference.rules import checked_name
 from conference.session import REFRESH_S, ChatReceived, Ended, EpochChanged, Phase, Session
 from conference.status import (
@@ -46,6 +46,7 @@ from conference.status import (
     MemberLeft,
     RecognitionAlarm,
     RecordingSaved,
+    StandingChanged,
     Status,
 )
 from conference.tasks import first_of
@@ -70,8 +71,11 @@ MAX_EVENTS: Final = 1000
 MAX_PICTURES: Final = 32
 MAX_SOUNDS: Final = 250
 GOODBYE_S: Final = 10.0
+WATCH_S: Final = 1.0
 
-MeetingEvent = Told | CodeChanged | RecognitionAlarm | MemberJoined | MemberLeft | RecordingSaved
+MeetingEvent = (
+    Told | CodeChanged | RecognitionAlarm | StandingChanged | MemberJoined | MemberLeft | RecordingSaved
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ class Meeting:
         self._credentials = credentials
         self._recogniser = recogniser
         self._refresh_s = refresh_s
+        self._at_odds: dict[str, Person | None] = {}
+        """By participant id, about whom it was told that group and server differ."""
         self._levels: dict[bytes, Level] = {}
         """By signature key, what was told of those who are here."""
         self._wait = wait
@@ -240,6 +246,11 @@ class Meeting:
     def members(self) -> tuple[Person, ...]:
         """Who is in the group, ourselves too: those, and no others, can decrypt."""
         return self._members
+
+    @property
+    def timeline(self) -> tuple[Change, ...]:
+        """Every leaf that ever came or went while we were there, the newest last; 10,000 lines at most."""
+        return tuple(self.participant.session.roster.timeline)
 
     @property
     def me(self) -> Person | None:
@@ -465,7 +476,7 @@ class Meeting:
     async def _run(self) -> None:
         failure: Exception | None = None
         try:
-            await first_of(self.participant.run(), self._work_out_codes())
+            await first_of(self.participant.run(), self._work_out_codes(), self._watch_roster())
         except Exception as error:
             failure = error
             raise
@@ -510,6 +521,26 @@ class Meeting:
                 self._end_reason, self._members = reason, ()
                 self._comparable.clear()
         self._changed.set()
+
+    async def _watch_roster(self) -> None:
+        """Tell when group and server begin to differ about somebody, and when they agree again."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self.is_member:
+                self._compare_lists()
+
+    def _compare_lists(self) -> None:
+        rows = {row.participant_id: row for row in self.participant.roster_rows()}
+        odd = {who: row for who, row in rows.items() if row.is_at_odds}
+        for who, row in odd.items():
+            if who not in self._at_odds:
+                self._tell(StandingChanged(who, row.person, row.standing))
+        for who in self._at_odds.keys() - odd.keys():
+            now = rows[who].standing if who in rows else Standing.UNKNOWN
+            if now is not Standing.PENDING:
+                self._tell(StandingChanged(who, self._at_odds[who], now))
+        waiting = {who: person for who, person in self._at_odds.items() if _is_pending(rows.get(who))}
+        self._at_odds = waiting | {who: row.person for who, row in odd.items()}
 
     def _raise_alarms(self, epoch: int) -> None:
         """Tell of who is not who the user may take it for, once."""
@@ -571,6 +602,10 @@ class Meeting:
             if of is self._uncoded:
                 self._code = code
                 self._tell(code)
+
+
+def _is_pending(row: Row | None) -> bool:
+    return row is not None and row.standing is Standing.PENDING
 
 
 async def _code_changed(of: CodeInput) -> CodeChanged:

@@ -242,16 +242,20 @@ class Participant:
 
     def status(self) -> Status:
         """How things stand."""
-        now, session, media = self._clock(), self.session, self.media
+        session, media = self.session, self.media
         return Status(
             phase=str(session.phase),
             epoch=session.group.epoch if session.group else None,
             sending_epoch=session.epoch_keys.sending_epoch if session.epoch_keys else None,
-            people=tuple(self._person_status(row) for row in session.roster.rows(now)),
+            people=tuple(self._person_status(row) for row in self.roster_rows()),
             refused=dict(media.refused()),
             packets_received=media.packets_received(),
             is_code_stale=session.is_code_stale,
         )
+
+    def roster_rows(self) -> tuple[Row, ...]:
+        """The group held against the server's list, as they are now."""
+        return self.session.roster.rows(self._clock())
 
     def _person_status(self, row: Row) -> PersonStatus:
         who = row.participant_id

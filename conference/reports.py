@@ -44,6 +44,7 @@ from conference.status import (
     PersonStatus,
     RecognitionAlarm,
     RecordingSaved,
+    StandingChanged,
     Status,
     Undecrypted,
 )
@@ -124,6 +125,8 @@ def sentence(event: MeetingEvent, name_of: Callable[[Person], str] = plain_name)
             )
         case CodeStale(on=False):
             return "The keys are renewed: the security code is fresh again."
+        case StandingChanged(participant_id=who, person=about, standing=standing):
+            return _standing(name_of(about) if about else f"the participant {who}", standing)
         case RecognitionAlarm(person=person, recognition=found):
             return alarm(name_of(person), found)
         case ConnectionChanged(is_open=False, why=why):
@@ -148,6 +151,22 @@ def alarm(name: str, found: Recognition) -> str:
         f"ALARM: {name} {found.remark}. Somebody else goes by this name, or it has another device, or came "
         "without its identity. Compare the security code with it; /compared then remembers its new key."
     )
+
+
+def _standing(name: str, standing: Standing) -> str:
+    """What it means that the group and the server's list differ about somebody."""
+    match standing:
+        case Standing.ONLY_IN_GROUP:
+            return (
+                f"ALARM: {name} is in the group, but by the server's word not in the room: it can decrypt, "
+                "and may be hidden from you, or its removal is withheld."
+            )
+        case Standing.ONLY_IN_ROOM:
+            return f"The server lists {name} as a member, who is not in the group and cannot decrypt."
+        case Standing.UNKNOWN:
+            return f"{name} is neither in the group nor in the room any more."
+        case _:
+            return f"The group and the server agree about {name} again."
 
 
 def _policy(policy: Policy) -> str:
@@ -225,7 +244,7 @@ class ScreenReport:
         if line is not None:
             style = (
                 "bold red"
-                if isinstance(event, RecognitionAlarm)
+                if isinstance(event, RecognitionAlarm | StandingChanged)
                 else (
                     "yellow"
                     if isinstance(event, Warned | SendingPaused | ConnectionChanged | CodeStale)

@@ -57,6 +57,12 @@ class Row:
     """What the server says; None if it does not know the participant."""
     standing: Standing
 
+    @property
+    def is_at_odds(self) -> bool:
+        """Whether the lists differ for longer than the network explains; of who waits, both say so."""
+        is_ghost = self.standing is Standing.ONLY_IN_ROOM and self.presence in ("member", "away")
+        return is_ghost or self.standing is Standing.ONLY_IN_GROUP
+
 
 @dataclass(frozen=True)
 class Change:

@@ -9,7 +9,7 @@ from typing import Any
 
 from conference.messages import Reason
 from conference.recognition import Recognition
-from conference.roster import Person
+from conference.roster import Person, Standing
 from conference.verification import CodeInput
 
 
@@ -42,6 +42,16 @@ class RecognitionAlarm:
     epoch: int
     person: Person
     recognition: Recognition
+
+
+@dataclass(frozen=True)
+class StandingChanged:
+    """The group and the server's list differ about somebody for more than five seconds, or agree again."""
+
+    participant_id: str
+    person: Person | None
+    """None for who is only in the room."""
+    standing: Standing
 
 
 @dataclass(frozen=True)

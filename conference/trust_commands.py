@@ -15,6 +15,8 @@ from conference.qr_code import qr_code
 from conference.roster import Person
 from conference.verification import Code
 
+MAX_HISTORY = 100
+
 
 @command("code", "[EPOCH]", "show the security code, to be read to the others; it is kept for 10 minutes")
 async def show_code(terminal: Terminal, argument: str) -> None:
@@ -72,6 +74,24 @@ async def compared(terminal: Terminal, argument: str) -> None:
         "meetings if they come with an identity of their own, as `conclave identity new` makes."
     )
     _say_who_changed(terminal, comparison)
+
+
+@command("history", "", "list everybody who came and went, by the group's account and nobody else's")
+async def show_history(terminal: Terminal, argument: str) -> None:
+    meeting = terminal.meeting
+    lines = [
+        f"epoch {each.epoch:>4}  {ago(time.monotonic() - each.at):>9}  "
+        f"{meeting.recognise(each.person).shown} {'came' if each.joined else 'went'} (#{each.person.leaf})"
+        for each in meeting.timeline[-MAX_HISTORY:]
+    ]
+    left_out = len(meeting.timeline) - len(lines)
+    terminal.say("\n".join([*([f"({left_out} before these)"] if left_out else []), *lines]))
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was, to be read at a glance."""
+    minutes = int(seconds // 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 @command("rotate", "", "renew your keys now")

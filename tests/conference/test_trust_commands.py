@@ -1,12 +1,15 @@
 """What is typed to compare codes, in a real meeting."""
 
 import asyncio
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-import conference.trust_commands  # noqa: F401
+import conference.meeting as meeting_module
+from conference import roster
 from conference.commands import obey
 from conference.comparison import Comparison
 from conference.entrance import Credentials
@@ -15,9 +18,13 @@ from conference.meeting import Meeting
 from conference.private_files import PrivateFileError
 from conference.recognition import Level
 from conference.reports import sentence
+from conference.roster import Standing
 from conference.session import EpochChanged
-from conference.status import RecognitionAlarm
+from conference.status import RecognitionAlarm, StandingChanged
+from conference.trust_commands import ago
 from conference.verification import Code
+from signaling import messages as wire
+from signaling.kinds import encode_base64url
 from tests.conference.conftest import House, until
 
 
@@ -141,3 +148,47 @@ async def test_a_damaged_file_is_said_before_anything_else(
     with pytest.raises(PrivateFileError, match="damaged"):
         async with Meeting.join(str(house.link), name="Ada"):
             pass
+
+
+def _standings(meeting: Meeting) -> Counter[str]:
+    return Counter(line.standing for line in meeting.status().people)
+
+
+async def test_what_the_server_says_of_who_is_here_is_held_against_the_group(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster, "PENDING_S", 0.2)
+    monkeypatch.setattr(meeting_module, "WATCH_S", 0.02)
+    async with Meeting.join(str(house.link), name="Ada") as ada:
+        bob = await house.join("Bob")
+        await until("Bob is a member for the server too", lambda: _standings(ada) == {Standing.ALIGNED: 2})
+        events, session, ghost = ada.events(), ada.participant.session, encode_base64url(b"g" * 16)
+
+        async def told_of(who: str) -> str:
+            async with asyncio.timeout(10):
+                async for event in events:
+                    if isinstance(event, StandingChanged) and event.participant_id == who:
+                        return sentence(event) or ""
+            raise AssertionError
+
+        bobs_id = bob.id
+        session.receive(wire.Presence(bobs_id, wire.State.WAITING), time.monotonic())
+        told = await told_of(bobs_id)
+        assert "ALARM: Bob is in the group, but by the server's word not in the room" in told
+        session.receive(wire.Presence(bobs_id, wire.State.MEMBER), time.monotonic())
+        assert "agree about Bob again" in await told_of(bobs_id)
+        session.receive(wire.Presence(ghost, wire.State.MEMBER), time.monotonic())
+        assert f"lists the participant {ghost} as a member, who is not in the group" in await told_of(ghost)
+        session.receive(wire.Presence(ghost, wire.State.LEFT), time.monotonic())
+        assert "neither in the group nor in the room" in await told_of(ghost)
+        await bob.leave()
+        await until("Bob is gone", lambda: len(ada.members) == 1)
+        history = await Chair(ada).type("/history")
+        assert "✔ Ada came (#0)" in history
+        assert "~Bob came (#1)" in history
+        assert "~Bob went (#1)" in history
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0, "0 min"), (3599.0, "59 min"), (7380.0, "2 h 3 min")])
+def test_how_long_ago(seconds: float, shown: str) -> None:
+    assert ago(seconds) == shown

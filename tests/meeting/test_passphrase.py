@@ -1,4 +1,4 @@
-"""A passphrase beside the link: who has one without the other stays out, and does not learn which is wrong."""
+"""A passphrase beside the link: who has one without the other stays out and does not learn which is wrong."""
 
 from dataclasses import replace
 
