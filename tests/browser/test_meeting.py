@@ -208,6 +208,49 @@ async def test_who_falls_out_comes_back_as_the_same_person(
     await agree(bob, ada)
 
 
+DRAWING = """(() => {
+  const canvas = document.createElement("canvas")
+  const context = canvas.getContext("2d")
+  canvas.width = 320
+  canvas.height = 180
+  let turn = 0
+  setInterval(() => {
+    context.fillStyle = turn++ % 2 ? "red" : "blue"
+    context.fillRect(0, 0, 320, 180)
+  }, 100)
+  return canvas.captureStream(10).getVideoTracks()[0]
+})()"""
+
+
+async def test_a_screen_is_shown_beside_the_camera_and_either_can_be_stopped_and_begun_again(
+    house: House, browser: Browser
+) -> None:
+    ada = await house.join("Ada", is_silent=True)
+    bob = await browser.join("Bob", house.link)
+    eve = await browser.join("Eve", house.link)
+    await is_seen_by(ada, bob)
+    bob_id = await bob.id()
+    is_bobs = f"tile.owner === {bob_id!r} && tile.kidContext === 3"
+    shown = f"meeting.view.tiles.some((tile) => {is_bobs} && tile.isLive)"
+
+    def pictures(kid_context: int) -> int:
+        tile = ada.media.path.tiles.get((bob_id, kid_context))
+        return tile.stats.decoded if tile else 0
+
+    await bob.evaluate(f"void (globalThis.drawing = {DRAWING}, meeting.setTrack(3, drawing))")
+    await until("Ada sees the screen", lambda: pictures(3) > 5)
+    await eve.until("Eve sees the screen", shown)
+    await bob.evaluate("meeting.setTrack(3, null)")
+    await eve.until("the screen is gone", f"!{shown}")
+    before = pictures(1)
+    await until("the camera goes on", lambda: pictures(1) > before + 5)
+    await bob.evaluate("meeting.setTrack(3, drawing)")
+    before = pictures(3)
+    await until("Ada sees the screen again", lambda: pictures(3) > before + 5)
+    await eve.until("Eve sees the screen again", shown)
+    assert await eve.evaluate("meeting.view.troubles") == []
+
+
 async def test_another_link_secret_leads_nowhere(house: House, browser: Browser) -> None:
     await house.join("Ada", is_silent=True)
     eve = await browser.open("Eve", house.link.changed(os.urandom(16)))
