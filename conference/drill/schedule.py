@@ -39,6 +39,8 @@ class Kind(StrEnum):
         return self in (Kind.JOIN, Kind.RETURN)
 
 
+FULL = 0.75
+"""Share of the seats, below which somebody comes if anybody can."""
 WEIGHTS = {Kind.JOIN: 0.5, Kind.ROTATE: 1.5}
 """Joins happen more often than the rest, so that there is somebody who can go; rotations less."""
 
@@ -70,13 +72,13 @@ class Plan:
 def make_plan(participants: int, churn: int, seconds: float, seed: int) -> Plan:
     """`churn` changes among so many seats within so many seconds.
 
-    Three quarters of the seats are taken at the beginning, and three at the least are taken always. What can
-    happen and has happened least often is what happens next.
+    All seats but one are taken at the beginning, and whenever over a quarter is empty somebody comes. What
+    can happen and has happened least often is what happens next.
     """
     if participants < MIN_PARTICIPANTS:
         raise ValueError(f"a drill has {MIN_PARTICIPANTS} participants or more")
     chance = random.Random(seed)  # noqa: S311  (a schedule, not a key)
-    begin = max(MIN_PARTICIPANTS, participants * 3 // 4)
+    begin = max(MIN_PARTICIPANTS, participants - 1)
     order = [*range(VICTIM + 1, begin), HOST, VICTIM]
     maker = _Maker(chance, participants, set(order))
     times = _times(chance, churn, seconds)
@@ -116,6 +118,8 @@ class _Maker:
             *((kind, seat) for seat in self._may_go(at) for kind in (Kind.LEAVE, Kind.CRASH, Kind.REMOVE)),
             *((Kind.ROTATE, seat) for seat in sorted(self._present - {VICTIM})),
         ]
+        if len(self._present) < FULL * self._participants:
+            possible = [each for each in possible if each[0].comes] or possible
         rarest = min(self._made[kind] * WEIGHTS.get(kind, 1.0) for kind, _ in possible)
         possible = [each for each in possible if self._made[each[0]] * WEIGHTS.get(each[0], 1.0) == rarest]
         kind, seat = self._chance.choice(possible)

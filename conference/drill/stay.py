@@ -240,8 +240,7 @@ class Guest:
 
     def rotate(self) -> None:
         """Ask for keys anew."""
-        self.session.rotate(time.monotonic())
-        self.participant.pump()
+        self.participant.rotate()
 
     async def crash(self) -> None:
         """As if the process were killed, but that its keys are kept and its media connections stand."""
