@@ -60,6 +60,10 @@ class Floor(Protocol):
     def ask_to_lead(self, now: float) -> None:
         """Have the server give us the lead."""
 
+    @property
+    def leader_id(self) -> str | None:
+        """Who commits now, by participant id."""
+
     def is_in_room(self, participant_id: str) -> bool:
         """Whether the server says that there is such a participant."""
 
@@ -219,6 +223,16 @@ class Moderation:
         self._urge_s = OWN_URGE_S
         self._heard_policy(now)
         self._floor.lead(now)
+        if self._sends_leader_away():
+            self._floor.ask_to_lead(now)  # nobody commits its own removal, so there is nothing to wait for
+
+    def _sends_leader_away(self) -> bool:
+        """Whether the newest policy does not want who leads."""
+        newest, leader_id = self.policies.newest[0], self._floor.leader_id
+        unwanted = (*newest.removed, *newest.barred)
+        return any(
+            each.participant_id == leader_id and each.signature_key in unwanted for each in self._people
+        )
 
     def _decide(self, participant_id: str, admitted: bool, now: float) -> None:
         signer, newcomer = self._deciding(), self.lobby.who(participant_id)

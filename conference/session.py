@@ -296,6 +296,11 @@ class Session:
         return self.phase is Phase.MEMBER and not self.is_isolated
 
     @property
+    def leader_id(self) -> str | None:
+        """Who commits now, by participant id, as far as the server has told."""
+        return self._leader.leader
+
+    @property
     def participant_id(self) -> str | None:
         """What the server calls us; None until it does."""
         return self._entrance.participant_id

@@ -338,6 +338,18 @@ def test_a_barred_key_does_not_come_back(meeting: Meeting) -> None:
     assert "did not let this participant in" in again.end
 
 
+def test_the_removal_of_who_leads_waits_for_nobody(meeting: Meeting) -> None:
+    make_lead(meeting, meeting.devices["Bob"])
+    meeting.run(1.5)  # a term that has just begun is not ended by asking
+    bob, epoch = meeting.devices["Bob"], meeting.devices["Alice"].group.epoch
+    began = meeting.now
+    act(meeting, "Alice", "remove", bob.id, within=0.0)
+    meeting.run_until(lambda: meeting.devices["Carol"].group.epoch > epoch, within=3.0)
+    # From Alice to the server: that she wants to lead, then her commit; each 20 ms on the way there and back.
+    assert meeting.now - began < 0.15
+    assert bob.end == REMOVED
+
+
 def test_who_was_removed_does_not_return_as_who_it_was(meeting: Meeting) -> None:
     """The host knows the key, but no longer lets it in by itself."""
     bob = meeting.devices["Bob"]
