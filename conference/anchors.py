@@ -25,6 +25,8 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from conference.certified_name import quietly
+
 _KNOWN_LIST_EXTENSIONS = (x509.CRLNumber, x509.AuthorityKeyIdentifier)
 
 
@@ -67,7 +69,8 @@ class Anchors:
         """What to make of a chain (DER, the end entity's first). Never raises."""
         try:
             leaf, *others = [x509.load_der_x509_certificate(each) for each in chain]
-            return self._judge(leaf, others, now)
+            with quietly():
+                return self._judge(leaf, others, now)
         except _RefusedError as refused:
             return Verdict(refused.standing, "", "", refused.why)
         except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, UnsupportedAlgorithm):

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from conference.anchors import Anchors, Standing
+from conference.certified_name import subject_called
 from conference.errors import ConferenceError
 from conference.passphrase_box import seal, unseal
 from conference.private_files import locked, read_private, write_private
@@ -107,6 +108,7 @@ class CertificateAuthority:
         Raises AuthorityError, and PrivateFileError if it cannot be written.
         """
         name = checked_name(name)
+        subject_called(name)
         if only is not None and not _DOMAIN.fullmatch(only):
             raise AuthorityError("A domain is small letters and dots, such as example.org.")
         key = generate_private_key(SECP256R1())
@@ -224,7 +226,7 @@ class CertificateAuthority:
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.EMAIL_PROTECTION]
         builder = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .subject_name(subject_called(name))
             .issuer_name(self.root.subject)
             .public_key(key)
             .serial_number(x509.random_serial_number())
@@ -355,7 +357,7 @@ def _root(
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, name),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"{name} root"[:MAX_NAME]),
+            *subject_called(name),
         ]
     )
     now = _now()

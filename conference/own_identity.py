@@ -12,9 +12,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
-from conference.certified_name import MAX_CHAIN, MAX_CHAIN_OCTETS, certified_name
+from conference.certified_name import MAX_CHAIN, MAX_CHAIN_OCTETS, certified_name, subject_called
 from conference.entrance import Credentials
 from conference.errors import ConferenceError, MisuseError
 from conference.home import default_home
@@ -121,8 +120,7 @@ class OwnIdentity:
 
     def request(self, passphrase: str | None = None, address: str | None = None) -> bytes:
         """A certificate signing request (PKCS #10, PEM) for an authority."""
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
-        builder = x509.CertificateSigningRequestBuilder(subject)
+        builder = x509.CertificateSigningRequestBuilder(subject_called(self.name))
         if address is not None:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([x509.RFC822Name(address)]), critical=False

@@ -97,6 +97,7 @@ def test_its_key_is_sealed_under_a_passphrase(tmp_path: Path) -> None:
     [
         ({"name": "Alice\u202e"}, MisuseError),
         ({"name": " "}, MisuseError),
+        ({"name": "é" * 33}, MisuseError),
         ({"address": "alice"}, AuthorityError),
         ({"address": "alice@example.org\n"}, AuthorityError),
         ({"address": "alïce@example.org"}, AuthorityError),

@@ -1,15 +1,20 @@
 """How well somebody is known: never better than it is, and what is wrong is told first."""
 
+import datetime
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conference.anchors import Anchors
-from conference.known_keys import KnownKeys
+from conference.anchors import Anchors, Standing, Verdict
+from conference.known_keys import KnownKeys, likeness
 from conference.recognition import VERDICT_S, Level, Recogniser, Recognition
 from conference.roster import Person
 from tests.conference.certificates import DAY, LEAF_KEY, NOW, Authority, der
 
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors/conference/recognition.json").read_text())
 ROOT, STRANGER = Authority.root(), Authority.root("Stranger Inc")
 KEY = LEAF_KEY.public_key().public_bytes_raw()
 OTHER_KEY = b"another key".ljust(32, b".")
@@ -98,3 +103,33 @@ def test_by_default_it_goes_by_the_files_of_the_user(tmp_path: Path) -> None:
     recogniser = Recogniser.at_home(tmp_path)
     recogniser.known.remember([alice()], WALL)
     assert Recogniser.at_home(tmp_path).recognise(alice(), WALL).level is Level.COMPARED
+
+
+class _Judging(Anchors):
+    """Comes to the verdict that a vector has."""
+
+    def __init__(self, standing: str) -> None:
+        super().__init__()
+        self._standing = Standing(standing)
+
+    def judge(self, chain: Sequence[bytes], now: datetime.datetime) -> Verdict:
+        return Verdict(self._standing, "Example Org", "")
+
+
+@pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["what"])
+def test_how_well_somebody_is_known_is_as_in_the_vector(case: dict[str, Any], known: KnownKeys) -> None:
+    for each in case["known"]:
+        known.remember([alice(key=bytes.fromhex(each["key"]), name=each["name"])], each["compared_at"])
+    certificates = [] if case["certificate"] is None else [b"a chain"]
+    anchors = Anchors() if case["certificate"] is None else _Judging(case["certificate"])
+    person = alice(*certificates, key=bytes.fromhex(case["key"]), name=case["name"])
+    found = Recogniser(known, anchors).recognise(person, WALL)
+    assert (found.level, found.shown, found.compared_at) == (
+        case["level"],
+        case["shown"],
+        case["compared_at"],
+    )
+
+
+def test_likenesses_are_those_of_the_vectors() -> None:
+    assert all(likeness(each["name"]) == each["likeness"] for each in VECTORS["likeness"])
