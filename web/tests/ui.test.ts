@@ -124,6 +124,13 @@ test("only what may mean a listener is a danger, and no danger can be dismissed"
   assert.deepEqual(noticesOf({ ...ghost, dismissed: new Set(found.map(({ key }) => key)) }), found)
 })
 
+test("two who bear one name are told of", () => {
+  const texts = (...names: string[]) =>
+    noticesOf(situation({ people: names.map((name, at) => person(name, { key: String(at) })) })).map(({ text }) => text)
+  assert.deepEqual(texts("Bob", "Ada"), [])
+  assert.deepEqual(texts("Bob", "Ada", " bob"), ["2 people here are called Bob. Names are self-chosen: ask who is who."])
+})
+
 test("keys that do not renew are told of for as long as they do not", () => {
   const [found] = noticesOf(situation({ isStale: true }))
   assert.deepEqual([found?.level, found?.canBeDismissed], ["warning", false])

@@ -1,6 +1,7 @@
 """The page used by hand, as people do, in meetings of a real `conclave host`."""
 
 import asyncio
+import os
 import re
 from pathlib import Path
 
@@ -123,6 +124,27 @@ async def test_a_meeting_from_the_first_page_to_the_goodbye(
     for page in (ada, bob):
         assert await page.ask("errors") == []
         assert await page.evaluate("localStorage.length + sessionStorage.length") == 0
+
+
+async def test_a_screen_is_shared_and_shown_large(house: House, browser: Browser, screenshots: Path) -> None:
+    ada = await browser.join("Ada", house.link)
+    bob = await browser.join("Bob", house.link)
+    await click(ada, "#screen")
+    await bob.until(
+        "Ada's screen is large", "document.querySelector('.large .tile.screen video')?.videoWidth"
+    )
+    await says(bob, "Ada, screen", ".large figcaption")
+    await bob.ask("screenshot", path=str(screenshots / "real-screen.png"))
+    await click(ada, "#screen")
+    await bob.until("it is gone", "document.querySelector('.large') === null")
+
+
+async def test_another_secret_leads_nowhere_and_says_so(house: House, browser: Browser) -> None:
+    await house.join("Ada", is_silent=True)
+    eve = await browser.open("Eve", house.link.changed(os.urandom(16)))
+    await eve.join()
+    await says(eve, "You are not in the meeting", "h1")
+    await says(eve, "The members cannot open the request to join", "#ended")
 
 
 async def test_one_can_join_without_camera_and_microphone(house: House, browser: Browser) -> None:

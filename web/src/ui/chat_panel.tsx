@@ -25,7 +25,9 @@ export function ChatPanel({ lines, intents }: { readonly lines: readonly ChatLin
           <li key={line.key} ref={at === lines.length - 1 ? end : null} class={line.isSelf ? "mine" : ""}>
             {(at === 0 || lines[at - 1]!.name !== line.name || line.at - lines[at - 1]!.at > 300_000) && (
               <span class="chat-head">
-                <b>{line.isSelf ? "You" : line.name}</b>
+                <b>
+                  <bdi>{line.isSelf ? "You" : line.name}</bdi>
+                </b>
                 <time>{new Date(line.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}</time>
               </span>
             )}

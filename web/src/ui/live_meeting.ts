@@ -296,6 +296,7 @@ export class LiveMeeting {
       isScreenShared: this.#screen !== undefined,
       isHandUp: this.#isHandUp,
       isPaused: view.isIsolated,
+      wasIn: this.#wasMember,
       ended: view.ended,
     }
   }

@@ -187,10 +187,10 @@ function Ended({ scene, intents }: MeetingPageProps) {
   return (
     <main class="centre">
       <Mark />
-      <Title>Goodbye</Title>
-      <p id="ended" role="status">{scene.ended} The keys are erased.</p>
+      <Title>{scene.wasIn ? "Goodbye" : "You are not in the meeting"}</Title>
+      <p id="ended" role="status">{scene.ended} {scene.wasIn && "The keys are erased."}</p>
       <div class="buttons">
-        <button type="button" id="again" class="button primary" onClick={() => intents.again()}>Come back</button>
+        <button type="button" id="again" class="button primary" onClick={() => intents.again()}>{scene.wasIn ? "Come back" : "Try again"}</button>
         <a class="button" href="/">New meeting</a>
       </div>
     </main>

@@ -67,6 +67,10 @@ function warnings({ warnings: warned, people, isStale }: Situation): Notice[] {
     action: level === "warning" ? SHOW : undefined,
     canBeDismissed: true,
   }))
+  for (const same of namesakes(people)) {
+    const text = `${same.length} people here are called ${nameOf(same[0]!)}. Names are self-chosen: ask who is who.`
+    found.push({ key: `namesakes ${same.map(({ key }) => key).join()}`, level: "warning", text, action: SHOW, canBeDismissed: true })
+  }
   if (isStale) {
     const text = "Your keys could not be renewed for 15 minutes: the code says nothing about who copied them before. Leave and come back."
     found.push({ key: "stale", level: "warning", text, action: SHOW, canBeDismissed: false })
@@ -79,6 +83,17 @@ function warnings({ warnings: warned, people, isStale }: Situation): Notice[] {
     found.push({ key: `strangers ${strangers.map(({ key }) => key).join()}`, level: "warning", text, action: SHOW, canBeDismissed: true })
   }
   return found
+}
+
+/** Members whose names look alike, in groups. */
+function namesakes(people: readonly Person[]): Person[][] {
+  const byName = new Map<string, Person[]>()
+  for (const person of people) {
+    if (person.name === undefined) continue
+    const name = person.name.normalize("NFKC").trim().toLowerCase()
+    byName.set(name, [...(byName.get(name) ?? []), person])
+  }
+  return [...byName.values()].filter((same) => same.length > 1)
 }
 
 function news({ isConnected, returning, joinedSinceCompared, people, waiting }: Situation): Notice[] {

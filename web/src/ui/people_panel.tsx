@@ -50,7 +50,7 @@ function Row({ person, hosting, intents }: { readonly person: Person; readonly h
       <Avatar name={name} />
       <div class="row-words">
         <span class="row-name">
-          {name}
+          <bdi>{name}</bdi>
           {person.isSelf && <em> you</em>}
           {person.isHost && <em> host</em>}
         </span>

@@ -187,6 +187,8 @@ export interface Scene {
   readonly isHandUp: boolean
   /** Nothing is sent, because no majority of the members confirms our epoch. */
   readonly isPaused: boolean
+  /** Whether we ever were in the meeting. */
+  readonly wasIn: boolean
   /** Why it is over. */
   readonly ended: string | undefined
 }

@@ -160,7 +160,7 @@ function Holder({ person }: { readonly person: Person }) {
     <tr class={standing.level === "danger" ? "danger" : ""}>
       <th scope="row">
         <span class="holder-name">
-          {isHolder ? nameOf(person) : "Nobody"}
+          <bdi>{isHolder ? nameOf(person) : "Nobody"}</bdi>
           {person.leaf !== undefined && <small>leaf {person.leaf}</small>}
         </span>
         <small class={`trust ${person.trust}`}>{isHolder ? trustOf(person) : "without keys"}</small>

@@ -51,7 +51,9 @@ export function Tile({ person, picture, reactions, isPaused, isPinned, onPin }: 
         {person.hasHandUp && <Flag icon="hand" label="hand raised" look="hand" />}
         {person.isRecording && <Flag icon="record" label="recording" look="record" />}
         <span class="tile-name">
-          {picture?.isScreen ? `${person.isSelf ? "Your" : `${name}’s`} screen` : person.isSelf ? `${name} (you)` : name}
+          <bdi>{name}</bdi>
+          {picture?.isScreen && ", screen"}
+          {person.isSelf && <em> you</em>}
         </span>
         {person.trust === "compared" && <Flag icon="check" label="compared" look="good" />}
       </figcaption>

@@ -157,6 +157,7 @@ function scene(draft: Draft = {}): Scene {
     isScreenShared: false,
     isHandUp: false,
     isPaused: false,
+    wasIn: true,
     ended: undefined,
     ...given,
     security: secured,
@@ -192,6 +193,8 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
   connecting: { scene: scene({ stage: "connecting", isConnected: false }) },
   waiting: { scene: scene({ stage: "waiting", waitingFor: "A host has to let you in. Your name reaches them sealed; the server cannot read it." }) },
   ended: { scene: scene({ stage: "ended", ended: "You left the meeting." }) },
+  "not-let-in": { scene: scene({ stage: "ended", wasIn: false, ended: "The members cannot open the request to join: the link or the passphrase is another one." }) },
+  namesakes: { scene: scene({ people: [0, 1, 2].map((at) => person(at, at === 2 ? { name: "bob" } : {})) }) },
   alone: { scene: scene({ people: [person(0)], pictures: [picture(0)] }) },
   two: { scene: scene({ people: [person(0), person(1)], pictures: [picture(0), picture(1)] }) },
   grid: {
