@@ -113,7 +113,9 @@ async def test_keys_of_the_keyboard_act_and_can_be_turned_off(browser: Browser, 
     assert await page.evaluate("document.querySelector('.panel')") is None
     await page.ask("press", key="?")
     await page.ask("click", selector=".dialog .switch")
+    await page.until("they are off", "!document.querySelector('.dialog .switch input').checked")
     await page.ask("press", key="Escape")
+    await page.until("the dialog is closed", "document.querySelector('dialog') === null")
     await page.ask("press", key="m")
     assert (await page.evaluate("wanted"))[3:] == [["showCode"]]  # the security panel's, above
 

@@ -1,6 +1,6 @@
 /** Keys that act without a pointer. They can be turned off, for who speaks to the computer (WCAG 2.1.4). */
 
-import { useEffect } from "preact/hooks"
+import { useLayoutEffect } from "preact/hooks"
 
 export const SHORTCUTS = {
   M: "microphone",
@@ -18,7 +18,7 @@ export const SHORTCUTS = {
 export type Shortcut = keyof typeof SHORTCUTS
 
 export function useShortcuts(isOn: boolean, act: (shortcut: Shortcut) => void): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       const { target } = event
       if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !isOn) return

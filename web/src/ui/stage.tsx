@@ -16,14 +16,14 @@ interface Seat {
   readonly picture: Picture | undefined
 }
 
-/** A seat for every member, and one more for every screen. */
+/** A seat for every member, and one more for every screen that is shared; one whose pictures have stopped is not. */
 export function seatsOf({ people, pictures }: Pick<Scene, "people" | "pictures">): Seat[] {
   const ofTheGroup = people.filter(({ leaf }) => leaf !== undefined)
   const pictureOf = (person: Person, isScreen: boolean) =>
     pictures.find((each) => each.participantId === person.participantId && each.isScreen === isScreen)
   const screens = ofTheGroup.flatMap((person) => {
     const picture = pictureOf(person, true)
-    return picture === undefined ? [] : [{ key: `${person.key} screen`, person, picture }]
+    return picture?.isLive !== true ? [] : [{ key: `${person.key} screen`, person, picture }]
   })
   return [...screens, ...ofTheGroup.map((person) => ({ key: person.key, person, picture: pictureOf(person, false) }))]
 }
