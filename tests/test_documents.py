@@ -29,3 +29,12 @@ def test_the_blocks_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     code = program(document)
     assert code.strip()
     exec(compile(code, document, "exec"), {"__name__": "__main__"})
+
+
+def test_the_threat_model_names_tests_that_are_there() -> None:
+    """What a lie leads to is told beside the test that tells the lie."""
+    named = set(re.findall(r"`(test_[a-z_0-9]+)`", (DOCUMENTS / "threat-model.md").read_text()))
+    sources = (path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
+    there = {name for source in sources for name in re.findall(r"^(?:async )?def (test_\w+)", source, re.M)}
+    assert len(named) > 25
+    assert named <= there, named - there
