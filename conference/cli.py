@@ -13,6 +13,7 @@ from pathlib import Path
 from conference.ca_cli import add_ca
 from conference.host_settings import HOST
 from conference.identity_cli import add_identity
+from conference.page_cli import add_check_page
 from conference.settings import SettingError
 from conference.trust_cli import add_known, add_verify
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add_verify(commands.add_parser("verify", help="compare two security codes"))
     add_known(commands.add_parser("known", help="whose keys were compared, and are known again"))
     add_ca(commands.add_parser("ca", help="certificates for an organisation's people; whom to trust"))
+    add_check_page(commands.add_parser("check-page", help="hold a server's page against the one built here"))
     _add_demo(commands.add_parser("demo", help="hold a meeting here and check every promise"))
     _add_drill(commands.add_parser("drill", help="prove that keys rotate, under joins, leaves and crashes"))
     return parser

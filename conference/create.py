@@ -61,7 +61,7 @@ def ask_for_meeting(server: str, token: str | None = None, certificate: bytes | 
     except urllib.error.HTTPError as error:
         raise _refused(server, error, has_token=token is not None) from error
     except OSError as error:
-        raise ServerError(f"{server} cannot be reached: {_reason(error)}.") from error
+        raise ServerError(f"{server} cannot be reached: {why_unreachable(error)}.") from error
     except (http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _not_conclave(server) from error
     if not isinstance(meeting_id, str):
@@ -82,7 +82,8 @@ def _refused(server: str, error: urllib.error.HTTPError, *, has_token: bool) -> 
     return _not_conclave(server)
 
 
-def _reason(error: OSError) -> str:
+def why_unreachable(error: OSError) -> str:
+    """What kept us from a server, in words for people."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, ssl.SSLError):
         return certificate_trouble(reason)

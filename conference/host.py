@@ -15,6 +15,7 @@ from pathlib import Path
 
 import ifaddr
 
+from conference.built_page import PAGE, digest, hash_files, is_built, show_hashes
 from conference.certificate import read_der, self_signed, server_context
 from conference.host_config import HostConfig, config_of
 from conference.pinning import fingerprint, show_fingerprint
@@ -30,12 +31,20 @@ from signaling.logs import configure, log_event
 from signaling.messages import Slot, Slots, Subscribe
 from signaling.server import Config, Server
 
-__all__ = ["Host", "HostConfig", "Media", "StartError", "announce_as_json", "host", "own_addresses", "run"]
+__all__ = [
+    "PAGE",
+    "Host",
+    "HostConfig",
+    "Media",
+    "StartError",
+    "announce_as_json",
+    "host",
+    "own_addresses",
+    "run",
+]
 
 _log = logging.getLogger("conclave.host")
 
-PAGE = Path(__file__).with_name("page")
-"""The browser's participant, built from web/ by `make`; a wheel carries it."""
 NO_PAGE = Path(__file__).with_name("page.html")
 OTHER_DESCRIPTORS = 128
 """Files and sockets that are not participants'."""
@@ -134,7 +143,7 @@ class Host:
 
 def page() -> Path | str:
     """What is served to browsers: the built page, or a few words where it was not built."""
-    return PAGE if (PAGE / "index.html").is_file() else NO_PAGE.read_text(encoding="utf-8")
+    return PAGE if is_built() else NO_PAGE.read_text(encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -342,10 +351,22 @@ def announce_on_screen(config: HostConfig, running: Host) -> None:
     if running.tls is not None and running.tls.fingerprint is not None:
         option = f" --fingerprint {show_fingerprint(running.tls.fingerprint)}"
         print("The certificate is our own. Browsers warn of it, and show this SHA-256 fingerprint.")
+    _announce_page()
     if config.host_token is not None:
         print("Who makes a meeting sets CONCLAVE_HOST_TOKEN to the host token.")
     print(f"Make a meeting:  conclave create --server {url}{option}")
     print("Ctrl-C ends the server.", flush=True)
+
+
+def _announce_page() -> None:
+    """What is served to browsers, to be compared from outside them."""
+    if not is_built():
+        print("There is no page for browsers here: `make page` builds it. They are told to use a terminal.")
+        return
+    hashes = hash_files()
+    print(f"The page for browsers, by SHA-256 (over all: {digest(hashes)}):")
+    print("".join(f"  {line}\n" for line in show_hashes(hashes).splitlines()), end="")
+    print("Anybody can hold it against these from elsewhere:  conclave check-page URL")
 
 
 def announce_as_json(config: HostConfig, running: Host) -> None:
@@ -357,6 +378,7 @@ def announce_as_json(config: HostConfig, running: Host) -> None:
             told
             | {"tls": running.tls is not None, "fingerprint": own.hex() if own is not None else None}
             | {"metrics_port": running.signaling.metrics_port}
+            | {"page": hash_files() if is_built() else None}
         ),
         flush=True,
     )

@@ -37,6 +37,7 @@ from signaling.meeting import INTERNAL_ERROR, TRY_AGAIN_LATER, Meeting, Surround
 from signaling.meetings import Meetings
 from signaling.messages import MAX_CLIENT_TEXT, Slots, Subscribe
 from signaling.metrics import CONTENT_TYPE, ServerMetrics
+from signaling.page_headers import ASSET_HEADERS, PAGE_HEADERS
 from signaling.record import Recorder
 from signaling.relays import Relays
 from signaling.store import MemoryStore, SQLiteStore, Store
@@ -48,24 +49,6 @@ READ_AGAIN_S = 0.05  # whoever sends more than an address may is read so much la
 NO_PAGE = (
     "<!doctype html><title>Conclave</title><p>There is no page here. Use <code>conclave join</code>.</p>"
 )
-PAGE_HEADERS = {
-    # Nothing but what this server serves; no script in the document. Workers have these of their own.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; "
-    "img-src 'self' data: blob:; media-src 'self' blob: mediastream:; connect-src 'self'; font-src 'self'; "
-    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self), fullscreen=(self), "
-    "speaker-selection=(self), screen-wake-lock=(self), autoplay=(self), geolocation=(), payment=(), usb=(), "
-    "serial=(), hid=(), midi=(), accelerometer=(), gyroscope=(), magnetometer=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",
-}
-# The page names its files by their hash.
-# The page names its files by their hash.
-ASSET_HEADERS = {**PAGE_HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
 _CLIENT = "conclave.client"
 
 _log = logging.getLogger("conclave.signaling")

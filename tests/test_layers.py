@@ -18,7 +18,17 @@ MAY_IMPORT = {
 # These run in the server's process.
 SERVER_MODULES = [
     f"conference/{name}.py"
-    for name in ("host", "host_config", "host_settings", "settings", "certificate", "pinning", "home", "cli")
+    for name in (
+        "built_page",
+        "host",
+        "host_config",
+        "host_settings",
+        "settings",
+        "certificate",
+        "pinning",
+        "home",
+        "cli",
+    )
 ]
 ONLY_COMPOSER = "conference/host.py"
 READERS_OF_TAPS = ("conference/demo/", "conference/drill/", "conference/proof/")

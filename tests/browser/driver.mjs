@@ -10,7 +10,7 @@ const { chromium } = require("playwright-core")
 let browser
 let axe
 const AXE = { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"] }
-const pages = new Map() // name -> { context, page, errors }
+const pages = new Map() // name -> { context, page, errors, requested }
 
 /** Reads conference/mark.py's mark from a video's present picture; null if there is none. */
 function installMarkReader() {
@@ -79,7 +79,10 @@ const operations = {
       if (message.type() === "error" || message.type() === "warning") errors.push(message.text())
     })
     page.on("crash", () => errors.push("the page crashed"))
-    pages.set(name, { context, page, errors })
+    const requested = [] // by the page and its workers, whether it was let or not
+    context.on("request", (request) => requested.push(request.url()))
+    page.on("websocket", (socket) => requested.push(socket.url()))
+    pages.set(name, { context, page, errors, requested })
     await page.addInitScript(installMarkReader)
     await page.addInitScript(installWatch)
     if (before !== undefined) await page.addInitScript(before)
@@ -122,8 +125,13 @@ const operations = {
     return pages.get(name).errors
   },
 
+  async evaluateInWorker({ name, worker, expression }) {
+    const found = pages.get(name).page.workers().find((each) => each.url().includes(worker))
+    return (await found.evaluate(expression)) ?? null
+  },
+
   async requests({ name }) {
-    return pages.get(name).page.evaluate(() => performance.getEntriesByType("resource").map((entry) => entry.name))
+    return pages.get(name).requested
   },
 
   async screenshot({ name, path }) {
