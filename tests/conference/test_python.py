@@ -16,9 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from conference.errors import RefusedError
 from conference.host_key import keep_host_key
+from conference.known_keys import KnownKeys
 from conference.link import host_hash
 from conference.meeting import Meeting
+from conference.own_identity import OwnIdentity, save_identity
 from conference.session import ChatReceived
+from conference.verification import Code
 from tests.conference.conftest import WITHIN_S, House, Seat, until
 from tests.test_documents import DOCUMENTS, program
 from tests.test_examples import EXAMPLES
@@ -48,6 +51,7 @@ async def test_the_document(
     exec(compile(program(document), document, "exec"), names)
     keep_the_door = names.pop("keep_the_door")
     assert inspect.iscoroutinefunction(keep_the_door)  # it takes a host: the next test
+    assert inspect.iscoroutinefunction(names.pop("compare"))  # it takes a code: the one after
     shown = [each for each in names.values() if inspect.iscoroutinefunction(each)]
     assert [each.__name__ for each in shown] == [
         "answer", "watch", "speak", "look", "record", "try_to_join"
@@ -81,6 +85,22 @@ async def test_the_document_keeps_the_door(
     finally:
         door.cancel()
         await asyncio.gather(door, return_exceptions=True)
+
+
+async def test_the_document_compares_a_code(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONCLAVE_HOME", str(tmp_path))
+    names: dict[str, Any] = {}
+    exec(compile(program(DOCUMENTS / "python.md"), "python.md", "exec"), names)
+    save_identity(OwnIdentity.create("default", "Bob"))
+    ada = await house.join("Ada")
+    monkeypatch.setattr(Code, "read", lambda typed: Code.of(ada.session.code_input()))
+    await names["compare"](str(house.link), "Ada", "what Ada reads")
+    told = capsys.readouterr().out
+    assert "✔ Ada compared on" in told
+    assert "✔ Bob you" in told
+    assert [each.name for each in KnownKeys.at_home().all] == ["Ada"]
 
 
 class Example:
