@@ -245,11 +245,23 @@ async def browser(driver: Driver) -> AsyncIterator[Browser]:
     await opened.close()
 
 
+def takes_all(house: House) -> House:
+    """Browsers that compete for cores take that for a path that is full: no video is to be held back."""
+    core = house.host.sfu._core
+    core._bitrates = replace(core._bitrates, least=0, least_of_path=core._bitrates.start)
+    return house
+
+
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    opened = await House.open(tmp_path)
-    # Browsers that compete for a few cores take them for a path that is full, and videos would be held back.
-    core = opened.host.sfu._core
-    core._bitrates = replace(core._bitrates, least=0, least_of_path=core._bitrates.start)
+    opened = takes_all(await House.open(tmp_path))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def brief_house(tmp_path: Path) -> AsyncIterator[House]:
+    """A house whose grace is a second."""
+    opened = takes_all(await House.open(tmp_path, grace_s=1))
     yield opened
     await opened.close()

@@ -21,7 +21,7 @@ from conference.session import Phase
 from conference.sources import Clip
 from conference.verification import security_code
 from signaling import messages as wire
-from tests.browser.conftest import CAMERA_TAG, CLIP_TAG, Browser, Page
+from tests.browser.conftest import CAMERA_TAG, CLIP_TAG, Browser, Page, takes_all
 from tests.conference.conftest import House, Seat, seat_at, until
 
 STANDINGS = "Object.fromEntries(meeting.view.rows.map((row) => [row.person?.name ?? '?', row.standing]))"
@@ -186,6 +186,38 @@ async def test_a_lost_connection_comes_back_by_itself_and_says_so(
     await reads(bob, "Still here?")
     assert (ada.epoch, await bob.epoch(), await bob.id()) == (epoch, epoch, bob_id)
     await see_each_other(ada, bob)
+
+
+async def test_who_is_away_for_longer_than_the_grace_comes_back(
+    brief_house: House, browser: Browser, clip: Clip
+) -> None:
+    ada = await brief_house.join("Ada", clip=clip)
+    link = dataclasses.replace(brief_house.link, server=f"http://127.0.0.1:{brief_house.gate.port}")
+    bob = await browser.join("Bob", link)
+    await see_each_other(ada, bob)
+    before = await bob.id()
+    await brief_house.gate.shut()
+    await until("Bob is removed", lambda: len(ada.of_kind(EpochChanged)[-1].members) == 1)
+    await brief_house.gate.open()
+    await until("Bob is back", lambda: len(ada.of_kind(EpochChanged)[-1].members) == 2)
+    await bob.until("it is another participant", f"meeting.view.participantId !== {before!r}")
+    await bob.is_member()
+    await see_each_other(ada, bob)
+    await agree(bob, ada)
+
+
+async def test_a_server_that_comes_back_finds_the_meeting_going_on(
+    house: House, browser: Browser, clip: Clip
+) -> None:
+    ada = await house.join("Ada", clip=clip)
+    bob = await browser.join("Bob", house.link)
+    await see_each_other(ada, bob)
+    epoch, before = ada.epoch, await bob.id()
+    await house.restart()
+    takes_all(house)
+    await is_told(bob, "The connection to the server is back.")
+    await see_each_other(ada, bob)
+    assert (ada.epoch, await bob.id()) == (epoch, before)
 
 
 async def test_who_falls_out_comes_back_as_the_same_person(

@@ -22,7 +22,8 @@ import type {
   ToParticipant,
 } from "./worker_messages.ts"
 
-const QUIET_AFTER_MS = 2500 // 1.5 s, and as long as counts may be old
+const QUIET_AFTER_MS = 1500
+const COUNTS_EVERY_MS = 1000 // so old they may be
 const QUIET_MS = 3000 // without a frame for so long, a picture is not shown as one that goes on
 
 export interface MeetingOptions {
@@ -211,13 +212,11 @@ export class Meeting {
 
   /** Signaling came back. If no media comes then, as after a change of our address, have another connection. */
   #checkQuiet(): void {
-    const before = this.view.counts?.opened
-    if (this.#subscribing.connection === undefined || before === undefined) return
     setTimeout(() => {
-      if (this.view.phase === "member" && this.view.counts?.opened === before) {
-        this.#tell({ type: "media", message: { type: "resubscribe" } })
-      }
-    }, QUIET_AFTER_MS)
+      const slots = this.view.counts?.slots ?? []
+      const isQuiet = slots.length > 0 && slots.every(({ quietMs }) => quietMs >= QUIET_AFTER_MS)
+      if (this.view.phase === "member" && isQuiet) this.#subscribing.renew()
+    }, QUIET_AFTER_MS + COUNTS_EVERY_MS)
   }
 
   #onEvent(event: Event): void {

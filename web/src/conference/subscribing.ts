@@ -22,7 +22,7 @@ export interface Slots {
 export class Subscribing {
   connection: RTCPeerConnection | undefined
   readonly #mediaWorker: Worker
-  readonly #send: (message: Client<"subscribed">) => void
+  readonly #send: (message: Client<"subscribed"> | Client<"resubscribe">) => void
   readonly #slots: Slots
   readonly #configuration: () => RTCConfiguration
   #number = 0
@@ -31,7 +31,7 @@ export class Subscribing {
 
   constructor(
     mediaWorker: Worker,
-    send: (message: Client<"subscribed">) => void,
+    send: (message: Client<"subscribed"> | Client<"resubscribe">) => void,
     slots: Slots,
     configuration: () => RTCConfiguration,
   ) {
@@ -49,6 +49,11 @@ export class Subscribing {
   /** The server offers slots. Answered beside all else, for commits must not wait for it. */
   takeOffer(offer: Server<"subscribe">): void {
     this.#queue = this.#queue.then(() => this.#take(offer)).catch(() => this.close())
+  }
+
+  /** The connection is of no use any more: have the server offer another. */
+  renew(): void {
+    if (this.connection !== undefined) this.#send({ type: "resubscribe" })
   }
 
   /** Stop receiving. */
@@ -76,6 +81,9 @@ export class Subscribing {
     const connection = new RTCPeerConnection({ ...this.#configuration(), bundlePolicy: "max-bundle" })
     const number = ++this.#number
     this.#slots.replaced(number)
+    connection.onconnectionstatechange = () => {
+      if (this.connection === connection && connection.connectionState === "failed") this.renew()
+    }
     connection.ontrack = ({ transceiver: { mid, receiver }, track }) => {
       if (mid === null) return
       const kind = track.kind === "video" ? "video" : "audio"
