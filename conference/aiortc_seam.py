@@ -64,7 +64,7 @@ _METHODS: Final = (
     (RTCRtpReceiver, "_set_rtcp_ssrc"),
 )
 
-KEY_FRAME_REQUESTS_APART_S: Final = 0.3
+KEY_FRAME_REQUESTS_APART_S: Final = 0.15
 KEY_FRAMES_APART_S: Final = 0.3
 """However many ask: a key frame costs ten others, and who asks may mean harm."""
 LATE_S: Final = 0.03
@@ -331,8 +331,10 @@ class SealedReceiver(RTCRtpReceiver):
         self._deliver(self._buffer.add(_buffer_packet(self._kind, packet), self._clock()))
 
     def _deliver(self, outcome: Outcome) -> None:
-        self._nack = outcome.nack
-        self._wants_key_frame = self._wants_key_frame or outcome.ask_key_frame
+        self._nack += outcome.nack
+        self._wants_key_frame = outcome.ask_key_frame or (
+            self._wants_key_frame and not any(frame.is_key for frame in outcome.frames)
+        )
         mid = self._mid()
         for frame in outcome.frames:
             if self._sink is None or mid is None:

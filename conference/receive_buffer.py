@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _SEQUENCES: Final = 1 << 16
+_SMOOTHING: Final = 0.125
+_AGAIN_SHARE: Final = 0.75  # of what a repair takes: one that failed already is among those averaged
+_ASK_SHARE: Final = 1.5
+_LATE_SHARE: Final = 3.0  # of `reorder_s`: what comes sooner was late, not repaired
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +26,37 @@ class Window:
     """How long and how much a buffer waits.
 
     `packets` is also the bound on memory. A missing packet is asked for after `reorder_s`, for it may only be
-    late, then after `repeat_s`, and then ever less often: on a path that is full, asking makes it fuller.
-    `ask_s` is None where there are no key frames. Frames of one packet each (audio) need no marker.
+    late, and again every `repeat_s`. A key frame is asked for after `ask_s`, and again every `ask_again_s`
+    while none begins to come; `ask_s` is None where there are none. Where repairs take longer, so do these
+    waits: asking again before an answer can be here only fills the path. Frames of one packet each (audio)
+    need no marker.
     """
 
     packets: int
     wait_s: float
     ask_s: float | None
+    ask_again_s: float
     reorder_s: float
     repeat_s: float
     one_packet_frames: bool
 
 
-# A key frame is asked for before the window closes: retransmissions have had time for a round trip by then,
-# and the key frame is on its way when the gap is given up, which keeps the freeze under 350 ms at 15 frames
-# per second.
+# A key frame is asked for when retransmissions have had time for two round trips, and comes within 350 ms at
+# 15 frames per second. What is here first, packet or key frame, ends the freeze: what lies behind the gap
+# cannot be decoded without either, so nothing is gained by giving up earlier than after `wait_s`.
 VIDEO: Final = Window(
-    packets=512, wait_s=0.25, ask_s=0.15, reorder_s=0.015, repeat_s=0.05, one_packet_frames=False
+    packets=512,
+    wait_s=1.0,
+    ask_s=0.15,
+    ask_again_s=0.15,
+    reorder_s=0.015,
+    repeat_s=0.05,
+    one_packet_frames=False,
 )
 # What is lost of sound is heard as a gap of the window and the packet, 100 ms: long enough for a
 # retransmission on most paths.
 AUDIO: Final = Window(
-    packets=64, wait_s=0.08, ask_s=None, reorder_s=0.0, repeat_s=0.03, one_packet_frames=True
+    packets=64, wait_s=0.08, ask_s=None, ask_again_s=0.0, reorder_s=0.0, repeat_s=0.03, one_packet_frames=True
 )
 
 
@@ -100,8 +113,7 @@ class Counters:
 class _Missing:
     since: float
     ask_at: float
-    wait_s: float
-    """Until it is asked for the next time, once it was."""
+    was_asked_for: bool = False
 
 
 class ReceiveBuffer:
@@ -117,7 +129,8 @@ class ReceiveBuffer:
         self._cursor = 0  # first packet of that frame that is not here
         self._highest = 0
         self._lost = 0
-        self._asked_at_gap: int | None = None
+        self._quiet_until = float("-inf")
+        self._repair_s = 0.0
         self._elsewhere: Packet | None = None  # a packet far off, which is believed when its successor comes
 
     def add(self, packet: Packet, now: float) -> Outcome:
@@ -148,8 +161,8 @@ class ReceiveBuffer:
         gap = self._missing.get(self._cursor)
         if gap is not None:
             times.append(gap.since + self._window.wait_s)
-            if self._window.ask_s is not None and self._asked_at_gap != self._cursor:
-                times.append(gap.since + self._window.ask_s)
+            if self._window.ask_s is not None:
+                times.append(self._key_frame_due(gap, self._window.ask_s))
         times.extend(missing.ask_at for missing in self._missing.values())
         return min(times, default=None)
 
@@ -177,13 +190,21 @@ class ReceiveBuffer:
             self.counters.duplicate += 1
             return
         for missing in range(self._highest + 1, sequence):
-            self._missing[missing] = _Missing(now, now + self._window.reorder_s, self._window.repeat_s)
-        self._missing.pop(sequence, None)
+            self._missing[missing] = _Missing(now, now + self._window.reorder_s)
+        self._learn_from(self._missing.pop(sequence, None), now)
         self._highest = max(self._highest, sequence)
         self._held[sequence] = packet
         # Any packet of sound could begin, but none may be jumped to: what is before it is only late.
         if packet.starts and packet.key and self._window.ask_s is not None:
             self._key_starts.append(sequence)
+            self._be_quiet(now)
+
+    def _learn_from(self, missing: _Missing | None, now: float) -> None:
+        """How long repairs take on this path. What came soon was only late."""
+        if missing is not None and missing.was_asked_for:
+            took_s = now - missing.since
+            if took_s >= _LATE_SHARE * self._window.reorder_s:
+                self._repair_s += _SMOOTHING * (took_s - self._repair_s)
 
     def _move(self, packet: Packet, now: float, outcome: Outcome) -> None:
         """The stream seems to go on elsewhere: believe it when two packets in a row say so."""
@@ -201,7 +222,7 @@ class ReceiveBuffer:
 
     def _restart(self, sequence: int) -> None:
         self._origin = self._cursor = self._highest = sequence
-        self._asked_at_gap = None
+        self._quiet_until = float("-inf")
 
     def _clear(self) -> None:
         self._held.clear()
@@ -294,8 +315,6 @@ class ReceiveBuffer:
             return True
         if not overfull and now < gap.since + self._window.wait_s:
             return False
-        if self._window.ask_s is not None:
-            outcome.ask_key_frame = outcome.ask_key_frame or self._asked_at_gap != self._cursor
         self._discard(self._next_start())
         return True
 
@@ -317,19 +336,22 @@ class ReceiveBuffer:
                 sequence += 1
         return None
 
+    def _key_frame_due(self, gap: _Missing, ask_s: float) -> float:
+        return max(gap.since + max(ask_s, _ASK_SHARE * self._repair_s), self._quiet_until)
+
+    def _be_quiet(self, now: float) -> None:
+        """A key frame is asked for, or comes: let it come."""
+        self._quiet_until = now + max(self._window.ask_again_s, _ASK_SHARE * self._repair_s)
+
     def _ask(self, now: float, outcome: Outcome) -> None:
         gap = self._missing.get(self._cursor)
         ask_s = self._window.ask_s
-        if (
-            gap is not None
-            and ask_s is not None
-            and now >= gap.since + ask_s
-            and self._asked_at_gap != self._cursor
-        ):
-            self._asked_at_gap = self._cursor
+        if gap is not None and ask_s is not None and now >= self._key_frame_due(gap, ask_s):
+            self._be_quiet(now)
             outcome.ask_key_frame = True
+        again_s = max(self._window.repeat_s, _AGAIN_SHARE * self._repair_s)
         for sequence, missing in self._missing.items():
             if now >= missing.ask_at:
-                missing.ask_at = now + missing.wait_s
-                missing.wait_s *= 1.5
+                missing.ask_at = now + again_s
+                missing.was_asked_for = True
                 outcome.nack.append(sequence % _SEQUENCES)

@@ -108,6 +108,7 @@ class SfuCore:
         self._meetings: dict[str, Meeting] = {}
         self._by_ufrag: dict[str, tuple[Meeting, Participant, Connection]] = {}
         self._by_path: dict[Path, tuple[Meeting, Participant, Connection]] = {}
+        self._with_gaps: set[PublishedStream] = set()
         self._departed: OrderedDict[tuple[str, str], Counters] = OrderedDict()
         self._of_departed = Totals()
         self._datagrams: list[tuple[bytes, Path]] = []
@@ -117,6 +118,17 @@ class SfuCore:
     def is_idle(self) -> bool:
         """No connection needs the timer."""
         return not self._by_ufrag
+
+    @property
+    def has_gaps(self) -> bool:
+        """Packets are missing: `repair` is to be called every REPAIR_S."""
+        return bool(self._with_gaps)
+
+    def repair(self, now: float) -> None:
+        """Ask publishers for what is missing."""
+        for stream in self._with_gaps:
+            stream.repair(now)
+        self._with_gaps = {stream for stream in self._with_gaps if stream.has_gaps}
 
     def enter(self, meeting_id: str, participant_id: str, now: float) -> None:
         """Let a participant in: it is offered a subscribe connection, and may publish.
@@ -264,6 +276,7 @@ class SfuCore:
             connection.transport.close(farewell=True)
         self._by_ufrag.clear()
         self._by_path.clear()
+        self._with_gaps.clear()
         self._meetings.clear()
 
     # -- datagrams
@@ -309,6 +322,8 @@ class SfuCore:
             raise RtpError("a subscribe connection takes no media")
         else:
             received = connection.receive_rtp(event.packet, now)
+            if received is not None and received[0].has_gaps:
+                self._with_gaps.add(received[0])
             if received is not None and self._tap is not None:
                 self._tap.write(participant.participant_id, _plain_packet(*received))
 

@@ -71,7 +71,7 @@ class Publication:
                 stream.sender_report(packet, now)
 
     def handle_timer(self, now: float) -> None:
-        """Ask for what is missing; report once a second."""
+        """Ask for key frames; report once a second."""
         for stream in self.streams.values():
             stream.handle_timer(now)
         if self._report_at is None:

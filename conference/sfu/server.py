@@ -22,6 +22,7 @@ from conference.sfu.dtls import Certificate
 from conference.sfu.errors import ClosedError, UsageError
 from conference.sfu.ice import Path
 from conference.sfu.notifications import Notification
+from conference.sfu.stream import REPAIR_S
 from conference.sfu.tap import Tap
 
 Notify = Callable[[str, str, Notification], None]
@@ -50,6 +51,7 @@ class Sfu:
         self._tap = tap
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._repair_timer: asyncio.TimerHandle | None = None
         self._port: int = sock.getsockname()[1]
         self._wants_local = sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - a question, not a bind
         self._is_closed = False
@@ -148,8 +150,9 @@ class Sfu:
         self._core.close()
         self._send_all()
         self._loop.remove_reader(self._socket.fileno())
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._repair_timer):
+            if timer is not None:
+                timer.cancel()
         self._socket.close()
         if self._tap is not None:
             self._tap.flush()
@@ -180,9 +183,16 @@ class Sfu:
             self._tap.flush()
         self._settle()
 
+    def _repair(self) -> None:
+        self._repair_timer = None
+        self._core.repair(self._loop.time())
+        self._settle()
+
     def _settle(self) -> None:
-        """Send, notify, and see that the timer runs as long as there is somebody."""
+        """Send, notify, and see that the timers run as long as there is somebody, and something missing."""
         self._send_all()
+        if self._repair_timer is None and self._core.has_gaps:
+            self._repair_timer = self._loop.call_later(REPAIR_S, self._repair)
         if self._timer is None and not self._core.is_idle:
             self._timer = self._loop.call_later(TICK_S, self._tick)
         if self._is_notifying:  # called back from a notification: the loop below goes on with what came of it

@@ -16,15 +16,23 @@ from conference.sfu.forwarding import (
 from conference.sfu.negotiation import CLOCK_RATES, OfferedStream
 from conference.sfu.rtp import RtpPacket, Unwrapper, Vp8Descriptor
 
+REPAIR_S = 0.01
+"""`repair` is to be called so often while there are gaps: repairs are for a window of a tenth of a second."""
 KEY_REQUEST_S = 0.5
 """Least time between a request for a key frame that was answered and the next, to one publisher."""
-_KEY_REQUEST_AGAIN_S = 0.25
+_KEY_ANSWER_S = 0.1
+"""Least time that a key frame is taken to need to come; what they do need is learnt."""
+_KEY_PATIENCE = 1.5
+"""So much longer is waited before the first request is repeated."""
+_KEY_CROSSED_S = 0.1
+"""Receivers' requests so soon after a key frame met it on the way."""
 _KEY_REQUEST_MOST_S = 4.0
 _MAX_MISSING = 128
+_REORDERED_S = {"audio": 0.0, "video": 0.01}
+"""What is missing may only be late, above all where packets leave in bursts."""
 _NACK_AGAIN_S = 0.06
-_NACK_PATIENCE = 1.5
-"""So much longer each time: on a path that is full, asking makes it fuller."""
-_NACK_TIMES = 5
+_NACK_TIMES = 10
+"""What never comes costs so many numbers in NACKs; what publishers repeat has a budget there."""
 
 
 class StreamKey(NamedTuple):
@@ -38,36 +46,47 @@ class KeyRequests:
     """When to ask a publisher for a key frame: at once, then less and less often until one comes."""
 
     def __init__(self) -> None:
-        self._wanted = False
-        self._is_unanswered = False
-        self._asked_at: float | None = None
-        self._wait_s = KEY_REQUEST_S
+        self._is_wanted = False
+        self._asked_since: float | None = None
+        """When the first request was made that has not been answered."""
+        self._asked_at = self._came_at = float("-inf")
+        self._wait_s = 0.0
+        self._answer_s = _KEY_ANSWER_S
 
     def want(self) -> None:
         """Somebody needs a key frame."""
-        self._wanted = True
+        self._is_wanted = True
 
-    def satisfied(self) -> None:
+    def ask(self, now: float) -> None:
+        """A receiver asks for a key frame. If one has just come, it is on its way there."""
+        if now - self._came_at >= _KEY_CROSSED_S:
+            self.want()
+
+    def satisfied(self, now: float) -> None:
         """One has come."""
-        self._wanted = self._is_unanswered = False
+        if self._asked_since is not None:
+            self._answer_s = min(max(now - self._asked_since, _KEY_ANSWER_S), KEY_REQUEST_S)
+        self._is_wanted, self._asked_since = False, None
+        self._came_at = now
         self._wait_s = KEY_REQUEST_S
 
     def due(self, now: float) -> bool:
         """Whether to ask now; if so, it counts as asked."""
-        if not self._wanted or (self._asked_at is not None and now - self._asked_at < self._wait_s):
+        if not self._is_wanted or now - self._asked_at < self._wait_s:
             return False
         # The first request may have been lost, or the key frame: again soon, and then ever less often.
-        wait_s = 2 * self._wait_s if self._is_unanswered else _KEY_REQUEST_AGAIN_S
+        wait_s = _KEY_PATIENCE * self._answer_s if self._asked_since is None else 2 * self._wait_s
         self._wait_s = min(wait_s, _KEY_REQUEST_MOST_S)
-        self._is_unanswered = True
+        self._asked_since = now if self._asked_since is None else self._asked_since
         self._asked_at = now
         return True
 
 
 class Gaps:
-    """Which indices are missing and worth asking for again."""
+    """Which indices are missing and worth asking for again, the first time after `reordered_s`."""
 
-    def __init__(self) -> None:
+    def __init__(self, reordered_s: float) -> None:
+        self._reordered_s = reordered_s
         self._missing: dict[int, tuple[float, int]] = {}
         """When each is to be asked for next, and how often it was."""
 
@@ -77,28 +96,25 @@ class Gaps:
             self._missing.clear()
             return False
         for index in range(first, end):
-            self._missing[index] = (now, 0)
+            self._missing[index] = (now + self._reordered_s, 0)
         return True
 
     def close(self, index: int) -> None:
         """It came."""
         self._missing.pop(index, None)
 
-    def due(self, now: float) -> list[int]:
-        """Those to ask for, the first time or again."""
-        asked = []
-        for index, (due, times) in self._missing.items():
-            if now >= due and times < _NACK_TIMES:
-                self._missing[index] = (now + _NACK_AGAIN_S * _NACK_PATIENCE**times, times + 1)
-                asked.append(index)
-        return asked
+    def __bool__(self) -> bool:
+        return bool(self._missing)
 
-    def given_up(self, now: float) -> bool:
-        """Forget what was asked for often enough; whether there was any."""
-        gone = [index for index, (due, times) in self._missing.items() if times >= _NACK_TIMES and now >= due]
-        for index in gone:
-            del self._missing[index]
-        return bool(gone)
+    def due(self, now: float) -> list[int]:
+        """Those to ask for, the first time or again. Those asked for often enough are forgotten."""
+        due = [index for index, (at, _) in self._missing.items() if now >= at]
+        asked = [index for index in due if self._missing[index][1] < _NACK_TIMES]
+        for index in due:
+            times = self._missing.pop(index)[1]
+            if times < _NACK_TIMES:
+                self._missing[index] = (now + _NACK_AGAIN_S, times + 1)
+        return asked
 
 
 class Reception:
@@ -181,7 +197,7 @@ class PublishedStream:
         self._feedback = feedback
         self._is_video = self.kind == "video"
         self._unwrapper = Unwrapper()
-        self._gaps = Gaps()
+        self._gaps = Gaps(_REORDERED_S[self.kind])
         self._keys = KeyRequests()
         self._bitrate = StreamBitrate(bitrates)
         self._uplink = PathEstimate()
@@ -196,7 +212,7 @@ class PublishedStream:
         outlet.restart()
         self.fan_out.outlets.append(outlet)
         if self._is_video:
-            self.request_key_frame(now)
+            self._want_key_frame(now)
 
     def detach(self, outlet: Outlet) -> None:
         """Feed it no longer."""
@@ -204,8 +220,8 @@ class PublishedStream:
         self.fan_out.outlets.remove(outlet)
 
     def request_key_frame(self, now: float) -> None:
-        """Ask the publisher for a key frame, unless it was just asked: then a little later."""
-        self._keys.want()
+        """A watcher asks: ask the publisher, unless it was just asked, then a little later."""
+        self._keys.ask(now)
         self._ask_for_key_frame(now)
 
     def receive(self, packet: RtpPacket, now: float) -> MediaPacket | None:
@@ -226,9 +242,10 @@ class PublishedStream:
         self.reception.received(index, packet.timestamp, now)
         self._uplink.sent(len(payload), now)
         if media.starts_key_frame:
-            self._keys.satisfied()
+            self._keys.satisfied(now)
         self.fan_out.forward(media, now)
-        self._nack(self._gaps.due(now))  # the timer alone would let a repair come too late for its window
+        if self._gaps:
+            self.repair(now)
         return media
 
     def sender_report(self, report: rtcp.SenderReport, now: float) -> None:
@@ -236,13 +253,22 @@ class PublishedStream:
         self.reception.sender_report(report.ntp, now)
         self.fan_out.report(report)
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether `repair` is to be called every REPAIR_S."""
+        return bool(self._gaps)
+
+    def repair(self, now: float) -> None:
+        """Ask for what is missing, the first time or again."""
+        indices = self._gaps.due(now)
+        if indices and self.ssrc is not None:
+            self._feedback.send_nack(self.ssrc, tuple(index & 0xFFFF for index in indices))
+
     def handle_timer(self, now: float) -> None:
-        """Ask again for what has not come."""
-        self._nack(self._gaps.due(now))
-        is_lost = self._gaps.given_up(now)
+        """Ask for a key frame as long as somebody waits for one."""
         if not self._is_video:
             return
-        if is_lost or any(outlet.is_waiting for outlet in self.fan_out.outlets):
+        if any(outlet.is_waiting for outlet in self.fan_out.outlets):
             self._keys.want()
         self._ask_for_key_frame(now)
 
@@ -275,14 +301,14 @@ class PublishedStream:
             if newest + 1 < index <= newest + MAX_DROPOUT:
                 is_bearable = self._gaps.open(newest + 1, index, now)
                 if self._is_video and not is_bearable:
-                    self.request_key_frame(now)
+                    self._want_key_frame(now)
         self._gaps.close(index)
         self._unwrapper.advance(index)
         return index
 
-    def _nack(self, indices: list[int]) -> None:
-        if indices and self.ssrc is not None:
-            self._feedback.send_nack(self.ssrc, tuple(index & 0xFFFF for index in indices))
+    def _want_key_frame(self, now: float) -> None:
+        self._keys.want()
+        self._ask_for_key_frame(now)
 
     def _ask_for_key_frame(self, now: float) -> None:
         if self.ssrc is not None and self._keys.due(now):

@@ -12,6 +12,7 @@ from conference.sfu.core import OFFER_AGAIN_S, TICK_S
 from conference.sfu.errors import MediaError, UnknownParticipantError
 from conference.sfu.ice import CONSENT_S, MAX_PATHS, Path
 from conference.sfu.rtp import HEADER
+from conference.sfu.stream import REPAIR_S
 from conference.sfu.transport import CONNECT_S
 from tests.conference.sfu.conftest import MEETING, Attendee, Net, answer_text, offer_text
 
@@ -514,11 +515,27 @@ def test_key_frame_requests_are_throttled(net: Net) -> None:
     net.advance(1)
     asked = net.core.counters()[MEETING, "ada"].key_frames_asked
     ssrc = bob.ssrc_of(bob.slot_of("ada", 1))
-    for _ in range(40):
+    for tick in range(40):
         bob.subscriber.send_rtcp(rtcp.KeyFrameRequest(1, ssrc))
         net.advance(TICK_S)
-        ada.video.send(b"key", key=True)
+        if tick % 4 == 0:
+            ada.video.send(b"key", key=True)
     assert 3 <= net.core.counters()[MEETING, "ada"].key_frames_asked - asked <= 5  # two seconds
+
+
+def test_what_is_missing_is_asked_for_between_the_ticks(net: Net) -> None:
+    ada, _ = meeting(net, "ada", "bob")
+    assert not net.core.has_gaps
+    ada.video.send(b"key", key=True)
+    ada.video.packet(b"lost")
+    ada.video.send(b"delta")
+    assert net.core.has_gaps
+    asked = net.core.counters()[MEETING, "ada"].packets_asked
+    net.core.repair(net.now + REPAIR_S)
+    assert net.core.counters()[MEETING, "ada"].packets_asked == asked + 1
+    for repair in range(200):
+        net.core.repair(net.now + repair * REPAIR_S)
+    assert not net.core.has_gaps
 
 
 def test_a_key_frame_is_asked_for_until_it_comes(net: Net) -> None:

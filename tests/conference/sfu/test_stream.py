@@ -9,7 +9,7 @@ from conference.sfu.errors import RtpError
 from conference.sfu.forwarding import HISTORY, MediaPacket
 from conference.sfu.negotiation import OfferedStream
 from conference.sfu.rtp import RtpPacket
-from conference.sfu.stream import KEY_REQUEST_S, KeyRequests, PublishedStream, Reception, StreamKey
+from conference.sfu.stream import KEY_REQUEST_S, REPAIR_S, KeyRequests, PublishedStream, Reception, StreamKey
 
 VIDEO = OfferedStream("1", 1, 97, 98, 1000, 1001, None)
 AUDIO = OfferedStream("0", 0, 111, None, 2000, None, None)
@@ -66,20 +66,23 @@ def test_what_is_too_old_does_not_pass() -> None:
     assert published.receive(packet(999), 1.0) is None
 
 
-def test_a_gap_is_asked_for_at_once_again_and_then_given_up() -> None:
+def test_a_gap_is_asked_for_soon_again_and_then_given_up() -> None:
     published, feedback = stream()
     published.receive(packet(65534, key=True), 1.0)
     published.receive(packet(2), 1.0)
-    assert feedback.nacks == [(65535, 0, 1)]
-    published.receive(packet(0), 1.01)
+    assert feedback.nacks == []  # it may only be late
+    assert published.has_gaps
+    published.receive(packet(0), 1.009)
+    published.repair(1.011)
+    assert feedback.nacks == [(65535, 1)]
     published.receive(rtx(1), 1.02)
-    now = 1.0
-    while now < 3:
-        now += 0.05
-        published.handle_timer(now)
-    assert feedback.nacks[1:] == [(65535,)] * 4
-    assert feedback.key_frame_requests >= 1  # watchers cannot go on without it
-    assert published._gaps._missing == {}
+    now = 1.02
+    while published.has_gaps:
+        now += REPAIR_S
+        published.repair(now)
+    assert feedback.nacks[1:] == [(65535,)] * 9
+    assert 1.6 <= now <= 1.8
+    assert feedback.key_frame_requests == 0  # who cannot go on without it asks
 
 
 def test_gaps_that_are_too_long_are_not_asked_for() -> None:
@@ -100,8 +103,9 @@ def test_sound_is_asked_for_again_but_never_for_a_key_frame() -> None:
     published.receive(packet(4, offered=AUDIO), 1.07)  # no need to wait for the timer
     assert feedback.nacks == [(2,), (2,)]
     for tick in range(20):
+        published.repair(2.0 + tick)
         published.handle_timer(2.0 + tick)
-    assert len(feedback.nacks) == 5
+    assert len(feedback.nacks) == 10
     assert feedback.key_frame_requests == 0
 
 
@@ -141,16 +145,37 @@ def test_key_frame_requests_wait_longer_and_longer() -> None:
     requests = KeyRequests()
     assert not requests.due(0.0)
     requests.want()
-    asked = [tick / 20 for tick in range(400) if requests.due(tick / 20)]
-    assert asked == [0.0, 0.25, 0.75, 1.75, 3.75, 7.75, 11.75, 15.75, 19.75]
-    requests.satisfied()
+    asked = [tick / 64 for tick in range(64 * 20) if requests.due(tick / 64)]
+    assert asked == pytest.approx([0.0, 0.15, 0.45, 1.05, 2.25, 4.65, 8.65, 12.65, 16.65], abs=0.15)
+    requests.satisfied(20.0)
     assert not requests.due(30.0)
     requests.want()
     assert requests.due(30.0)
-    requests.satisfied()
+    requests.satisfied(30.0)
     requests.want()
     assert not requests.due(30.0 + KEY_REQUEST_S - 0.01)  # not so soon after the last
     assert requests.due(30.0 + KEY_REQUEST_S)
+
+
+def test_a_request_that_met_the_key_frame_on_its_way_is_none() -> None:
+    requests = KeyRequests()
+    requests.satisfied(1.0)
+    requests.ask(1.09)
+    assert not requests.due(2.0)
+    requests.ask(1.11)
+    assert requests.due(2.0)
+
+
+def test_how_long_a_publisher_takes_to_answer_is_learnt() -> None:
+    requests = KeyRequests()
+    requests.want()
+    assert requests.due(0.0)
+    assert requests.due(0.16)
+    requests.satisfied(0.3)
+    requests.want()
+    assert requests.due(1.0)
+    assert not requests.due(1.44)
+    assert requests.due(1.46)
 
 
 def test_reception_figures() -> None:
