@@ -19,13 +19,40 @@ VALID_DAYS = 397  # what browsers take at most
 RENEW_DAYS = 30
 
 
+class CertificateError(Exception):
+    """The files cannot be used, for a reason that whoever runs the server can mend."""
+
+
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Raises OSError, ssl.SSLError among them, if the files are not there or do not belong together."""
+    """Raises CertificateError if the files are not there, are no PEM, or do not belong together."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(certificate, key)
+    load_pair(context, certificate, key)
     return context
+
+
+def load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Show this certificate from now on. Raises CertificateError."""
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise CertificateError(f"{path} cannot be read: {error.strerror or error}") from error
+
+    def no_passphrase() -> bytes:  # asked for on the terminal otherwise, while the server stands still
+        raise CertificateError(f"the private key in {key} is encrypted; a server needs one that is not")
+
+    try:
+        context.load_cert_chain(certificate, key, no_passphrase)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise CertificateError(
+                f"the key in {key} is not that of the certificate in {certificate}"
+            ) from error
+        raise CertificateError(
+            f"{certificate} and {key} are not a certificate and its private key, each in PEM"
+        ) from error
 
 
 def self_signed(folder: Path, addresses: Iterable[str], now: datetime.datetime) -> tuple[Path, Path]:
@@ -50,7 +77,7 @@ def read_der(certificate: Path) -> bytes:
 
 
 def _is_good(certificate: Path, key: Path, now: datetime.datetime) -> bool:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(CertificateError, OSError, ValueError):
         server_context(certificate, key)
         ends = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
         return ends - now > datetime.timedelta(days=RENEW_DAYS)

@@ -99,9 +99,14 @@ class LobbyChanged:
 
 @dataclass(frozen=True)
 class PolicyChanged:
-    """A policy came into force."""
+    """A policy came into force, in place of `before`: None if it was so when we came."""
 
     policy: Policy
+    before: Policy | None
+    people: tuple[Person, ...]
+    """Who is in the group, and who was until now."""
+    own_key: bytes
+    """Our signature key."""
 
 
 @dataclass(frozen=True)

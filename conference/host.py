@@ -16,7 +16,7 @@ from pathlib import Path
 import ifaddr
 
 from conference.built_page import PAGE, digest, hash_files, is_built, show_hashes
-from conference.certificate import read_der, self_signed, server_context
+from conference.certificate import CertificateError, load_pair, read_der, self_signed, server_context
 from conference.host_config import HostConfig, config_of
 from conference.pinning import fingerprint, show_fingerprint
 from conference.settings import SettingError, Values
@@ -128,7 +128,7 @@ class Host:
                     advertised_port=config.advertised_port,
                 )
             opened.push_async_callback(sfu.close)
-            with _start_errors(f"TCP port {config.port} of {config.address} cannot be used"):
+            with _start_errors(f"TCP port {config.port} of {config.address} cannot be used", config.state):
                 signaling = await Server.listen(_signaling_config(config, tls), Media(sfu), page())
             opened.push_async_callback(signaling.close)
             servers.append(signaling)
@@ -147,8 +147,8 @@ def page() -> Path | str:
 
 
 @contextlib.contextmanager
-def _start_errors(what: str) -> Iterator[None]:
-    """Whatever the system refuses, as one sentence."""
+def _start_errors(what: str, state: Path | None = None) -> Iterator[None]:
+    """Whatever the system refuses, as one sentence. `state` is the database that is opened."""
     try:
         yield
     except OSError as error:
@@ -156,7 +156,7 @@ def _start_errors(what: str) -> Iterator[None]:
         culprit = f"{error.filename} cannot be written" if error.filename is not None else what
         raise StartError(f"{culprit}: {error.strerror or error}") from error
     except sqlite3.Error as error:
-        raise StartError(f"the file for --state cannot be used: {error}") from error
+        raise StartError(f"{state} cannot be used to keep meetings in: {error}") from error
     except (SfuError, MisuseError) as error:
         raise StartError(str(error)) from error
 
@@ -220,9 +220,9 @@ class Tls:
     """Of a certificate of our own; links carry it."""
 
     def reload(self) -> None:
-        """Use what the files are now, for connections from now on. Raises OSError; then the old ones stay."""
+        """Use what the files are now, for connections from now on. Raises CertificateError; then the old ones stay."""
         server_context(self.certificate, self.key)
-        self.context.load_cert_chain(self.certificate, self.key)
+        load_pair(self.context, self.certificate, self.key)
 
 
 def open_tls(config: HostConfig) -> Tls | None:
@@ -240,11 +240,10 @@ def open_tls(config: HostConfig) -> Tls | None:
             return Tls(server_context(certificate, key), certificate, key, shown)
         if config.tls_cert is not None and config.tls_key is not None:
             return Tls(server_context(config.tls_cert, config.tls_key), config.tls_cert, config.tls_key, None)
-    except ssl.SSLError as error:
-        raise StartError(f"certificate and key cannot be used together: {error.reason}") from error
+    except CertificateError as error:
+        raise StartError(str(error)) from error
     except OSError as error:
-        named = error.filename or f"{config.tls_cert} or {config.tls_key}"
-        raise StartError(f"{named} cannot be used: {error.strerror or error}") from error
+        raise StartError(f"{error.filename} cannot be written: {error.strerror or error}") from error
     return None
 
 
@@ -298,8 +297,8 @@ def _reload(running: Host) -> None:
         return
     try:
         running.tls.reload()
-    except OSError as error:
-        log_event(_log, logging.ERROR, "certificate_not_reloaded", why=error.strerror or str(error))
+    except CertificateError as error:
+        log_event(_log, logging.ERROR, "certificate_not_reloaded", why=str(error))
     else:
         log_event(_log, logging.INFO, "certificate_reloaded")
 

@@ -45,6 +45,8 @@ class HostConfig:
 def config_of(values: Values) -> HostConfig:
     """The configuration that the settings of `conference.host_settings` give. Raises SettingError."""
     home = default_home()
+    if values["in_memory"] and values["state"] is not None:
+        raise SettingError("in-memory keeps nothing in a file; state cannot be given with it")
     state = None if values["in_memory"] else values["state"] or _own_state(home, values["port"])
     limits = {
         "meetings": values["max_meetings"],
@@ -99,7 +101,7 @@ def _secret(values: Values, name: str) -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingError(f"{name}_file: {path} cannot be read: {_reason(error)}") from error
     if secret is not None and len(secret) < MIN_TOKEN:
-        raise SettingError(f"{name} has at least {MIN_TOKEN} characters")
+        raise SettingError(f"{name} is too short: it needs {MIN_TOKEN} characters or more")
     return secret
 
 

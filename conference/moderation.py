@@ -328,12 +328,13 @@ class Moderation:
             self.lobby.reset()
             self._hosting.forget()
             self._seen = {}
+        known = tuple(dict.fromkeys((*self._people, *people)))
         self._group_id, self._people, self._leaf_key = group.group_id, people, leaf_key
         self._own = next(each for each in people if each.leaf == group.own_leaf)
         self._remember(people)
         if self.lobby.forget([person.participant_id for person in people]):
             self._floor.happened(LobbyChanged(self.waiting))
-        self._tell_of_policy()
+        self._tell_of_policy(known)
         if self.policies.in_force.ended:
             return self._floor.end(ENDED)
         self._present_ourselves(now)
@@ -346,13 +347,14 @@ class Moderation:
         while len(self._seen) > MAX_SEEN:
             del self._seen[next(iter(self._seen))]
 
-    def _tell_of_policy(self) -> None:
+    def _tell_of_policy(self, known: tuple[Person, ...]) -> None:
         before, policy = self._told, self.policies.in_force
         if policy == before:
             return
         self._told = policy
         if before is not None or policy.version:
-            self._floor.happened(PolicyChanged(policy))
+            own = self._leaf_key.public_bytes if self._leaf_key is not None else b""
+            self._floor.happened(PolicyChanged(policy, before, known, own))
         if before is not None and policy.link_secret != before.link_secret:
             self._floor.happened(LinkChanged(self.policies.link))
 

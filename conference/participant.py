@@ -320,7 +320,7 @@ class Participant:
             try:
                 async with self._connection() as socket:
                     await self._converse(socket)
-                why = "The server closed the connection."
+                why = "The connection to the server was lost."
             except (OSError, WebSocketException) as error:
                 why = _why(self.session.link.server, error)
                 status = error.response.status_code if isinstance(error, InvalidStatus) else None
@@ -412,9 +412,8 @@ class Participant:
             self._changed.clear()
             due = self.session.next_timer()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._changed.wait(), None if due is None else max(0.0, due - self._clock())
-                )
+                async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
+                    await self._changed.wait()
             self.session.handle_timer(self._clock())
             self.pump()
 

@@ -25,7 +25,7 @@ from conference.events import (
 from conference.frames import AUDIO, CAMERA, SCREEN, SCREEN_AUDIO
 from conference.meeting import MeetingEvent, ReceivedVideo
 from conference.messages import Reason
-from conference.policy import Policy
+from conference.policy_news import policy_news
 from conference.preview import Preview, Shown
 from conference.recognition import Level, Recognition
 from conference.roster import Person, Standing
@@ -83,21 +83,28 @@ def sentence(event: MeetingEvent, name_of: Callable[[Person], str] = plain_name)
     `name_of` shows what a name is worth, beside it.
     """
     match event:
+        case EpochChanged(epoch=epoch, members=members, committer=None):
+            others = (
+                f"Here are {', '.join(map(name_of, members))}."
+                if len(members) > 1
+                else "Nobody else is here."
+            )
+            return f"Epoch {epoch}: you are in. {others}"
         case EpochChanged(epoch=epoch, joined=joined, left=left, returned=returned, committer=committer):
             changes = [
                 f"{name_of(person)} {what}"
                 for people, what in ((joined, "joined"), (left, "left"), (returned, "came back"))
                 for person in people
             ]
-            by = f", committed by {name_of(committer)}" if committer else ""
-            return f"Epoch {epoch}: {', '.join(changes) or 'keys renewed'}{by}."
+            what = ", ".join(changes) or "keys renewed"
+            return f"Epoch {epoch}: {what}, committed by {name_of(committer)}."
         case WaitingFor(text=text):
             return text
         case LobbyChanged(waiting=waiting):
             names = ", ".join(map(name_of, waiting))
             return f"Waiting to be let in: {names}. /admit or /refuse decides." if waiting else None
-        case PolicyChanged(policy=policy):
-            return _policy(policy)
+        case PolicyChanged():
+            return policy_news(event, name_of)
         case LinkChanged(link=link):
             return f"The meeting has a new link: {link}"
         case MuteRequested(sender=sender):
@@ -169,28 +176,14 @@ def _standing(name: str, standing: Standing) -> str:
             return f"The group and the server agree about {name} again."
 
 
-def _policy(policy: Policy) -> str:
-    """What a policy that came into force means, in a sentence."""
-    meaning = [
-        text
-        for holds, text in (
-            (policy.locked, "nobody is let in"),
-            (policy.lobby and not policy.locked, "a host lets in who comes"),
-            (bool(policy.barred), f"{len(policy.barred)} barred"),
-        )
-        if holds
-    ]
-    return f"The hosts' policy {policy.version} is in force: {', '.join(meaning) or 'the link lets in'}."
-
-
 def undecrypted(whom: tuple[Undecrypted, ...]) -> str:
-    """What somebody cannot decrypt: `cannot hear or see you since 12 s: no key for epoch 41`."""
+    """What somebody cannot decrypt: `cannot hear or see you for 12 s: no key for epoch 41`."""
     grouped: dict[tuple[str, str], list[Undecrypted]] = {}
     for each in whom:
         grouped.setdefault((each.name, _why(each)), []).append(each)
     shown = [
         f"cannot {_what({each.kid_context for each in streams}, name)} "
-        f"since {max(each.since_s for each in streams)} s: {why}"
+        f"for {max(each.since_s for each in streams)} s: {why}"
         for (name, why), streams in grouped.items()
     ]
     if len(shown) > MAX_NAMED:

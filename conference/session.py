@@ -72,6 +72,10 @@ UNANSWERED = (
     "Still waiting: nobody has answered. Either the members cannot, or the server holds back what we ask or "
     "what they answer."
 )
+FORGOTTEN = (
+    "The server has given up our place, as it does when somebody is away for long. "
+    "This participant comes in anew."
+)
 RETRIES, RETRY_S = 3, 5.0
 """How often, and after how long, who has a lasting key tries again: for longer than a grace lasts."""
 STILL_HERE = (
@@ -641,7 +645,7 @@ class Session:
 
     def _come_as_somebody_new(self) -> None:
         if self.phase is Phase.MEMBER:
-            self._warn("The server no longer knows this participant, which comes in anew as another one.")
+            self._warn(FORGOTTEN)
         self._drop_group()
         self._enter()
 

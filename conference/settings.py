@@ -174,8 +174,8 @@ class Table:
             setting = self.settings.get(key)
             if setting is None:
                 near = difflib.get_close_matches(key, self.settings, 1)
-                hint = f" Did you mean {near[0]}?" if near else ""
-                raise SettingError(f"{path}: there is no setting called {key!r}.{hint}")
+                hint = f"; perhaps {near[0]!r} is meant" if near else ""
+                raise SettingError(f"{path}: there is no setting called {key!r}{hint}")
             values[key] = setting.from_file(value, str(path))
         return values
 

@@ -6,6 +6,7 @@ the server sends nothing before. An entry is never replaced, so that a second se
 give an epoch a second successor.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -152,6 +153,9 @@ class SQLiteStore:
     """Keeps meetings in a file. Another process may not have it open at the same time."""
 
     def __init__(self, path: Path | str) -> None:
+        """Raises OSError or sqlite3.Error if the file cannot be used."""
+        # Its owner's only; SQLite makes the files beside it like it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._database = sqlite3.connect(path, isolation_level=None)
         # A write is on the disk when it returns: the server may be killed the moment after.
         for pragma in (

@@ -8,9 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from websockets.asyncio.client import connect
 
-from conference.certificate import VALID_DAYS, read_der, self_signed, server_context
+from conference.certificate import VALID_DAYS, CertificateError, read_der, self_signed, server_context
 from conference.create import create_meeting
 from conference.errors import LinkError, ServerError
 from conference.host import Host, HostConfig, StartError
@@ -100,7 +106,7 @@ async def test_a_renewed_certificate_is_read_again_and_a_damaged_one_is_not(host
     new = await asyncio.to_thread(ssl.get_server_certificate, server)
     assert new != old
     tls.certificate.write_text("damaged")
-    with pytest.raises(OSError, match="PEM"):
+    with pytest.raises(CertificateError, match="PEM"):
         tls.reload()
     assert await asyncio.to_thread(ssl.get_server_certificate, server) == new
 
@@ -140,7 +146,7 @@ async def test_who_speaks_no_tls_to_a_tls_port_is_let_go(host: Host) -> None:
     ("change", "said"),
     [
         ({"tls_cert": Path("c.pem")}, "one of them is missing"),
-        ({"tls_cert": Path("c.pem"), "tls_key": Path("k.pem")}, "cannot be used: No such file"),
+        ({"tls_cert": Path("c.pem"), "tls_key": Path("k.pem")}, "c.pem cannot be read: No such file"),
         ({"tls_cert": Path("c.pem"), "tls_key": Path("k.pem"), "tls_self_signed": True}, "tls-self-signed"),
         ({"trusted_proxies": ("10.0.0.1/8",)}, "is not an address or a network"),
         ({"origins": ("meet.example",)}, "an origin is"),
@@ -152,3 +158,22 @@ async def test_what_cannot_be_is_said_before_anything_is_open(
     config = replace(HostConfig(address="127.0.0.1", port=0, home=tmp_path), **change)  # type: ignore[arg-type]
     with pytest.raises(StartError, match=said):
         await Host.start(config)
+
+
+def test_an_encrypted_key_is_refused_and_not_asked_about(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path, ["127.0.0.1"], NOW)
+    plain = load_pem_private_key(key.read_bytes(), None)
+    key.write_bytes(
+        plain.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase"))
+    )
+    with pytest.raises(CertificateError, match="is encrypted"):
+        server_context(certificate, key)
+
+
+def test_a_key_of_another_certificate_is_named(tmp_path: Path) -> None:
+    certificate, _ = self_signed(tmp_path / "one", ["127.0.0.1"], NOW)
+    _, key = self_signed(tmp_path / "two", ["127.0.0.1"], NOW)
+    with pytest.raises(CertificateError, match="is not that of the certificate"):
+        server_context(certificate, key)
+    with pytest.raises(CertificateError, match="are not a certificate and its private key"):
+        server_context(key, key)

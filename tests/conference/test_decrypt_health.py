@@ -191,14 +191,14 @@ def test_the_sentences() -> None:
         return Undecrypted(name, context, reason, epoch, 12)
 
     no_key = [stream(context, Reason.NO_KEY, epoch=41) for context in (0, 1)]
-    assert undecrypted(tuple(no_key)) == "cannot hear or see you since 12 s: no key for epoch 41"
+    assert undecrypted(tuple(no_key)) == "cannot hear or see you for 12 s: no key for epoch 41"
     assert undecrypted((stream(3, Reason.REPLAYED),)) == (
-        "cannot see your screen since 12 s: only old frames come again"
+        "cannot see your screen for 12 s: only old frames come again"
     )
     both = (stream(0, Reason.NOTHING_RECEIVED, "Ann"), stream(1, Reason.BAD_TAG, "Ann"))
     assert undecrypted(both) == (
-        "cannot hear Ann since 12 s: nothing is received; "
-        "cannot see Ann since 12 s: the frames are damaged or forged"
+        "cannot hear Ann for 12 s: nothing is received; "
+        "cannot see Ann for 12 s: the frames are damaged or forged"
     )
     many = tuple(stream(1, Reason.WRONG_SENDER, f"P{number}") for number in range(9))
     assert undecrypted(many).endswith("; and so with 4 more")

@@ -23,8 +23,8 @@ from signaling.errors import MediaRefusedError
         ("--tap", "no/such/folder", "No such file"),
         ("--tap", ".", "Is a directory"),
         ("--record-signaling", "no/such/folder", "No such file"),
-        ("--state", "no/such/folder", "--state"),
-        ("--state", "text", "not a database"),
+        ("--state", "no/such/folder", "folder cannot be written: No such file"),
+        ("--state", "text", "text cannot be used to keep meetings in: file is not a database"),
     ],
 )
 async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, option: str, file: str, said: str) -> None:

@@ -13,7 +13,7 @@ from conference.meeting import ReceivedVideo
 from conference.messages import Reason
 from conference.reports import JsonReport, ScreenReport, sentence
 from conference.roster import Person
-from conference.session import ChatReceived, RecordingChanged
+from conference.session import ChatReceived, EpochChanged, RecordingChanged
 from conference.status import (
     CodeChanged,
     DecryptionChanged,
@@ -75,7 +75,7 @@ def test_the_screen_shows_who_records_and_who_cannot_be_decrypted(screen: Screen
     shown = screen.last()
     assert "ABCDE-FGHJK-MNPQR-STVWX" in shown
     assert "● recorded by Ada" in shown
-    assert "you cannot see Bob since 12 s" in " ".join(shown.replace("│", " ").split())
+    assert "you cannot see Bob for 12 s" in " ".join(shown.replace("│", " ").split())
     assert "3 frames refused (3 bad tag)" in shown
     screen.report.status(_status(_line(ADA), _line(BOB)))
     assert "recorded" not in screen.last()
@@ -129,13 +129,17 @@ def test_lines_stay_when_the_screen_is_closed(screen: Screen) -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
+        (EpochChanged(0, (ADA,), (ADA,), (), None), "Epoch 0: you are in. Nobody else is here."),
+        (EpochChanged(4, (ADA, BOB), (ADA, BOB), (), None), "Epoch 4: you are in. Here are Ada, Bob."),
+        (EpochChanged(5, (ADA, BOB), (BOB,), (), ADA), "Epoch 5: Bob joined, committed by Ada."),
+        (EpochChanged(6, (ADA, BOB), (), (), BOB), "Epoch 6: keys renewed, committed by Bob."),
         (RecordingChanged(BOB, True), "Bob records the meeting."),
         (RecordingChanged(BOB, False), "Bob no longer records the meeting."),
         (DecryptionChanged(BOB, ()), "Bob can decrypt everybody again."),
         (DecryptionChanged(ADA, (), is_us=True), "You can decrypt everybody again."),
         (
             DecryptionChanged(BOB, (Undecrypted("you", AUDIO, Reason.NO_KEY, 41, 12),)),
-            "Bob cannot hear you since 12 s: no key for epoch 41.",
+            "Bob cannot hear you for 12 s: no key for epoch 41.",
         ),
     ],
 )

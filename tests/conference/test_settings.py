@@ -73,7 +73,7 @@ def argparse_help() -> str:
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("prot = 1", "Did you mean port?"),
+        ("prot = 1", "perhaps 'port' is meant"),
         ("whatever = 1", "no setting called 'whatever'"),
         ("port = 70000", "from 0 to 65535"),
         ("port = true", "expected a text or a number"),
@@ -122,7 +122,8 @@ def test_secrets_come_from_files_or_the_environment_and_do_not_print(tmp_path: P
     [
         ("--host-token-file gone", {}, "host_token_file: gone cannot be read"),
         ("--host-token-file gone", {"CONCLAVE_HOST_TOKEN": "x" * 20}, "cannot be given both"),
-        ("", {"CONCLAVE_HOST_TOKEN": "short"}, "at least 16 characters"),
+        ("", {"CONCLAVE_HOST_TOKEN": "short"}, "needs 16 characters or more"),
+        ("--in-memory --state file", {}, "state cannot be given with it"),
         ("--turn turn:192.0.2.1", {}, "needs the secret"),
         ("--turn https://turn.example", {}, "is not a turn:"),
     ],

@@ -14,12 +14,14 @@ from conference.events import (
     LinkChanged,
     LobbyChanged,
     MuteRequested,
+    PolicyChanged,
     Reacted,
     WaitingFor,
 )
 from conference.link import X_WING_SUITE, MeetingLink
 from conference.moderation import ENDED, REMOVED, Moderation
 from conference.passes import Admission
+from conference.reports import sentence
 from conference.session import EpochChanged, Phase
 from signaling import messages as wire
 from signaling.limits import Limits
@@ -60,6 +62,11 @@ def act(meeting: Meeting, device: str, name: str, *arguments: object, within: fl
 
 def events(device: Device, kind: type) -> list:
     return [each for each in device.events if isinstance(each, kind)]
+
+
+def news(meeting: Meeting, device: str) -> list[str | None]:
+    """What a screen says of the policies that came into force."""
+    return [sentence(each) for each in events(meeting.devices[device], PolicyChanged)]
 
 
 def in_force(meeting: Meeting) -> list[int]:
@@ -440,6 +447,8 @@ def test_who_lost_its_group_comes_back_by_the_new_link(meeting: Meeting) -> None
 def test_a_second_host_decides_too(meeting: Meeting) -> None:
     act(meeting, "Alice", "name_host", meeting.devices["Bob"].id)
     assert meeting.devices["Bob"].session.moderation.is_host
+    assert news(meeting, "Bob") == ["Alice is a host here.", "You are a host now."]
+    assert news(meeting, "Carol") == ["Alice is a host here.", "Bob is a host now."]
     act(meeting, "Bob", "set_lobby", True)
     assert all(each.session.policies.in_force.lobby for each in meeting.members())
     dave = meeting.join("Dave")

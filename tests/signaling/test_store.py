@@ -192,3 +192,13 @@ class TestRestoring:
             (goer.participant_id, None)
         ]
         assert all(each.standing is not Standing.GONE for each in room.participants)
+
+
+def test_the_file_is_its_owners_only(tmp_path):
+    store = SQLiteStore(tmp_path / "state")
+    store.create("meeting")
+    assert {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {
+        "state": 0,
+        "state-wal": 0,
+    }
+    store.close()

@@ -684,7 +684,9 @@ export class Session {
 
   #comeAsSomebodyNew(): void {
     if (this.phase === "member") {
-      this.#warn("The server no longer knows this participant, which comes in anew as another one.")
+      this.#warn(
+        "The server has given up our place, as it does when somebody is away for long. This participant comes in anew.",
+      )
     }
     this.#dropGroup()
     this.#enter()
