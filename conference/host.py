@@ -220,7 +220,10 @@ class Tls:
     """Of a certificate of our own; links carry it."""
 
     def reload(self) -> None:
-        """Use what the files are now, for connections from now on. Raises CertificateError; then the old ones stay."""
+        """Use what the files are now, for connections from now on.
+
+        Raises CertificateError; then what they were stays in use.
+        """
         server_context(self.certificate, self.key)
         load_pair(self.context, self.certificate, self.key)
 

@@ -83,21 +83,8 @@ def sentence(event: MeetingEvent, name_of: Callable[[Person], str] = plain_name)
     `name_of` shows what a name is worth, beside it.
     """
     match event:
-        case EpochChanged(epoch=epoch, members=members, committer=None):
-            others = (
-                f"Here are {', '.join(map(name_of, members))}."
-                if len(members) > 1
-                else "Nobody else is here."
-            )
-            return f"Epoch {epoch}: you are in. {others}"
-        case EpochChanged(epoch=epoch, joined=joined, left=left, returned=returned, committer=committer):
-            changes = [
-                f"{name_of(person)} {what}"
-                for people, what in ((joined, "joined"), (left, "left"), (returned, "came back"))
-                for person in people
-            ]
-            what = ", ".join(changes) or "keys renewed"
-            return f"Epoch {epoch}: {what}, committed by {name_of(committer)}."
+        case EpochChanged():
+            return _epoch(event, name_of)
         case WaitingFor(text=text):
             return text
         case LobbyChanged(waiting=waiting):
@@ -148,6 +135,22 @@ def sentence(event: MeetingEvent, name_of: Callable[[Person], str] = plain_name)
             return reason
         case _:
             return None
+
+
+def _epoch(event: EpochChanged, name_of: Callable[[Person], str]) -> str:
+    """What a new epoch changes; of the first that we are in, who is there."""
+    if event.committer is None:
+        here = f"Here are {', '.join(map(name_of, event.members))}."
+        return (
+            f"Epoch {event.epoch}: you are in. {here if len(event.members) > 1 else 'Nobody else is here.'}"
+        )
+    changes = [
+        f"{name_of(person)} {what}"
+        for people, what in ((event.joined, "joined"), (event.left, "left"), (event.returned, "came back"))
+        for person in people
+    ]
+    what = ", ".join(changes) or "keys renewed"
+    return f"Epoch {event.epoch}: {what}, committed by {name_of(event.committer)}."
 
 
 def alarm(name: str, found: Recognition) -> str:

@@ -195,7 +195,7 @@ async def test_a_key_that_is_late_is_named_and_all_is_well_when_it_comes(
     assert {(each.reason, each.epoch) for each in mine} == {(Reason.NO_KEY, ada.epoch)}
     said = sentence(of_bob()[-1])
     assert said is not None
-    assert re.search(rf"Bob cannot .* you since \d+ s: no key for epoch {ada.epoch}", said)
+    assert re.search(rf"Bob cannot .* you for \d+ s: no key for epoch {ada.epoch}", said)
     for each in late:
         each()
     await until("all is well", lambda: of_bob()[-1].whom == (), within_s=5.0)
