@@ -57,9 +57,15 @@ test("codes are kept for ten minutes, and nothing outlives its group", () => {
   const comparisons = compared()
   comparisons.enter(8, [ada, bob], [], [], 599_000)
   comparisons.setCode({ epoch: 8, code: "BBBBB", qr: "" })
-  assert.deepEqual(comparisons.codes.map(({ epoch }) => epoch), [7, 8])
+  assert.deepEqual(
+    comparisons.codes.map(({ epoch }) => epoch),
+    [7, 8],
+  )
   comparisons.enter(9, [ada, bob], [], [], 601_000)
-  assert.deepEqual(comparisons.codes.map(({ epoch }) => epoch), [8])
+  assert.deepEqual(
+    comparisons.codes.map(({ epoch }) => epoch),
+    [8],
+  )
   comparisons.forget()
   assert.equal(comparisons.comparison, undefined)
   assert.equal(comparisons.trustOf(bob, false), "uncompared")
@@ -118,9 +124,16 @@ test("only what may mean a listener is a danger, and no danger can be dismissed"
   assert.deepEqual(levels("in the group but not in the room"), ["danger"])
   assert.deepEqual(levels("in the room but not in the group", "member"), ["warning"])
   assert.deepEqual(levels("in the room but not in the group", "waiting"), [])
-  const ghost = situation({ people: [person("Bob", { standing: "in the group but not in the room" })], isPaused: true, hasDiffered: true })
+  const ghost = situation({
+    people: [person("Bob", { standing: "in the group but not in the room" })],
+    isPaused: true,
+    hasDiffered: true,
+  })
   const found = noticesOf(ghost)
-  assert.deepEqual(found.map(({ level, canBeDismissed }) => [level, canBeDismissed]), Array(3).fill(["danger", false]))
+  assert.deepEqual(
+    found.map(({ level, canBeDismissed }) => [level, canBeDismissed]),
+    Array(3).fill(["danger", false]),
+  )
   assert.deepEqual(noticesOf({ ...ghost, dismissed: new Set(found.map(({ key }) => key)) }), found)
 })
 
@@ -128,7 +141,9 @@ test("two who bear one name are told of", () => {
   const texts = (...names: string[]) =>
     noticesOf(situation({ people: names.map((name, at) => person(name, { key: String(at) })) })).map(({ text }) => text)
   assert.deepEqual(texts("Bob", "Ada"), [])
-  assert.deepEqual(texts("Bob", "Ada", " bob"), ["2 people here are called Bob. Names are self-chosen: ask who is who."])
+  assert.deepEqual(texts("Bob", "Ada", " bob"), [
+    "2 people here are called Bob. Names are self-chosen: ask who is who.",
+  ])
 })
 
 test("keys that do not renew are told of for as long as they do not", () => {
@@ -170,14 +185,31 @@ test("epochs in words", () => {
   assert.equal(eventOf({ ...line, joined: ["Bob", "Eve"], left: ["Cem"] }), "Bob and Eve joined, Cem left")
   assert.equal(eventOf({ ...line, returned: ["Bob"] }), "Bob came back")
   assert.equal(eventOf({ ...line, committer: undefined, joined: ["Ada"] }), "You began the meeting")
-  assert.equal(pace({ ...line, joined: ["Bob"], switchedAfterMs: 140.4 }), "committed by Ada · you send under it after 140 ms")
+  assert.equal(
+    pace({ ...line, joined: ["Bob"], switchedAfterMs: 140.4 }),
+    "committed by Ada · you send under it after 140 ms",
+  )
 })
 
 test("every member has a seat, every screen one more, and who is only in the room none", () => {
   const people = [person("Ada"), person("Bob"), person("?", { leaf: undefined, name: undefined })]
-  const picture = (participantId: string, isScreen: boolean) => ({ key: participantId, participantId, isScreen, isSelf: false, isLive: true, attach: () => undefined })
+  const picture = (participantId: string, isScreen: boolean) => ({
+    key: participantId,
+    participantId,
+    isScreen,
+    isSelf: false,
+    isLive: true,
+    attach: () => undefined,
+  })
   const seats = seatsOf({ people, pictures: [picture("Bob", true), picture("Bob", false), picture("nobody", false)] })
-  assert.deepEqual(seats.map(({ key, picture: shown }) => [key, shown?.isScreen]), [["Bob screen", true], ["Ada", undefined], ["Bob", false]])
+  assert.deepEqual(
+    seats.map(({ key, picture: shown }) => [key, shown?.isScreen]),
+    [
+      ["Bob screen", true],
+      ["Ada", undefined],
+      ["Bob", false],
+    ],
+  )
 })
 
 test("tiles are as large as they can be", () => {

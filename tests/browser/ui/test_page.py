@@ -139,6 +139,23 @@ async def test_a_screen_is_shared_and_shown_large(house: House, browser: Browser
     await bob.until("it is gone", "document.querySelector('.large') === null")
 
 
+async def test_another_microphone_is_taken_in_the_meeting(house: House, browser: Browser) -> None:
+    bob = await browser.join("Bob", house.link)
+    sent = "meeting.connections.sending?.getSenders().find(({track}) => track?.kind === 'audio')?.track.label"
+    before = await bob.until("sound is sent", sent)
+    await bob.ask("press", key="?")
+    other = await bob.evaluate(
+        """(() => {
+          const menu = document.querySelector("#choose-microphone")
+          menu.selectedIndex = menu.options.length - 1
+          menu.dispatchEvent(new Event("change"))
+          return menu.selectedOptions[0].label
+        })()"""
+    )
+    assert other != before
+    await bob.until("the other one is sent", f"{sent} === {other!r}")
+
+
 async def test_another_secret_leads_nowhere_and_says_so(house: House, browser: Browser) -> None:
     await house.join("Ada", is_silent=True)
     eve = await browser.open("Eve", house.link.changed(os.urandom(16)))

@@ -19,22 +19,24 @@ export function ChatPanel({ lines, intents }: { readonly lines: readonly ChatLin
   return (
     <div class="chat">
       <div class="chat-lines" role="log" aria-label="Messages" tabIndex={0}>
-      <ol>
-        {lines.length === 0 && <li class="empty">Messages go to everybody here, encrypted. Who joins later cannot read them.</li>}
-        {lines.map((line, at) => (
-          <li key={line.key} ref={at === lines.length - 1 ? end : null} class={line.isSelf ? "mine" : ""}>
-            {(at === 0 || lines[at - 1]!.name !== line.name || line.at - lines[at - 1]!.at > 300_000) && (
-              <span class="chat-head">
-                <b>
-                  <bdi>{line.isSelf ? "You" : line.name}</bdi>
-                </b>
-                <time>{new Date(line.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}</time>
-              </span>
-            )}
-            <p>{line.text}</p>
-          </li>
-        ))}
-      </ol>
+        <ol>
+          {lines.length === 0 && (
+            <li class="empty">Messages go to everybody here, encrypted. Who joins later cannot read them.</li>
+          )}
+          {lines.map((line, at) => (
+            <li key={line.key} ref={at === lines.length - 1 ? end : null} class={line.isSelf ? "mine" : ""}>
+              {(at === 0 || lines[at - 1]!.name !== line.name || line.at - lines[at - 1]!.at > 300_000) && (
+                <span class="chat-head">
+                  <b>
+                    <bdi>{line.isSelf ? "You" : line.name}</bdi>
+                  </b>
+                  <time>{new Date(line.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}</time>
+                </span>
+              )}
+              <p>{line.text}</p>
+            </li>
+          ))}
+        </ol>
       </div>
       <form class="chat-form" onSubmit={send}>
         <input

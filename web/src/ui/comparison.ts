@@ -34,8 +34,17 @@ export class Comparisons {
   hasDiffered = false
 
   /** The group is at a new epoch. */
-  enter(epoch: number, members: readonly Person[], joined: readonly Person[], left: readonly Person[], at: number): void {
-    this.#epochs = [...this.#epochs.filter((each) => at - each.at < KEPT_MS), { epoch, at, members, code: undefined }].slice(-MAX_EPOCHS)
+  enter(
+    epoch: number,
+    members: readonly Person[],
+    joined: readonly Person[],
+    left: readonly Person[],
+    at: number,
+  ): void {
+    this.#epochs = [
+      ...this.#epochs.filter((each) => at - each.at < KEPT_MS),
+      { epoch, at, members, code: undefined },
+    ].slice(-MAX_EPOCHS)
     this.#joined.push(...joined.map((person) => ({ epoch, person })))
     this.#left.push(...left.map((person) => ({ epoch, person })))
   }

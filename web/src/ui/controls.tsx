@@ -54,15 +54,38 @@ export function Controls(props: ControlsProps) {
             onClick={() => intents.shareScreen(!scene.isScreenShared)}
           />
         )}
-        <Tool id="hand" icon="hand" label="Raise your hand" isPressed={scene.isHandUp} shortcut="H" onClick={() => intents.raiseHand(!scene.isHandUp)} />
+        <Tool
+          id="hand"
+          icon="hand"
+          label="Raise your hand"
+          isPressed={scene.isHandUp}
+          shortcut="H"
+          onClick={() => intents.raiseHand(!scene.isHandUp)}
+        />
         <Reactions onReact={intents.react} />
         <button type="button" id="leave" class="leave" onClick={() => intents.leave()}>
           Leave
         </button>
       </div>
       <div class="controls-side">
-        <Tool id="people" icon="people" label="People" isPressed={panel === "people"} shortcut="P" badge={waiting} onClick={() => props.onPanel("people")} />
-        <Tool id="chat" icon="chat" label="Chat" isPressed={panel === "chat"} shortcut="C" badge={props.unread} onClick={() => props.onPanel("chat")} />
+        <Tool
+          id="people"
+          icon="people"
+          label="People"
+          isPressed={panel === "people"}
+          shortcut="P"
+          badge={waiting}
+          onClick={() => props.onPanel("people")}
+        />
+        <Tool
+          id="chat"
+          icon="chat"
+          label="Chat"
+          isPressed={panel === "chat"}
+          shortcut="C"
+          badge={props.unread}
+          onClick={() => props.onPanel("chat")}
+        />
         <More {...props} />
       </div>
     </footer>
@@ -70,7 +93,17 @@ export function Controls(props: ControlsProps) {
 }
 
 /** A menu that closes when anything else is done. */
-function Popover({ icon, label, id, children }: { readonly icon: "smile" | "more"; readonly label: string; readonly id: string; readonly children: (close: () => void) => preact.ComponentChildren }) {
+function Popover({
+  icon,
+  label,
+  id,
+  children,
+}: {
+  readonly icon: "smile" | "more"
+  readonly label: string
+  readonly id: string
+  readonly children: (close: () => void) => preact.ComponentChildren
+}) {
   const [isOpen, open] = useState(false)
   const root = useRef<HTMLDivElement>(null)
   useEffect(() => {
@@ -92,7 +125,15 @@ function Popover({ icon, label, id, children }: { readonly icon: "smile" | "more
   }, [isOpen])
   return (
     <div class="popover" ref={root}>
-      <button type="button" id={id} class="tool tool-plain" aria-label={label} title={label} aria-expanded={isOpen} onClick={() => open(!isOpen)}>
+      <button
+        type="button"
+        id={id}
+        class="tool tool-plain"
+        aria-label={label}
+        title={label}
+        aria-expanded={isOpen}
+        onClick={() => open(!isOpen)}
+      >
         <Icon name={icon} />
       </button>
       {isOpen && <div class={`popover-body ${icon}`}>{children(() => open(false))}</div>}
@@ -125,8 +166,16 @@ function Reactions({ onReact }: { readonly onReact: (emoji: string) => void }) {
 
 function More({ layout, onLayout, onFullScreen, onSettings }: ControlsProps) {
   const items = [
-    { icon: layout === "grid" ? "speaker" : "grid", label: layout === "grid" ? "Speaker view" : "Grid view", act: onLayout },
-    { icon: "full", label: document.fullscreenElement === null ? "Full screen" : "Leave full screen", act: onFullScreen },
+    {
+      icon: layout === "grid" ? "speaker" : "grid",
+      label: layout === "grid" ? "Speaker view" : "Grid view",
+      act: onLayout,
+    },
+    {
+      icon: "full",
+      label: document.fullscreenElement === null ? "Full screen" : "Leave full screen",
+      act: onFullScreen,
+    },
     { icon: "settings", label: "Devices and shortcuts", act: onSettings },
   ] as const
   return (

@@ -60,23 +60,46 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
           )}
           <label class="field">
             <span>Your name</span>
-            <input id="name" required maxLength={64} autocomplete="name" value={name} onInput={(event) => setName(event.currentTarget.value)} />
+            <input
+              id="name"
+              required
+              maxLength={64}
+              autocomplete="name"
+              value={name}
+              onInput={(event) => setName(event.currentTarget.value)}
+            />
           </label>
           {room.hasPassphrase && (
             <label class="field">
               <span>Passphrase</span>
-              <input id="passphrase" type="password" required autocomplete="off" value={passphrase} onInput={(event) => setPassphrase(event.currentTarget.value)} />
-              {room.isHost && <small>Whoever comes first sets it. Tell it to the others by another way than the link.</small>}
+              <input
+                id="passphrase"
+                type="password"
+                required
+                autocomplete="off"
+                value={passphrase}
+                onInput={(event) => setPassphrase(event.currentTarget.value)}
+              />
+              {room.isHost && (
+                <small>Whoever comes first sets it. Tell it to the others by another way than the link.</small>
+              )}
             </label>
           )}
           <DeviceMenus devices={room.devices} onChoose={intents.chooseDevice} />
-          {room.problem !== undefined && <p class="problem" role="alert">{room.problem}</p>}
+          {room.problem !== undefined && (
+            <p class="problem" role="alert">
+              {room.problem}
+            </p>
+          )}
           <button type="submit" id="join" class="button primary large-button" disabled={room.isBusy}>
             {room.isBusy ? "Joining…" : "Join"}
           </button>
           <p class="quiet protected">
             <Icon name="lock" />
-            <span>Picture, sound, chat and names are encrypted between the people in the meeting. The server cannot read them.</span>
+            <span>
+              Picture, sound, chat and names are encrypted between the people in the meeting. The server cannot read
+              them.
+            </span>
           </p>
         </form>
       </div>
@@ -84,18 +107,47 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
   )
 }
 
-function Mirror({ room, name, intents }: { readonly room: GreenRoom; readonly name: string; readonly intents: GreenRoomIntents }) {
+function Mirror({
+  room,
+  name,
+  intents,
+}: {
+  readonly room: GreenRoom
+  readonly name: string
+  readonly intents: GreenRoomIntents
+}) {
   return (
     <section class="mirror" aria-label="How you will be seen">
       <div class="tile">
-        {room.preview === undefined ? <Avatar name={name} /> : <Video key={room.preview.key} picture={room.preview} name="you" />}
+        {room.preview === undefined ? (
+          <Avatar name={name} />
+        ) : (
+          <Video key={room.preview.key} picture={room.preview} name="you" />
+        )}
         <div class="mirror-tools">
-          <Tool id="microphone" icon={room.isMicrophoneOn ? "microphone" : "microphone off"} label={room.isMicrophoneOn ? "Mute" : "Unmute"} look={room.isMicrophoneOn ? "plain" : "off"} onClick={() => intents.setMicrophone(!room.isMicrophoneOn)} />
-          <Tool id="camera" icon={room.isCameraOn ? "camera" : "camera off"} label={room.isCameraOn ? "Turn the camera off" : "Turn the camera on"} look={room.isCameraOn ? "plain" : "off"} onClick={() => intents.setCamera(!room.isCameraOn)} />
+          <Tool
+            id="microphone"
+            icon={room.isMicrophoneOn ? "microphone" : "microphone off"}
+            label={room.isMicrophoneOn ? "Mute" : "Unmute"}
+            look={room.isMicrophoneOn ? "plain" : "off"}
+            onClick={() => intents.setMicrophone(!room.isMicrophoneOn)}
+          />
+          <Tool
+            id="camera"
+            icon={room.isCameraOn ? "camera" : "camera off"}
+            label={room.isCameraOn ? "Turn the camera off" : "Turn the camera on"}
+            look={room.isCameraOn ? "plain" : "off"}
+            onClick={() => intents.setCamera(!room.isCameraOn)}
+          />
         </div>
       </div>
       <Level level={room.isMicrophoneOn ? room.level : 0} label="Loudness of your microphone" />
-      <p class="quiet" role="status">{room.deviceProblem ?? (room.isMicrophoneOn || room.isCameraOn ? "" : "You join without camera and microphone. You can still see, hear and write.")}</p>
+      <p class="quiet" role="status">
+        {room.deviceProblem ??
+          (room.isMicrophoneOn || room.isCameraOn
+            ? ""
+            : "You join without camera and microphone. You can still see, hear and write.")}
+      </p>
     </section>
   )
 }

@@ -9,7 +9,18 @@ import type { HostAction } from "../conference/worker_messages.ts"
 import { Comparisons } from "./comparison.ts"
 import type { LocalMedia } from "./local_media.ts"
 import { noticesOf, type Warning } from "./notices.ts"
-import type { ChatLine, EpochLine, Hosting, Intents, Person, Picture, Reaction, Scene, Stage, Trouble } from "./scene.ts"
+import type {
+  ChatLine,
+  EpochLine,
+  Hosting,
+  Intents,
+  Person,
+  Picture,
+  Reaction,
+  Scene,
+  Stage,
+  Trouble,
+} from "./scene.ts"
 import { levelOf, levelsOf, suitesOf, transportOf } from "./statistics.ts"
 
 const LEVELS_EVERY_MS = 400
@@ -132,7 +143,10 @@ export class LiveMeeting {
         this.onLink(event.link)
         return this.#pass("The host changed the link. The old one opens nothing any more.")
       case "warned":
-        this.#warnings = [...this.#warnings, { key: `warned ${this.#next++}`, level: "warning" as const, text: event.text }].slice(-4)
+        this.#warnings = [
+          ...this.#warnings,
+          { key: `warned ${this.#next++}`, level: "warning" as const, text: event.text },
+        ].slice(-4)
         return
     }
   }
@@ -165,7 +179,9 @@ export class LiveMeeting {
   #onSwitched(epoch: number): void {
     const now = Date.now()
     this.#timeline = this.#timeline.map((line, at) =>
-      at < 8 && line.epoch === epoch && line.switchedAfterMs === undefined ? { ...line, switchedAfterMs: now - line.at } : line,
+      at < 8 && line.epoch === epoch && line.switchedAfterMs === undefined
+        ? { ...line, switchedAfterMs: now - line.at }
+        : line,
     )
     this.onChange()
   }
@@ -303,14 +319,18 @@ export class LiveMeeting {
 
   #people(view: MeetingView): Person[] {
     const now = performance.now() / 1000
-    return view.rows.map((row) => this.#person(row, view, now)).sort((one, other) => Number(other.isSelf) - Number(one.isSelf))
+    return view.rows
+      .map((row) => this.#person(row, view, now))
+      .sort((one, other) => Number(other.isSelf) - Number(one.isSelf))
   }
 
   #person({ participantId, person, presence, standing }: Row, view: MeetingView, now: number): Person {
     const isSelf = person !== undefined && person.leaf === view.ownLeaf
     const reported = this.#reported.get(participantId)
     const isValid = reported !== undefined && now - reported.at < REPORT_VALID_S
-    const failing = view.troubles.filter(({ owner }) => owner === participantId).sort((one, other) => other.sinceS - one.sinceS)[0]
+    const failing = view.troubles
+      .filter(({ owner }) => owner === participantId)
+      .sort((one, other) => other.sinceS - one.sinceS)[0]
     const sound = view.tiles.find(({ owner, kidContext }) => owner === participantId && kidContext === AUDIO)
     const isSilent = sound?.isLive !== true || (this.#silentFor.get(participantId) ?? 0) >= SILENT_AFTER
     return {

@@ -170,9 +170,12 @@ function isRefusal(error: unknown): boolean {
 
 function reasonOf(error: unknown): string {
   const name = error instanceof DOMException ? error.name : ""
-  if (name === "NotAllowedError") return "This page may not use the camera or the microphone. You can join without, or allow it beside the address."
-  if (name === "NotFoundError" || name === "OverconstrainedError") return "No camera or microphone was found. You can join without."
-  if (name === "NotReadableError") return "The camera or the microphone is in use by another program. You can join without."
+  if (name === "NotAllowedError")
+    return "This page may not use the camera or the microphone. You can join without, or allow it beside the address."
+  if (name === "NotFoundError" || name === "OverconstrainedError")
+    return "No camera or microphone was found. You can join without."
+  if (name === "NotReadableError")
+    return "The camera or the microphone is in use by another program. You can join without."
   return "The camera or the microphone cannot be used. You can join without."
 }
 

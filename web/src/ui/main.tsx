@@ -123,7 +123,9 @@ async function begin(): Promise<void> {
   try {
     link = MeetingLink.parse(location.href)
   } catch (error) {
-    return show(<SentencePage title="This link does not open" sentence={sentenceOf(error, "This link cannot be used.")} />)
+    return show(
+      <SentencePage title="This link does not open" sentence={sentenceOf(error, "This link cannot be used.")} />,
+    )
   }
   await showGreenRoom(link)
 }

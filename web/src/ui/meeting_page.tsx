@@ -4,12 +4,12 @@ import { useEffect, useRef, useState } from "preact/hooks"
 import { ChatPanel } from "./chat_panel.tsx"
 import { Controls, type Panel } from "./controls.tsx"
 import { Icon, Mark } from "./icons.tsx"
-import { Dialog, Switch, Tool } from "./parts.tsx"
+import { Tool } from "./parts.tsx"
 import { PeoplePanel } from "./people_panel.tsx"
 import type { Intents, Notice, Scene } from "./scene.ts"
 import { SecurityButton, SecurityPanel } from "./security_panel.tsx"
-import { DeviceMenus } from "./device_menus.tsx"
-import { type Shortcut, SHORTCUTS, useShortcuts } from "./shortcuts.ts"
+import { Settings } from "./settings.tsx"
+import { type Shortcut, useShortcuts } from "./shortcuts.ts"
 import { type Layout, Stage } from "./stage.tsx"
 import { eventOf } from "./words.ts"
 
@@ -59,7 +59,9 @@ function Room({ scene, intents, panel: firstPanel, layout: firstLayout = "grid" 
       <header class="bar">
         <Mark />
         <Title class="unseen">Meeting</Title>
-        <p class="unseen" role="status">{arrivals(scene)}</p>
+        <p class="unseen" role="status">
+          {arrivals(scene)}
+        </p>
         <SecurityButton scene={scene} isOpen={panel === "security"} onClick={() => togglePanel("security")} />
       </header>
       <Notices notices={scene.notices} intents={intents} onShow={setPanel} />
@@ -85,29 +87,33 @@ function Room({ scene, intents, panel: firstPanel, layout: firstLayout = "grid" 
         onSettings={() => openSettings(true)}
       />
       {isSettingsOpen && (
-        <Dialog title="Devices and shortcuts" onClose={() => openSettings(false)}>
-          <DeviceMenus devices={scene.devices} onChoose={intents.chooseDevice} />
-          <h3>Shortcuts</h3>
-          <Switch label="Keyboard shortcuts" isOn={hasShortcuts} onChange={setShortcuts} />
-          <dl class="shortcuts">
-            {Object.entries(SHORTCUTS).map(([key, meaning]) => (
-              <div key={key}>
-                <dt><kbd>{key}</kbd></dt>
-                <dd>{meaning}</dd>
-              </div>
-            ))}
-          </dl>
-        </Dialog>
+        <Settings
+          devices={scene.devices}
+          onChoose={intents.chooseDevice}
+          hasShortcuts={hasShortcuts}
+          onShortcuts={setShortcuts}
+          onClose={() => openSettings(false)}
+        />
       )}
     </div>
   )
 }
 
 /** A view's heading, which is read out when the view comes. */
-function Title({ class: look = "", children }: { readonly class?: string; readonly children: preact.ComponentChildren }) {
+function Title({
+  class: look = "",
+  children,
+}: {
+  readonly class?: string
+  readonly children: preact.ComponentChildren
+}) {
   const title = useRef<HTMLHeadingElement>(null)
   useEffect(() => title.current?.focus(), [])
-  return <h1 ref={title} class={look} tabIndex={-1}>{children}</h1>
+  return (
+    <h1 ref={title} class={look} tabIndex={-1}>
+      {children}
+    </h1>
+  )
 }
 
 /** For who cannot see tiles come and go. */
@@ -117,7 +123,8 @@ function arrivals({ security }: Scene): string {
 }
 
 function toggleFullScreen(): void {
-  const change = document.fullscreenElement === null ? document.documentElement.requestFullscreen() : document.exitFullscreen()
+  const change =
+    document.fullscreenElement === null ? document.documentElement.requestFullscreen() : document.exitFullscreen()
   void change.catch(() => undefined)
 }
 
@@ -127,7 +134,15 @@ function useUnread({ chat }: Scene, isShown: boolean): number {
   return chat.slice(seen.current).filter(({ isSelf }) => !isSelf).length
 }
 
-function SidePanel({ title, onClose, children }: { readonly title: string; readonly onClose: () => void; readonly children: preact.ComponentChildren }) {
+function SidePanel({
+  title,
+  onClose,
+  children,
+}: {
+  readonly title: string
+  readonly onClose: () => void
+  readonly children: preact.ComponentChildren
+}) {
   const panel = useRef<HTMLElement>(null)
   useEffect(() => {
     const before = document.activeElement
@@ -141,14 +156,24 @@ function SidePanel({ title, onClose, children }: { readonly title: string; reado
         <h2>{title}</h2>
         <Tool icon="close" label={`Close ${title.toLowerCase()}`} onClick={onClose} />
       </header>
-      <div class="panel-body" tabIndex={0} role="group" aria-label={`${title}, content`}>{children}</div>
+      <div class="panel-body" tabIndex={0} role="group" aria-label={`${title}, content`}>
+        {children}
+      </div>
     </aside>
   )
 }
 
 const LEVEL_ICON = { danger: "warning", warning: "warning", news: "info" } as const
 
-function Notices({ notices, intents, onShow }: { readonly notices: readonly Notice[]; readonly intents: Intents; readonly onShow: (panel: Panel) => void }) {
+function Notices({
+  notices,
+  intents,
+  onShow,
+}: {
+  readonly notices: readonly Notice[]
+  readonly intents: Intents
+  readonly onShow: (panel: Panel) => void
+}) {
   return (
     <div class="notices" role="region" aria-label="Notices">
       {notices.map(({ key, level, text, action, canBeDismissed }) => (
@@ -156,7 +181,17 @@ function Notices({ notices, intents, onShow }: { readonly notices: readonly Noti
           <Icon name={LEVEL_ICON[level]} />
           <p>{text}</p>
           {action !== undefined && (
-            <button type="button" class="link" onClick={() => (action.intent === "leave" ? intents.leave() : onShow(action.intent === "show people" ? "people" : "security"))}>{action.label}</button>
+            <button
+              type="button"
+              class="link"
+              onClick={() =>
+                action.intent === "leave"
+                  ? intents.leave()
+                  : onShow(action.intent === "show people" ? "people" : "security")
+              }
+            >
+              {action.label}
+            </button>
           )}
           {canBeDismissed && <Tool icon="close" label="Dismiss" onClick={() => intents.dismiss(key)} />}
         </div>
@@ -169,7 +204,9 @@ function Waiting({ scene, intents }: MeetingPageProps) {
   const isAtDoor = scene.stage === "waiting"
   return (
     <main class="centre" aria-busy="true">
-      <div class="pulse"><Mark /></div>
+      <div class="pulse">
+        <Mark />
+      </div>
       <Title>{isAtDoor ? "At the door" : "Connecting"}</Title>
       <p role="status">
         {!scene.isConnected && isAtDoor
@@ -178,7 +215,9 @@ function Waiting({ scene, intents }: MeetingPageProps) {
             ? (scene.waitingFor ?? "Your name reaches those inside sealed; the server cannot read it.")
             : `Reaching ${scene.server}.`}
       </p>
-      <button type="button" id="leave" class="button" onClick={() => intents.leave()}>Go away</button>
+      <button type="button" id="leave" class="button" onClick={() => intents.leave()}>
+        Go away
+      </button>
     </main>
   )
 }
@@ -188,10 +227,16 @@ function Ended({ scene, intents }: MeetingPageProps) {
     <main class="centre">
       <Mark />
       <Title>{scene.wasIn ? "Goodbye" : "You are not in the meeting"}</Title>
-      <p id="ended" role="status">{scene.ended} {scene.wasIn && "The keys are erased."}</p>
+      <p id="ended" role="status">
+        {scene.ended} {scene.wasIn && "The keys are erased."}
+      </p>
       <div class="buttons">
-        <button type="button" id="again" class="button primary" onClick={() => intents.again()}>{scene.wasIn ? "Come back" : "Try again"}</button>
-        <a class="button" href="/">New meeting</a>
+        <button type="button" id="again" class="button primary" onClick={() => intents.again()}>
+          {scene.wasIn ? "Come back" : "Try again"}
+        </button>
+        <a class="button" href="/">
+          New meeting
+        </a>
       </div>
     </main>
   )

@@ -43,15 +43,27 @@ function dangers({ people, isPaused, hasDiffered }: Situation): Notice[] {
   const add = (key: string, text: string, action: Notice["action"]) =>
     found.push({ key, level: "danger", text, action, canBeDismissed: false })
   if (hasDiffered) {
-    add("differs", "The codes differ: you are not all in the same meeting, and somebody may sit in between. Say nothing that matters.", LEAVE)
+    add(
+      "differs",
+      "The codes differ: you are not all in the same meeting, and somebody may sit in between. Say nothing that matters.",
+      LEAVE,
+    )
   }
   if (isPaused) {
-    add("paused", "You are not being heard or seen: most of the others do not confirm your keys. The server may have split the meeting. Compare the security code.", SHOW)
+    add(
+      "paused",
+      "You are not being heard or seen: most of the others do not confirm your keys. The server may have split the meeting. Compare the security code.",
+      SHOW,
+    )
   }
   const ghosts = people.filter(({ standing }) => standing === "in the group but not in the room")
   if (ghosts.length) {
     const [holds, hides] = ghosts.length === 1 ? ["holds", "it"] : ["hold", "them"]
-    add("ghosts", `${spellNames(ghosts.map(nameOf))} ${holds} the keys of this meeting, but the server does not show ${hides}. Somebody may be listening.`, SHOW)
+    add(
+      "ghosts",
+      `${spellNames(ghosts.map(nameOf))} ${holds} the keys of this meeting, but the server does not show ${hides}. Somebody may be listening.`,
+      SHOW,
+    )
   }
   return found
 }
@@ -69,10 +81,17 @@ function warnings({ warnings: warned, people, isStale }: Situation): Notice[] {
   }))
   for (const same of namesakes(people)) {
     const text = `${same.length} people here are called ${nameOf(same[0]!)}. Names are self-chosen: ask who is who.`
-    found.push({ key: `namesakes ${same.map(({ key }) => key).join()}`, level: "warning", text, action: SHOW, canBeDismissed: true })
+    found.push({
+      key: `namesakes ${same.map(({ key }) => key).join()}`,
+      level: "warning",
+      text,
+      action: SHOW,
+      canBeDismissed: true,
+    })
   }
   if (isStale) {
-    const text = "Your keys could not be renewed for 15 minutes: the code says nothing about who copied them before. Leave and come back."
+    const text =
+      "Your keys could not be renewed for 15 minutes: the code says nothing about who copied them before. Leave and come back."
     found.push({ key: "stale", level: "warning", text, action: SHOW, canBeDismissed: false })
   }
   if (strangers.length) {
@@ -80,7 +99,13 @@ function warnings({ warnings: warned, people, isStale }: Situation): Notice[] {
       strangers.length === 1
         ? "The server shows somebody who is not in the group. Without keys, nothing can be decrypted there."
         : `The server shows ${strangers.length} who are not in the group. Without keys, nothing can be decrypted there.`
-    found.push({ key: `strangers ${strangers.map(({ key }) => key).join()}`, level: "warning", text, action: SHOW, canBeDismissed: true })
+    found.push({
+      key: `strangers ${strangers.map(({ key }) => key).join()}`,
+      level: "warning",
+      text,
+      action: SHOW,
+      canBeDismissed: true,
+    })
   }
   return found
 }
@@ -99,9 +124,15 @@ function namesakes(people: readonly Person[]): Person[][] {
 function news({ isConnected, returning, joinedSinceCompared, people, waiting }: Situation): Notice[] {
   const found: Notice[] = []
   if (!isConnected) {
-    found.push({ key: "away", level: "news", text: "The connection to the server is lost. It comes back by itself.", canBeDismissed: false })
+    found.push({
+      key: "away",
+      level: "news",
+      text: "The connection to the server is lost. It comes back by itself.",
+      canBeDismissed: false,
+    })
   }
-  if (isConnected && returning !== undefined) found.push({ key: "returning", level: "news", text: returning, canBeDismissed: false })
+  if (isConnected && returning !== undefined)
+    found.push({ key: "returning", level: "news", text: returning, canBeDismissed: false })
   if (waiting.length) {
     const text = `${spellNames(waiting)} ${waiting.length === 1 ? "is" : "are"} at the door.`
     found.push({ key: `door ${waiting.join()}`, level: "news", text, action: OPEN_DOOR, canBeDismissed: true })

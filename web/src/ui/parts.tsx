@@ -32,13 +32,27 @@ export function Tool({ icon, label, onClick, isPressed, isExpanded, shortcut, lo
       onClick={onClick}
     >
       <Icon name={icon} />
-      {badge ? <span class="badge" aria-hidden="true">{badge}</span> : null}
+      {badge ? (
+        <span class="badge" aria-hidden="true">
+          {badge}
+        </span>
+      ) : null}
     </button>
   )
 }
 
 /** A modal dialog of the browser's own, which keeps the focus and gives it back. */
-export function Dialog({ title, onClose, look = "", children }: { readonly title: string; readonly onClose: () => void; readonly look?: string; readonly children: ComponentChildren }) {
+export function Dialog({
+  title,
+  onClose,
+  look = "",
+  children,
+}: {
+  readonly title: string
+  readonly onClose: () => void
+  readonly look?: string
+  readonly children: ComponentChildren
+}) {
   const dialog = useRef<HTMLDialogElement>(null)
   useEffect(() => dialog.current?.showModal(), [])
   const onClick = (event: MouseEvent) => event.target === dialog.current && dialog.current?.close()
@@ -90,7 +104,13 @@ export function Switch({ label, hint, isOn, onChange, id }: SwitchProps) {
         {label}
         {hint && <small>{hint}</small>}
       </span>
-      <input id={id} type="checkbox" role="switch" checked={isOn} onChange={(event) => onChange(event.currentTarget.checked)} />
+      <input
+        id={id}
+        type="checkbox"
+        role="switch"
+        checked={isOn}
+        onChange={(event) => onChange(event.currentTarget.checked)}
+      />
     </label>
   )
 }

@@ -41,7 +41,15 @@ export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonl
   )
 }
 
-function Row({ person, hosting, intents }: { readonly person: Person; readonly hosting: Hosting | undefined; readonly intents: Intents }) {
+function Row({
+  person,
+  hosting,
+  intents,
+}: {
+  readonly person: Person
+  readonly hosting: Hosting | undefined
+  readonly intents: Intents
+}) {
   const [isOpen, open] = useState(false)
   const name = nameOf(person)
   const isGhost = person.standing === "in the group but not in the room"
@@ -56,26 +64,44 @@ function Row({ person, hosting, intents }: { readonly person: Person; readonly h
         </span>
         {person.standing !== "aligned" && <small>{standingOf(person).text}</small>}
         {healthOf(person).map((sentence) => (
-          <small key={sentence} class="health">{sentence}</small>
+          <small key={sentence} class="health">
+            {sentence}
+          </small>
         ))}
       </div>
       <span class="row-flags">
-        {person.hasHandUp && <span role="img" aria-label="hand raised" class="flag hand"><Icon name="hand" /></span>}
-        {person.isMuted && <span role="img" aria-label="muted" class="flag"><Icon name="microphone off" /></span>}
-        {person.trust === "compared" && <span role="img" aria-label="compared" class="flag good"><Icon name="check" /></span>}
+        {person.hasHandUp && (
+          <span role="img" aria-label="hand raised" class="flag hand">
+            <Icon name="hand" />
+          </span>
+        )}
+        {person.isMuted && (
+          <span role="img" aria-label="muted" class="flag">
+            <Icon name="microphone off" />
+          </span>
+        )}
+        {person.trust === "compared" && (
+          <span role="img" aria-label="compared" class="flag good">
+            <Icon name="check" />
+          </span>
+        )}
       </span>
       {hosting !== undefined && !person.isSelf && (
         <Tool icon="more" label={`What to do about ${name}`} isExpanded={isOpen} onClick={() => open(!isOpen)} />
       )}
       {hosting !== undefined && isOpen && (
         <div class="row-actions" role="group" aria-label={`About ${name}`}>
-          <button type="button" class="button" onClick={() => intents.askToMute(person.participantId)}>Ask to mute</button>
+          <button type="button" class="button" onClick={() => intents.askToMute(person.participantId)}>
+            Ask to mute
+          </button>
           {hosting.canNameHosts && (
             <button type="button" class="button" onClick={() => intents.nameHost(person.participantId, !person.isHost)}>
               {person.isHost ? "No host any more" : "Make host"}
             </button>
           )}
-          <button type="button" class="button danger" onClick={() => intents.remove(person.participantId)}>Remove</button>
+          <button type="button" class="button danger" onClick={() => intents.remove(person.participantId)}>
+            Remove
+          </button>
           <small class="quiet">Removing turns the lobby on: who was removed still has the link.</small>
         </div>
       )}
@@ -93,9 +119,25 @@ function Door({ hosting, intents }: { readonly hosting: Hosting; readonly intent
         {hosting.waiting.map(({ participantId, name }) => (
           <li key={participantId} class="row">
             <Avatar name={name} />
-            <div class="row-words"><span class="row-name">{name}</span></div>
-            <button type="button" class="button primary" aria-label={`Let in ${name}`} onClick={() => intents.admit(participantId, true)}>Let in</button>
-            <button type="button" class="button" aria-label={`No, not ${name}`} onClick={() => intents.admit(participantId, false)}>No</button>
+            <div class="row-words">
+              <span class="row-name">{name}</span>
+            </div>
+            <button
+              type="button"
+              class="button primary"
+              aria-label={`Let in ${name}`}
+              onClick={() => intents.admit(participantId, true)}
+            >
+              Let in
+            </button>
+            <button
+              type="button"
+              class="button"
+              aria-label={`No, not ${name}`}
+              onClick={() => intents.admit(participantId, false)}
+            >
+              No
+            </button>
           </li>
         ))}
       </ul>
@@ -111,11 +153,32 @@ function Rules({ hosting, intents }: { readonly hosting: Hosting; readonly inten
       <Switch label="Lobby" hint="You let everybody in yourself" isOn={hosting.hasLobby} onChange={intents.setLobby} />
       <Switch label="Lock" hint="Nobody else comes in" isOn={hosting.isLocked} onChange={intents.setLocked} />
       <div class="buttons">
-        <button type="button" class="button" onClick={() => intents.askToMute(null)}>Ask all to mute</button>
-        <button type="button" class="button" title="The old link opens nothing any more" onClick={() => intents.changeLink()}>Change the link</button>
-        {!isSure && <button type="button" class="button danger" onClick={() => setSure(true)}>End for all</button>}
-        {isSure && <button type="button" class="button danger" onClick={() => intents.end()}>Really end it</button>}
-        {isSure && <button type="button" class="button" onClick={() => setSure(false)}>No</button>}
+        <button type="button" class="button" onClick={() => intents.askToMute(null)}>
+          Ask all to mute
+        </button>
+        <button
+          type="button"
+          class="button"
+          title="The old link opens nothing any more"
+          onClick={() => intents.changeLink()}
+        >
+          Change the link
+        </button>
+        {!isSure && (
+          <button type="button" class="button danger" onClick={() => setSure(true)}>
+            End for all
+          </button>
+        )}
+        {isSure && (
+          <button type="button" class="button danger" onClick={() => intents.end()}>
+            Really end it
+          </button>
+        )}
+        {isSure && (
+          <button type="button" class="button" onClick={() => setSure(false)}>
+            No
+          </button>
+        )}
       </div>
     </section>
   )

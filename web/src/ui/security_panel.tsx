@@ -23,7 +23,13 @@ export function SecurityPanel({ scene, intents }: { readonly scene: Scene; reado
       <section aria-labelledby="security-keys">
         <div class="section-head">
           <h3 id="security-keys">Keys</h3>
-          <button type="button" id="rotate" class="button" disabled={security.isRotating} onClick={() => intents.rotate()}>
+          <button
+            type="button"
+            id="rotate"
+            class="button"
+            disabled={security.isRotating}
+            onClick={() => intents.rotate()}
+          >
             <Icon name="rotate" />
             {security.isRotating ? "Rotating…" : "Rotate keys now"}
           </button>
@@ -53,7 +59,13 @@ export function SecurityPanel({ scene, intents }: { readonly scene: Scene; reado
 function Verdict({ scene }: { readonly scene: Scene }) {
   const danger = scene.notices.find(({ level }) => level === "danger")
   const { comparison } = scene.security
-  if (danger !== undefined) return <p class="verdict danger"><Icon name="warning" /><span>{danger.text}</span></p>
+  if (danger !== undefined)
+    return (
+      <p class="verdict danger">
+        <Icon name="warning" />
+        <span>{danger.text}</span>
+      </p>
+    )
   if (comparison === undefined) {
     return (
       <p class="verdict">
@@ -64,9 +76,21 @@ function Verdict({ scene }: { readonly scene: Scene }) {
   }
   const when = `You compared the code of epoch ${comparison.epoch} at ${spellTime(comparison.at)}.`
   if (comparison.joinedSince.length === 0) {
-    return <p class="verdict good"><Icon name="check" /><span>{when} Nobody has joined since.</span></p>
+    return (
+      <p class="verdict good">
+        <Icon name="check" />
+        <span>{when} Nobody has joined since.</span>
+      </p>
+    )
   }
-  return <p class="verdict news"><Icon name="info" /><span>{when} Joined since: {spellNames(comparison.joinedSince)}.</span></p>
+  return (
+    <p class="verdict news">
+      <Icon name="info" />
+      <span>
+        {when} Joined since: {spellNames(comparison.joinedSince)}.
+      </span>
+    </p>
+  )
 }
 
 /** The code does not change under who reads it: later epochs are a step away. */
@@ -80,28 +104,68 @@ function CodeCard({ security, intents }: { readonly security: Security; readonly
   useEffect(() => {
     if (at < 0 && shown !== undefined) choose(shown.epoch)
   })
-  if (shown === undefined) return <section class="code-card"><p class="quiet" role="status">Computing the security code…</p></section>
+  if (shown === undefined)
+    return (
+      <section class="code-card">
+        <p class="quiet" role="status">
+          Computing the security code…
+        </p>
+      </section>
+    )
   const step = (by: number) => choose(codes[codes.indexOf(shown) + by]?.epoch)
+  const isCompared = security.comparison?.epoch === shown.epoch
   const isLast = shown === codes.at(-1)
   return (
     <section class="code-card" aria-labelledby="security-code">
       <div class="section-head">
         <h3 id="security-code">Security code</h3>
         <div class="epochs">
-          <button type="button" class="tool tool-plain" aria-label="An earlier epoch" disabled={shown === codes[0]} onClick={() => step(-1)}><Icon name="back" /></button>
-          <span>epoch <b id="code-epoch">{shown.epoch}</b></span>
-          <button type="button" class="tool tool-plain" aria-label="A later epoch" disabled={isLast} onClick={() => step(1)}><Icon name="next" /></button>
+          <button
+            type="button"
+            class="tool tool-plain"
+            aria-label="An earlier epoch"
+            disabled={shown === codes[0]}
+            onClick={() => step(-1)}
+          >
+            <Icon name="back" />
+          </button>
+          <span>
+            epoch <b id="code-epoch">{shown.epoch}</b>
+          </span>
+          <button
+            type="button"
+            class="tool tool-plain"
+            aria-label="A later epoch"
+            disabled={isLast}
+            onClick={() => step(1)}
+          >
+            <Icon name="next" />
+          </button>
         </div>
       </div>
       <CodeText code={shown} />
       {epoch !== undefined && shown.epoch !== epoch && (
-        <p class="quiet" role="status">The meeting is at epoch {epoch} by now. Any epoch will do, if all read the same one.</p>
+        <p class="quiet" role="status">
+          The meeting is at epoch {epoch} by now. Any epoch will do, if all read the same one.
+        </p>
       )}
       <p class="quiet">Read out the epoch and all twenty characters. Everybody has to see the same.</p>
       <div class="buttons">
-        <button type="button" id="compared" class="button primary" onClick={() => intents.compared(shown.epoch, true)}>We compared it</button>
-        <button type="button" class="button" onClick={() => intents.compared(shown.epoch, false)}>It differs</button>
-        <button type="button" id="show-large" class="button" onClick={() => showLarge(true)}>Enlarge</button>
+        <button
+          type="button"
+          id="compared"
+          class="button primary"
+          disabled={isCompared}
+          onClick={() => intents.compared(shown.epoch, true)}
+        >
+          {isCompared ? "Compared" : "We compared it"}
+        </button>
+        <button type="button" class="button" onClick={() => intents.compared(shown.epoch, false)}>
+          It differs
+        </button>
+        <button type="button" id="show-large" class="button" onClick={() => showLarge(true)}>
+          Enlarge
+        </button>
       </div>
       {isLarge && (
         <Dialog title={`Security code of epoch ${shown.epoch}`} look="code-dialog" onClose={() => showLarge(false)}>
@@ -119,7 +183,9 @@ function CodeText({ code }: { readonly code: Code }) {
     <p class="code" data-code={code.code}>
       <span class="unseen">{groups.map((group) => [...group].join(" ")).join(", ")}</span>
       {groups.map((group, at) => (
-        <span key={at} aria-hidden="true">{group}</span>
+        <span key={at} aria-hidden="true">
+          {group}
+        </span>
       ))}
     </p>
   )
@@ -165,7 +231,9 @@ function Holder({ person }: { readonly person: Person }) {
         </span>
         <small class={`trust ${person.trust}`}>{isHolder ? trustOf(person) : "without keys"}</small>
         {health.map((sentence) => (
-          <small key={sentence} class="health">{sentence}</small>
+          <small key={sentence} class="health">
+            {sentence}
+          </small>
         ))}
         {person.standing !== "aligned" && <small class={`standing ${standing.level}`}>{standing.text}</small>}
       </th>
@@ -186,7 +254,10 @@ function Timeline({ lines }: { readonly lines: readonly EpochLine[] }) {
     <>
       <ol class="timeline" id="timeline" reversed>
         {shown.map((line) => (
-          <li key={`${line.generation}/${line.epoch}`} class={line.joined.length ? "joined" : line.left.length ? "left" : "rotated"}>
+          <li
+            key={`${line.generation}/${line.epoch}`}
+            class={line.joined.length ? "joined" : line.left.length ? "left" : "rotated"}
+          >
             <span class="timeline-epoch">{line.epoch}</span>
             <div>
               <span>{eventOf(line)}</span>
@@ -208,17 +279,38 @@ function Timeline({ lines }: { readonly lines: readonly EpochLine[] }) {
 }
 
 /** In the bar: whether there is anything to look at. */
-export function SecurityButton({ scene, isOpen, onClick }: { readonly scene: Scene; readonly isOpen: boolean; readonly onClick: () => void }) {
+export function SecurityButton({
+  scene,
+  isOpen,
+  onClick,
+}: {
+  readonly scene: Scene
+  readonly isOpen: boolean
+  readonly onClick: () => void
+}) {
   const { comparison, epoch } = scene.security
   const isInDanger = scene.notices.some(({ level }) => level === "danger")
-  const text = isInDanger ? "Look here" : comparison === undefined ? "Not compared" : comparison.joinedSince.length ? "New people" : "Compared"
+  const text = isInDanger
+    ? "Look here"
+    : comparison === undefined
+      ? "Not compared"
+      : comparison.joinedSince.length
+        ? "New people"
+        : "Compared"
   const look = isInDanger ? "danger" : comparison === undefined ? "" : comparison.joinedSince.length ? "news" : "good"
   return (
-    <button type="button" id="security" class={`shield ${look}`} aria-pressed={isOpen} aria-keyshortcuts="K" title="Security (K)" onClick={onClick}>
+    <button
+      type="button"
+      id="security"
+      class={`shield ${look}`}
+      aria-pressed={isOpen}
+      aria-keyshortcuts="K"
+      title="Security (K)"
+      onClick={onClick}
+    >
       <Icon name={isInDanger ? "warning" : "lock"} />
       <span>{text}</span>
       {epoch !== undefined && <small>epoch {epoch}</small>}
     </button>
   )
 }
-

@@ -22,7 +22,8 @@ export function useShortcuts(isOn: boolean, act: (shortcut: Shortcut) => void): 
     const onKey = (event: KeyboardEvent) => {
       const { target } = event
       if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !isOn) return
-      if (target instanceof HTMLElement && target.closest("input:not([type=checkbox]), textarea, select, dialog")) return
+      if (target instanceof HTMLElement && target.closest("input:not([type=checkbox]), textarea, select, dialog"))
+        return
       const shortcut = event.key.toUpperCase()
       if (!(shortcut in SHORTCUTS)) return
       event.preventDefault()

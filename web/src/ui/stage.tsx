@@ -29,7 +29,12 @@ export function seatsOf({ people, pictures }: Pick<Scene, "people" | "pictures">
 }
 
 /** How many columns make the tiles largest. */
-export function columnsFor(count: number, width: number, height: number, ratio: number): { readonly columns: number; readonly tileWidth: number } {
+export function columnsFor(
+  count: number,
+  width: number,
+  height: number,
+  ratio: number,
+): { readonly columns: number; readonly tileWidth: number } {
   let best = { columns: 1, tileWidth: 0 }
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns)
@@ -49,7 +54,9 @@ function useSize() {
   useLayoutEffect(() => {
     const measure = () => {
       const { clientWidth, clientHeight } = element.current!
-      setSize((old) => (old.width === clientWidth && old.height === clientHeight ? old : { width: clientWidth, height: clientHeight }))
+      setSize((old) =>
+        old.width === clientWidth && old.height === clientHeight ? old : { width: clientWidth, height: clientHeight },
+      )
     }
     const observer = new ResizeObserver(measure)
     observer.observe(element.current!)
@@ -85,13 +92,19 @@ export function Stage({ scene, layout, pinned, onPin }: StageProps) {
   const large =
     seats.find(({ key }) => key === pinned) ??
     seats.find(({ picture }) => picture?.isScreen && !picture.isSelf) ??
-    (layout === "speaker" ? (seats.find(({ key }) => key === speaker) ?? seats.find(({ person }) => !person.isSelf)) : undefined)
+    (layout === "speaker"
+      ? (seats.find(({ key }) => key === speaker) ?? seats.find(({ person }) => !person.isSelf))
+      : undefined)
   const show = (seat: Seat) => (
     <Tile
       key={seat.key}
       person={seat.person}
       picture={seat.picture}
-      reactions={seat.picture?.isScreen ? [] : scene.reactions.filter(({ participantId }) => participantId === seat.person.participantId)}
+      reactions={
+        seat.picture?.isScreen
+          ? []
+          : scene.reactions.filter(({ participantId }) => participantId === seat.person.participantId)
+      }
       isPaused={scene.isPaused}
       isPinned={seat.key === pinned}
       onPin={() => onPin(seat.key === pinned ? undefined : seat.key)}
@@ -102,9 +115,20 @@ export function Stage({ scene, layout, pinned, onPin }: StageProps) {
   const fit = columnsFor(seats.length, size.width, size.height, ratio)
   const style = { "--tile-width": `${Math.max(fit.tileWidth, 1)}px`, "--tile-ratio": String(ratio) }
   return (
-    <section ref={element} class={`stage ${large === undefined ? "as-grid" : "as-speaker"}`} aria-label="Pictures" style={style}>
+    <section
+      ref={element}
+      class={`stage ${large === undefined ? "as-grid" : "as-speaker"}`}
+      aria-label="Pictures"
+      style={style}
+    >
       {large !== undefined && <div class="large">{show(large)}</div>}
-      {large === undefined ? <div class="grid">{seats.map(show)}</div> : <div class="strip" tabIndex={0} role="group" aria-label="The others">{others.map(show)}</div>}
+      {large === undefined ? (
+        <div class="grid">{seats.map(show)}</div>
+      ) : (
+        <div class="strip" tabIndex={0} role="group" aria-label="The others">
+          {others.map(show)}
+        </div>
+      )}
     </section>
   )
 }

@@ -48,8 +48,16 @@ export function suitesOf(mlsSuite: number, transport: string | undefined): Suite
   const isHybrid = mlsSuite === X_WING_SUITE
   return [
     isHybrid
-      ? { layer: "MLS", name: "MLS_256_XWING_AES256GCM_SHA512_Ed25519", note: "Who holds which key. Hybrid: X25519 and ML-KEM-768." }
-      : { layer: "MLS", name: "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519", note: "Who holds which key. Classical: X25519." },
+      ? {
+          layer: "MLS",
+          name: "MLS_256_XWING_AES256GCM_SHA512_Ed25519",
+          note: "Who holds which key. Hybrid: X25519 and ML-KEM-768.",
+        }
+      : {
+          layer: "MLS",
+          name: "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
+          note: "Who holds which key. Classical: X25519.",
+        },
     {
       layer: "SFrame",
       name: isHybrid ? "AES_256_GCM_SHA512_128" : "AES_128_GCM_SHA256_128",
@@ -59,7 +67,10 @@ export function suitesOf(mlsSuite: number, transport: string | undefined): Suite
     {
       layer: "TLS",
       name: location.protocol === "https:" ? "https" : "none",
-      note: location.protocol === "https:" ? "Of the page and its signaling. The browser shows the version beside the address, and not to pages." : "The server is on this same machine.",
+      note:
+        location.protocol === "https:"
+          ? "Of the page and its signaling. The browser shows the version beside the address, and not to pages."
+          : "The server is on this same machine.",
     },
   ]
 }

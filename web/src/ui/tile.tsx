@@ -73,7 +73,15 @@ export function Tile({ person, picture, reactions, isPaused, isPinned, onPin }: 
   )
 }
 
-function Flag({ icon, label, look = "" }: { readonly icon: "microphone off" | "hand" | "record" | "check"; readonly label: string; readonly look?: string }) {
+function Flag({
+  icon,
+  label,
+  look = "",
+}: {
+  readonly icon: "microphone off" | "hand" | "record" | "check"
+  readonly label: string
+  readonly look?: string
+}) {
   return (
     <span class={`flag ${look}`} role="img" aria-label={label}>
       <Icon name={icon} />
@@ -82,13 +90,25 @@ function Flag({ icon, label, look = "" }: { readonly icon: "microphone off" | "h
 }
 
 /** What lies over a picture that is not to be taken for a present one. */
-function Veil({ person, picture, isPaused }: { readonly person: Person; readonly picture: Picture | undefined; readonly isPaused: boolean }) {
+function Veil({
+  person,
+  picture,
+  isPaused,
+}: {
+  readonly person: Person
+  readonly picture: Picture | undefined
+  readonly isPaused: boolean
+}) {
   if (isPaused) return <p class="veil danger">Not sent: nobody confirms your keys</p>
   if (person.standing === "in the group but not in the room") {
     return <p class="veil danger">Hidden by the server, but holds the keys</p>
   }
   if (person.unreadable !== undefined && picture?.isLive !== true) {
-    return <p class="veil" title={healthOf(person).join(" ")}>{whyNoPicture(person.unreadable)}</p>
+    return (
+      <p class="veil" title={healthOf(person).join(" ")}>
+        {whyNoPicture(person.unreadable)}
+      </p>
+    )
   }
   if (person.presence === "away") return <p class="veil">Connection lost</p>
   return null

@@ -99,7 +99,9 @@ export function standingOf(person: Person): { readonly text: string; readonly le
 }
 
 export function trustOf(person: Person): string {
-  return person.hasCertificate ? `${spellTrust(person)}; has a certificate, which browsers do not check` : spellTrust(person)
+  return person.hasCertificate
+    ? `${spellTrust(person)}; has a certificate, which browsers do not check`
+    : spellTrust(person)
 }
 
 function spellTrust(person: Person): string {

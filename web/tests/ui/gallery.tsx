@@ -12,16 +12,39 @@ const wanted: unknown[][] = []
 Object.assign(globalThis, { wanted })
 
 /** Intents that are only written down. */
-const intents: any = new Proxy({}, { get: (_, name) => (...rest: unknown[]) => void wanted.push([name, ...rest]) })
+const intents: any = new Proxy(
+  {},
+  {
+    get:
+      (_, name) =>
+      (...rest: unknown[]) =>
+        void wanted.push([name, ...rest]),
+  },
+)
 
 const link = `https://meet.example/m/${"4N8uRwDq6eXyHk1LoTz0Mw"}#1.83.0.AAECAwQFBgcICQoLDA0ODw.EBESExQVFhcYGRobHB0eHw`
-const NAMES = ["Ada Lovelace", "Bob", "Cem Yılmaz", "Dana K.", "Emmy Noether", "Fatima", "Grace Hopper", "Hedy", "Ines", "Jun", "Kofi", "Lin"]
+const NAMES = [
+  "Ada Lovelace",
+  "Bob",
+  "Cem Yılmaz",
+  "Dana K.",
+  "Emmy Noether",
+  "Fatima",
+  "Grace Hopper",
+  "Hedy",
+  "Ines",
+  "Jun",
+  "Kofi",
+  "Lin",
+]
 const begun = new Date(2026, 4, 12, 14, 2, 7).getTime()
 
 function person(at: number, more: Partial<Person> = {}): Person {
   return {
     key: String(at),
-    participantId: ["4N8uRwDq6eXyHk1LoTz0Mw", "z7CjPbA5sGvUd2Fi9xEnKQ", "Qm3rT8yLw1XcVb6NhJ5kPg"][at] ?? `${at}x9fKqLw2BvNcTz7RmYs4g`,
+    participantId:
+      ["4N8uRwDq6eXyHk1LoTz0Mw", "z7CjPbA5sGvUd2Fi9xEnKQ", "Qm3rT8yLw1XcVb6NhJ5kPg"][at] ??
+      `${at}x9fKqLw2BvNcTz7RmYs4g`,
     leaf: at,
     name: NAMES[at],
     isSelf: at === 0,
@@ -88,7 +111,10 @@ function paintScreen(paint: CanvasRenderingContext2D): void {
 }
 
 const devices: Devices = {
-  microphones: [{ id: "m1", label: "Built-in microphone" }, { id: "m2", label: "Headset" }],
+  microphones: [
+    { id: "m1", label: "Built-in microphone" },
+    { id: "m2", label: "Headset" },
+  ],
   cameras: [{ id: "c1", label: "FaceTime HD camera" }],
   speakers: [{ id: "s1", label: "Loudspeakers" }],
   microphone: "m1",
@@ -97,7 +123,16 @@ const devices: Devices = {
 }
 
 function line(epoch: number, more: Partial<EpochLine>): EpochLine {
-  const usual = { generation: 1, joined: [], left: [], returned: [], committer: "Ada Lovelace", isOwn: true, switchedAfterMs: 38, tookMs: undefined }
+  const usual = {
+    generation: 1,
+    joined: [],
+    left: [],
+    returned: [],
+    committer: "Ada Lovelace",
+    isOwn: true,
+    switchedAfterMs: 38,
+    tookMs: undefined,
+  }
   return { ...usual, epoch, at: begun + epoch * 47_000, ...more }
 }
 
@@ -116,13 +151,20 @@ const QR = "CONCLAVE:1:41:7F3KQV8MZ24DXRA9THCWZ2F1KJB4GTPE47SF2N5T7YJHHBD4APN0"
 
 const security: Security = {
   epoch: 41,
-  codes: [{ code: "N2WQD-Z3F68-K7C4A-H97TM", qr: QR, epoch: 40 }, { code: "7F3KQ-V8MZ2-4DXRA-9THCW", qr: QR, epoch: 41 }],
+  codes: [
+    { code: "N2WQD-Z3F68-K7C4A-H97TM", qr: QR, epoch: 40 },
+    { code: "7F3KQ-V8MZ2-4DXRA-9THCW", qr: QR, epoch: 41 },
+  ],
   comparison: undefined,
   hasDiffered: false,
   suites: [
     { layer: "MLS", name: "MLS_256_XWING_AES256GCM_SHA512_Ed25519", note: "Hybrid: X25519 and ML-KEM-768" },
     { layer: "SFrame", name: "AES_256_GCM_SHA512_128", note: "Every frame, under the keys of the epoch" },
-    { layer: "SRTP", name: "AEAD_AES_256_GCM · DTLS 1.2", note: "Between you and the server, around what is encrypted already" },
+    {
+      layer: "SRTP",
+      name: "AEAD_AES_256_GCM · DTLS 1.2",
+      note: "Between you and the server, around what is encrypted already",
+    },
     { layer: "TLS", name: "https", note: "Signaling; your browser's padlock knows the version" },
   ],
   timeline,
@@ -137,7 +179,9 @@ interface Draft extends Partial<Omit<Scene, "security">> {
 
 function scene(draft: Draft = {}): Scene {
   const { warnings = [], isStale = false, ...given } = draft
-  const people = given.people ?? [0, 1, 2, 3, 4].map((at) => person(at, at === 1 ? { level: 0.3 } : at === 3 ? { isMuted: true } : {}))
+  const people =
+    given.people ??
+    [0, 1, 2, 3, 4].map((at) => person(at, at === 1 ? { level: 0.3 } : at === 3 ? { isMuted: true } : {}))
   const secured = { ...security, ...given.security }
   const whole: Scene = {
     stage: "meeting",
@@ -181,25 +225,53 @@ const chat = [
   { name: "Bob", text: "Good morning. Shall we compare the code first?" },
   { name: "Ada Lovelace", text: "Yes. Epoch 41, I read: seven, F, three, K, Q …" },
   { name: "Cem Yılmaz", text: "The same here." },
-  { name: "Cem Yılmaz", text: "Notes are at https://notes.example/board/2026-05-12-a-rather-long-address-that-has-to-wrap" },
+  {
+    name: "Cem Yılmaz",
+    text: "Notes are at https://notes.example/board/2026-05-12-a-rather-long-address-that-has-to-wrap",
+  },
   { name: "Ada Lovelace", text: "Thank you!" },
 ].map((said, key) => ({ ...said, key, isSelf: said.name.startsWith("Ada"), at: begun + key * 20_000 }))
 
 const comparison = { epoch: 40, at: begun + 1_700_000, joinedSince: [], leftSince: [] }
 const compared = (at: number) => person(at, at === 0 ? {} : { trust: "compared" })
-const hosting = { isLocked: false, hasLobby: true, canNameHosts: true, waiting: [{ participantId: "w1", name: "Hedy" }, { participantId: "w2", name: "Ines Okafor-Lindqvist" }] }
+const hosting = {
+  isLocked: false,
+  hasLobby: true,
+  canNameHosts: true,
+  waiting: [
+    { participantId: "w1", name: "Hedy" },
+    { participantId: "w2", name: "Ines Okafor-Lindqvist" },
+  ],
+}
 
 const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
   connecting: { scene: scene({ stage: "connecting", isConnected: false }) },
-  waiting: { scene: scene({ stage: "waiting", waitingFor: "A host has to let you in. Your name reaches them sealed; the server cannot read it." }) },
+  waiting: {
+    scene: scene({
+      stage: "waiting",
+      waitingFor: "A host has to let you in. Your name reaches them sealed; the server cannot read it.",
+    }),
+  },
   ended: { scene: scene({ stage: "ended", ended: "You left the meeting." }) },
-  "not-let-in": { scene: scene({ stage: "ended", wasIn: false, ended: "The members cannot open the request to join: the link or the passphrase is another one." }) },
+  "not-let-in": {
+    scene: scene({
+      stage: "ended",
+      wasIn: false,
+      ended: "The members cannot open the request to join: the link or the passphrase is another one.",
+    }),
+  },
   namesakes: { scene: scene({ people: [0, 1, 2].map((at) => person(at, at === 2 ? { name: "bob" } : {})) }) },
   alone: { scene: scene({ people: [person(0)], pictures: [picture(0)] }) },
   two: { scene: scene({ people: [person(0), person(1)], pictures: [picture(0), picture(1)] }) },
   grid: {
     scene: scene({
-      people: [0, 1, 2, 3, 4].map((at) => person(at, { ...(at === 1 ? { level: 0.3 } : {}), ...(at === 2 ? { hasHandUp: true } : {}), ...(at === 3 ? { isMuted: true } : {}) })),
+      people: [0, 1, 2, 3, 4].map((at) =>
+        person(at, {
+          ...(at === 1 ? { level: 0.3 } : {}),
+          ...(at === 2 ? { hasHandUp: true } : {}),
+          ...(at === 3 ? { isMuted: true } : {}),
+        }),
+      ),
       reactions: [{ key: 1, participantId: person(4).participantId, emoji: "👏" }],
     }),
   },
@@ -209,7 +281,11 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
   chat: { scene: scene({ chat }), panel: "chat" },
   people: {
     scene: scene({
-      people: [...[0, 1, 2, 3].map(compared), person(4, { hasHandUp: true }), person(5, { isMuted: true, presence: "away", cannotReadUs: { reason: "no key", epoch: 40, sinceS: 12 } })],
+      people: [
+        ...[0, 1, 2, 3].map(compared),
+        person(4, { hasHandUp: true }),
+        person(5, { isMuted: true, presence: "away", cannotReadUs: { reason: "no key", epoch: 40, sinceS: 12 } }),
+      ],
     }),
     panel: "people",
   },
@@ -224,19 +300,34 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
     panel: "security",
   },
   ghost: {
-    scene: scene({ people: [...[0, 1, 2].map((at) => person(at)), person(7, { standing: "in the group but not in the room", presence: undefined })] }),
+    scene: scene({
+      people: [
+        ...[0, 1, 2].map((at) => person(at)),
+        person(7, { standing: "in the group but not in the room", presence: undefined }),
+      ],
+    }),
     panel: "security",
   },
   stranger: {
     scene: scene({
-      people: [...[0, 1, 2].map((at) => person(at)), person(9, { leaf: undefined, name: undefined, standing: "in the room but not in the group", presence: "member" })],
+      people: [
+        ...[0, 1, 2].map((at) => person(at)),
+        person(9, {
+          leaf: undefined,
+          name: undefined,
+          standing: "in the room but not in the group",
+          presence: "member",
+        }),
+      ],
     }),
     panel: "security",
   },
   split: { scene: scene({ isPaused: true }), panel: "security" },
   differs: { scene: scene({ security: { hasDiffered: true } }) },
   pending: {
-    scene: scene({ people: [...[0, 1, 2].map((at) => person(at)), person(5, { standing: "pending", presence: "waiting" })] }),
+    scene: scene({
+      people: [...[0, 1, 2].map((at) => person(at)), person(5, { standing: "pending", presence: "waiting" })],
+    }),
     panel: "security",
   },
   trouble: {
@@ -256,7 +347,13 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
   recording: { scene: scene({ people: [person(0), person(1, { isRecording: true }), person(2)] }) },
   warned: {
     scene: scene({
-      warnings: [{ key: "w", level: "warning", text: "The server announces a stream of Bob as Cem Yılmaz's. The keys say whose it is: Bob's." }],
+      warnings: [
+        {
+          key: "w",
+          level: "warning",
+          text: "The server announces a stream of Bob as Cem Yılmaz's. The keys say whose it is: Bob's.",
+        },
+      ],
       security: { comparison: { ...comparison, joinedSince: ["Fatima"] } },
     }),
   },
@@ -279,19 +376,42 @@ const home = { isBusy: false, problem: undefined, wantsToken: false, offersLobby
 
 const OTHERS: Readonly<Record<string, () => preact.JSX.Element>> = {
   home: () => <HomePage home={home} intents={intents} />,
-  "home-options": () => <HomePage home={{ ...home, wantsToken: true, problem: "This server lets only those make meetings who have its token." }} intents={intents} isUnfolded />,
+  "home-options": () => (
+    <HomePage
+      home={{ ...home, wantsToken: true, problem: "This server lets only those make meetings who have its token." }}
+      intents={intents}
+      isUnfolded
+    />
+  ),
   "green-room": () => <GreenRoomPage room={greenRoom} intents={intents} firstName="Ada Lovelace" />,
-  "green-room-host": () => <GreenRoomPage room={{ ...greenRoom, isHost: true, hasPassphrase: true }} intents={intents} />,
+  "green-room-host": () => (
+    <GreenRoomPage room={{ ...greenRoom, isHost: true, hasPassphrase: true }} intents={intents} />
+  ),
   "green-room-bare": () => (
     <GreenRoomPage
-      room={{ ...greenRoom, preview: undefined, isCameraOn: false, isMicrophoneOn: false, devices: { ...devices, cameras: [], microphones: [], speakers: [] }, deviceProblem: "This browser may not use the camera or the microphone. You can join without." }}
+      room={{
+        ...greenRoom,
+        preview: undefined,
+        isCameraOn: false,
+        isMicrophoneOn: false,
+        devices: { ...devices, cameras: [], microphones: [], speakers: [] },
+        deviceProblem: "This browser may not use the camera or the microphone. You can join without.",
+      }}
       intents={intents}
     />
   ),
   unsupported: () => (
-    <SentencePage title="Another browser, please" sentence="This browser cannot encrypt media by itself. Use Firefox 128, Chromium 141, Safari 17 or newer, or a terminal: conclave join." />
+    <SentencePage
+      title="Another browser, please"
+      sentence="This browser cannot encrypt media by itself. Use Firefox 128, Chromium 141, Safari 17 or newer, or a terminal: conclave join."
+    />
   ),
-  "bad-link": () => <SentencePage title="This link is not whole" sentence="The part of the link after # is incomplete. Copy the whole link again." />,
+  "bad-link": () => (
+    <SentencePage
+      title="This link is not whole"
+      sentence="The part of the link after # is incomplete. Copy the whole link again."
+    />
+  ),
 }
 
 /** Views that a click or two opens, and one that is looked at further down. */
