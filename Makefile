@@ -8,7 +8,7 @@ WEB := web/node_modules/.package-lock.json
 PAGE := conference/page/index.html
 PAGE_SOURCES := $(shell find web/src web/index.html web/*.ts web/*.mjs web/package-lock.json)
 
-.PHONY: demo page chromium test test-all check host bench lock clean
+.PHONY: demo page wheel chromium test test-all check host bench lock clean
 
 demo: $(READY)  ## hold a meeting of four processes and say whether every promise held
 	$(BIN)/conclave demo
@@ -17,6 +17,10 @@ host: $(READY) page  ## serve meetings here
 	$(BIN)/conclave host
 
 page: $(PAGE)  ## build the browser's participant
+
+wheel: $(READY) page  ## build dist/*.whl with the page in it, so that its users need no Node
+	@test -e $(PAGE) || { echo "there is no page to put into a wheel: it needs Node and npm"; exit 1; }
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 test: check $(TS_MLS) page chromium  ## what CI runs
 	$(BIN)/pytest -m "not long"
