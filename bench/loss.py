@@ -64,7 +64,8 @@ async def measure(
         lag = LoopLag()
         await asyncio.sleep(seconds)
         lag_ms = lag.end()
-        return Row(worst([quality(seen) for watch in watches for seen in watch.end().values()]), lag_ms)
+        seen = [seen for watch in watches for seen in watch.end().values()]
+        return Row(worst([quality(each, lag) for each in seen]), lag_ms)
 
 
 def worst(qualities: Sequence[Quality]) -> Quality:
@@ -73,6 +74,7 @@ def worst(qualities: Sequence[Quality]) -> Quality:
         made=sum(each.made for each in qualities),
         shown=sum(each.shown for each in qualities),
         longest_freeze_ms=max(each.longest_freeze_ms for each in qualities),
+        network_freeze_ms=max(each.network_freeze_ms for each in qualities),
         lateness_ms=max(each.lateness_ms for each in qualities),
         audio_lag_ms=max(each.audio_lag_ms for each in qualities),
         longest_silence_ms=max(each.longest_silence_ms for each in qualities),

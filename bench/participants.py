@@ -4,7 +4,8 @@ A server of its own process; in this one, N participants in meetings of two, so 
 (320x180 at 15 frames a second) and one sound and receives one of each: over real WebSockets, ICE, DTLS, SRTP,
 sealed and opened. Two receive decoded pictures and sound, the others open and count. Frames that a sender
 sealed and its peer did not open are lost; `late` is how much of its time a participant's event loop waited
-for others, and what the process has left shows how near the end it is.
+for others, and what the process has left shows how near the end it is. `--profile` tells where the time of
+the event loop's thread goes; codecs have threads of their own.
 """
 
 import argparse
@@ -18,11 +19,12 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bench.time_shares import TimeShares
 from conference.create import ask_for_meeting
 from conference.frames import AUDIO, CAMERA
 from conference.link import MeetingLink
@@ -107,6 +109,9 @@ class Result:
     process_cores: float
     server_cores: float
     megabytes: float
+    loop_cores: float | None = None
+    """Of the event loop's thread, if it was profiled, which slows it down."""
+    loop_shares: dict[str, float] | None = None
 
     @property
     def is_held(self) -> bool:
@@ -125,7 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     clip = None if not options.pre_encoded else asyncio.run(make_clip(SIZE, FPS, CLIP_S))
     results = []
     for count, encoding in runs:
-        result = asyncio.run(run(count, None if encoding else clip, options.seconds))
+        shares = TimeShares() if options.profile else None
+        result = asyncio.run(run(count, None if encoding else clip, options.seconds, shares))
         results.append(result)
         if not options.json:
             print(_lines(result), flush=True)
@@ -142,6 +148,9 @@ def _parser() -> argparse.ArgumentParser:
         "--pre-encoded", type=_even, nargs="*", default=[40], help="participants that send encoded media"
     )
     parser.add_argument("--seconds", type=float, default=15.0, help="how long each run is measured")
+    parser.add_argument(
+        "--profile", action="store_true", help="tell where the event loop's time goes; slows it down"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON array")
     return parser
 
@@ -164,12 +173,19 @@ def _lines(result: Result) -> str:
         f"longest freeze {result.longest_freeze_s * 1000:.0f} ms, decoded {result.decoded}\n"
         f"  event loop late by {result.loop_lag_median_ms:.1f} ms (median), {result.loop_lag_p99_ms:.1f} ms "
         f"(p99); {result.process_cores:.2f} cores here, {result.server_cores:.2f} in the server; "
-        f"{result.megabytes:.0f} MB"
+        f"{result.megabytes:.0f} MB" + _profile_lines(result)
     )
 
 
-async def run(count: int, clip: Clip | None, seconds: float) -> Result:
-    """One run of `count` participants, who send `clip` or encode."""
+def _profile_lines(result: Result) -> str:
+    if result.loop_shares is None:
+        return ""
+    shares = (f"{share:6.1%}  {part}" for part, share in result.loop_shares.items())
+    return "\n  ".join((f"\n  the event loop's thread, {result.loop_cores:.2f} cores, profiled:", *shares))
+
+
+async def run(count: int, clip: Clip | None, seconds: float, shares: TimeShares | None = None) -> Result:
+    """One run of `count` participants, who send `clip` or encode; profiled if there are `shares` to tell."""
     async with _server() as (origin, server_pid):
         seats: list[Seat] = []
         try:
@@ -179,7 +195,11 @@ async def run(count: int, clip: Clip | None, seconds: float) -> Result:
                 link = MeetingLink.create(origin, meeting_id, public)
                 seats += [_seat(link, f"{number + each}", clip, decode=number == 0) for each in (0, 1)]
             await _settled(seats)
-            return await _measured(seats, clip is None, seconds, server_pid)
+            if shares is None:
+                return await _measured(seats, clip is None, seconds, server_pid)
+            with shares.watch():
+                result = await _measured(seats, clip is None, seconds, server_pid)
+            return replace(result, loop_cores=shares.cores, loop_shares=shares.shares())
         finally:
             for seat in seats:
                 seat.participant.leave()

@@ -28,6 +28,7 @@ from conference.session import Phase, Session
 
 JOIN_S: Final = 20.0
 LOOK_EVERY_S: Final = 0.02
+STALL_S: Final = 0.01
 CLOSE_S: Final = 10.0
 
 
@@ -116,6 +117,16 @@ class Watched:
     """When, RTP timestamp, samples."""
     ended_at: float = 0.0
 
+    @property
+    def shown_at(self) -> list[float]:
+        """When pictures came, between begin and end."""
+        return [self.began_at, *(when for when, _, _ in self.pictures), self.ended_at]
+
+    @property
+    def heard_at(self) -> list[float]:
+        """When sounds came, between begin and end."""
+        return [self.began_at, *(when for when, _, _ in self.sounds), self.ended_at]
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:
@@ -124,6 +135,8 @@ class Quality:
     made: int
     shown: int
     longest_freeze_ms: int
+    network_freeze_ms: int
+    """The longest, without the time in which the machine held everybody up at once."""
     lateness_ms: int
     """Of the picture, at the end."""
     audio_lag_ms: int
@@ -175,21 +188,20 @@ class Watch:
             watched.sounds.append((now, frame.pts, frame.samples))
 
 
-def quality(watched: Watched, rate: int = 48_000) -> Quality:
+def quality(watched: Watched, lag: "LoopLag", rate: int = 48_000) -> Quality:
     """Sum up. Needs some pictures and a second of sound."""
     pictures, sounds = watched.pictures, watched.sounds
     numbers = [number for _, number, _ in pictures]
-    times = [watched.began_at, *(when for when, _, _ in pictures), watched.ended_at]
-    heard = [watched.began_at, *(when for when, _, _ in sounds), watched.ended_at]
     lags = [when - (stamp - sounds[0][1]) % (1 << 32) / rate for when, stamp, _ in sounds]
     span_s = sounds[-1][0] - sounds[0][0]
     return Quality(
         made=max(numbers) - min(numbers) + 1,
         shown=len(set(numbers)),
-        longest_freeze_ms=_longest_ms(times),
+        longest_freeze_ms=_longest_ms(watched.shown_at),
+        network_freeze_ms=lag.longest_without_stalls_ms(watched.shown_at),
         lateness_ms=round(statistics.median(late for _, _, late in pictures[-15:])),
         audio_lag_ms=round(1000 * (statistics.median(lags[-50:]) - min(lags))),
-        longest_silence_ms=_longest_ms(heard),
+        longest_silence_ms=_longest_ms(watched.heard_at),
         sound_share=sum(samples for _, _, samples in sounds[1:]) / rate / span_s,
     )
 
@@ -199,13 +211,25 @@ class LoopLag:
 
     def __init__(self) -> None:
         self._late: list[float] = []
+        self._stalls: list[tuple[float, float]] = []
         self._task = asyncio.get_running_loop().create_task(self._measure())
 
     async def _measure(self) -> None:
         while True:
             due = time.monotonic() + LOOK_EVERY_S / 2
             await asyncio.sleep(LOOK_EVERY_S / 2)
-            self._late.append(time.monotonic() - due)
+            now = time.monotonic()
+            self._late.append(now - due)
+            if now - due > STALL_S:
+                self._stalls.append((due, now))
+
+    def longest_without_stalls_ms(self, times: list[float]) -> int:
+        """The longest time between two of these, without that in which the loop was held up."""
+        return round(1000 * max(self._without_stalls(*pair) for pair in itertools.pairwise(times)))
+
+    def _without_stalls(self, since: float, until: float) -> float:
+        stalls = (min(end, until) - max(begin, since) for begin, end in self._stalls)
+        return until - since - sum(max(0.0, stall) for stall in stalls)
 
     def end(self) -> tuple[float, float, float]:
         """Median, 99th percentile and greatest, in ms."""

@@ -36,6 +36,7 @@ from conference.aiortc_seam import (
 from conference.epoch_keys import EpochKeys, EpochSecret
 from conference.errors import MisuseError
 from conference.frames import AUDIO, CAMERA, SCREEN
+from conference.receive_buffer import Frame, Outcome
 from conference.receive_path import Reason, ReceivePath
 from conference.recording import Recorder, RecordingWriter
 from conference.sources import MediaFile, Tone, tone_frequency
@@ -289,6 +290,46 @@ async def test_a_packet_lost_for_good_costs_a_key_frame_and_a_short_freeze(
         assert isinstance(transceiver.receiver, SealedReceiver)
         assert transceiver.receiver.key_frames_asked == 1
         assert transceiver.receiver.counters.lost == 1
+
+
+async def test_what_a_timer_asks_for_is_asked_for_although_a_packet_comes_first() -> None:
+    connection = E2eePeerConnection()
+    receiver = connection.addTransceiver("video", direction="recvonly").receiver
+    assert isinstance(receiver, SealedReceiver)
+    asked: list[int] = []
+
+    async def send_nack(ssrc: int, sequences: list[int]) -> None:
+        asked.extend(sequences)
+
+    receiver._send_rtcp_nack = send_nack
+    receiver._media_ssrc = 7
+    receiver._deliver(Outcome(nack=[3]))  # by the timer, whose feedback is a task that has not run
+    receiver._deliver(Outcome())  # by a packet
+    await receiver._send_feedback()
+    await receiver._send_feedback()
+    assert asked == [3]
+    await connection.close()
+
+
+async def test_a_wish_for_a_key_frame_ends_with_one() -> None:
+    connection = E2eePeerConnection(clock=lambda: 1.0)
+    receiver = connection.addTransceiver("video", direction="recvonly").receiver
+    assert isinstance(receiver, SealedReceiver)
+    asked: list[int] = []
+
+    async def send_pli(ssrc: int) -> None:
+        asked.append(ssrc)
+
+    receiver._send_rtcp_pli = send_pli
+    receiver._media_ssrc = 7
+    receiver._deliver(Outcome(ask_key_frame=True))
+    receiver._deliver(Outcome(frames=[Frame(b"", 0, is_key=True, lost=0, received_at=1.0)]))
+    await receiver._send_feedback()
+    assert asked == []
+    receiver._deliver(Outcome(ask_key_frame=True))
+    await receiver._send_feedback()
+    assert asked == [7]
+    await connection.close()
 
 
 class Encoded(MediaStreamTrack):

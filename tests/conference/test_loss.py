@@ -1,8 +1,8 @@
 """Real meetings over a bad network of ours: a relay that loses, delays, reorders, and has a bandwidth.
 
 What was seen is read from the frame numbers in the decoded pictures. Sender, server and receiver share this
-process: where the machine held its event loop up, how smooth it was says nothing, and is not judged.
-`python -m bench.loss` has the figures.
+process: the time in which the machine held its event loop up is not counted as frozen, and what share was
+shown is not judged then. `python -m bench.loss` has the figures; test_two_links.py judges more seeds.
 """
 
 import asyncio
@@ -79,15 +79,15 @@ async def test_a_meeting_goes_on_over_a_network_that_loses_a_twentieth() -> None
         watch.begin()
         await asyncio.sleep(4.0)
         is_fair = was_fair(lag)
-        (found,) = [quality(seen) for seen in watch.end().values()]
+        (found,) = [quality(seen, lag) for seen in watch.end().values()]
         up, down = meeting.relay.counts()
         counters = meeting.host.sfu.counters().values()
     assert up.lost > 5
     assert down.lost > 5
     assert found.shown >= 10
+    assert found.network_freeze_ms <= 600
     if is_fair:
-        assert found.shown_share >= 0.8
-        assert found.longest_freeze_ms <= 1000
+        assert found.shown_share >= 0.9
         assert found.audio_lag_ms <= 150
         assert found.sound_share >= 0.9
     # What was lost on either way was asked for, and came again.
@@ -107,7 +107,7 @@ async def test_a_sender_follows_what_its_path_takes_and_sound_comes_first() -> N
         watch.begin()
         await asyncio.sleep(3.0)
         is_fair = was_fair(lag)
-        (found,) = [quality(seen) for seen in watch.end().values()]
+        (found,) = [quality(seen, lag) for seen in watch.end().values()]
         asked = [
             stream.asked_bitrate
             for room in meeting.host.sfu._core._meetings.values()
@@ -130,10 +130,10 @@ async def test_the_table(loss: float) -> None:
     row = await measure(bad(loss), 20.0, seed=1)
     found = row.quality
     assert found.shown >= 100
+    assert found.network_freeze_ms <= (500 if loss <= 0.05 else 700)
     if row.lag_ms[2] > HELD_UP_MS:
-        pytest.skip(f"the machine held the event loop up for {row.lag_ms[2]:.0f} ms")
-    assert found.shown_share >= 0.9
-    assert found.longest_freeze_ms <= 1000
+        return
+    assert found.shown_share >= 0.95
     assert found.audio_lag_ms <= 150
     assert found.sound_share >= 0.93
 
@@ -198,7 +198,7 @@ async def test_ten_commits_in_ten_seconds_of_loss_freeze_nothing() -> None:
                 one.pump()
                 await asyncio.sleep(0.3)
             await asyncio.sleep(max(0.0, began_at + 1.0 - participants[0]._clock()))
-        found = [quality(seen) for watch in watches for seen in watch.end().values()]
+        found = [quality(seen, lag) for watch in watches for seen in watch.end().values()]
         is_fair = was_fair(lag)
         for opening in openings:
             opening.check()
@@ -209,8 +209,8 @@ async def test_ten_commits_in_ten_seconds_of_loss_freeze_nothing() -> None:
             for tile in each.media.path.tiles.values():
                 assert tile.stats.decode_errors == 0
                 assert len(tile.stats.marks) <= 1
+    assert max(each.network_freeze_ms for each in found) <= 500
     if not is_fair:
-        pytest.skip("nothing was opened that should not be; the machine was too busy to judge freezes")
-    assert max(each.longest_freeze_ms for each in found) <= 500
+        return
     assert statistics.mean(each.shown_share for each in found) >= 0.9
     assert min(each.sound_share for each in found) >= 0.93
