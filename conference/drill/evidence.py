@@ -166,7 +166,7 @@ class Evidence:
     held: list[Gap] = field(default_factory=list)
     """Streams that the server held back, because the path to their watcher did not take them."""
     stalls: list[tuple[float, float]] = field(default_factory=list)
-    """When this process itself stood still."""
+    """When this process stood still, or our server's waited for a processor."""
     round_trips_s: list[float] = field(default_factory=list)
     """From one participant by way of the server to the first of the others: there and back."""
     readable: dict[int, dict[str, Attempt]] = field(default_factory=dict)

@@ -36,6 +36,8 @@ from conference.frames import CAMERA
 WIDTH = 1080.0
 LANE, BAR = 30.0, 16.0
 LEFT = 70.0
+HIGHEST_S = 3.0
+"""Longer freezes stand at the upper edge."""
 MARKS = {
     Kind.JOIN: (GREEN, "joins"),
     Kind.RETURN: (BLUE, "comes back"),
@@ -322,7 +324,7 @@ def freezes(evidence: Evidence) -> str:
     svg = Svg(WIDTH, 130, "Pictures that stood still")
     seconds = evidence.ended_at - evidence.began_at
     x, top, bottom = linear(0, seconds, LEFT, WIDTH - 14), 12.0, 104.0
-    high = max([gap.end - gap.begin for gap in gaps] + [0.6]) * 1.1
+    high = min(max([gap.end - gap.begin for gap in gaps] + [0.6]) * 1.1, HIGHEST_S)
     y = linear(0, 1000 * high, bottom, top)
     for change in evidence.changes:
         end = (change.last_switch_at or change.at) + AFTER_SWITCH_S - evidence.began_at
@@ -342,5 +344,5 @@ def freezes(evidence: Evidence) -> str:
         why = cause(gap, evidence)
         title = f"{gap.stay}: {ms(gap.end - gap.begin)}, without the process's own stalls {ms(took)}; {why}"
         colour = DIM if why is not Cause.ROTATION else RED if took > 0.5 else AMBER
-        svg.circle(x(at), y(1000 * max(0.0, took)), 3, colour, title)
+        svg.circle(x(at), y(1000 * min(max(0.0, took), high)), 3, colour, title)
     return str(svg)

@@ -68,7 +68,7 @@ def removals(evidence: Evidence) -> list[Change]:
 
 
 def begin_of(change: Change) -> float:
-    """From when on the group could know of it: of a crash, when its grace was over."""
+    """From when on the group could know of it: of a crash, when its grace was over or it came back."""
     if change.kind is Kind.CRASH and change.noticed_at is not None:
         return change.noticed_at
     return change.at

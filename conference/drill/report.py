@@ -6,7 +6,7 @@ from html import escape
 
 from conference.drill import plots
 from conference.drill.evidence import Change, Evidence
-from conference.drill.promises import begin_of, ms, round_trip_s, switch_s
+from conference.drill.promises import begin_of, first_pictures_s, ms, round_trip_s, switch_s
 from conference.drill.schedule import Kind
 from conference.proof.verdict import Verdict
 
@@ -146,8 +146,8 @@ def _exposure(evidence: Evidence) -> str:
         "<h2>Exposure windows</h2><p>For each who went: the time until the first member had processed the "
         "commit (pale), and until the last sender sealed under the new keys (dark). The red dot is the last "
         "frame that the keys of who went could still open, by the time at which it was sealed. Crashes count "
-        "from the end of the server's grace, for until then nobody knows of them. On the right: what it "
-        "opened of all that was sealed by senders who had processed the removal.</p>"
+        "from the end of the server's grace or their return, for until then nobody knows of them. "
+        "On the right: what it opened of all that was sealed by senders who had processed the removal.</p>"
         + plots.exposure(evidence)
     )
 
@@ -182,8 +182,8 @@ def _distributions(evidence: Evidence) -> str:
 def _freezes(evidence: Evidence) -> str:
     return (
         "<h2>Pictures that stood still</h2><p>Each dot is a running picture that did not go on for over "
-        "300 ms, counted on opened frames, less what this whole process stood still (grey bands). "
-        "Violet: keys were changing. Dots are amber if the keys may be why, red if for over 500 ms; grey if "
+        "300 ms, counted on opened frames, less what this process stood still or the server "
+        "waited for a processor (grey bands). Violet: keys were changing. Dots are amber if the keys may be why, red if for over 500 ms; grey if "
         "no keys changed, or if the server says that it held that stream back because the path to its "
         "watcher did not take it. The red line is 500 ms.</p>" + plots.freezes(evidence)
     )
@@ -203,10 +203,10 @@ def _changes(evidence: Evidence) -> str:
     )  # fmt: skip
     rows = [_change_row(change, evidence) for change in evidence.changes]
     return (
-        "<h2>Every change</h2><p>Times are from the event, for crashes from the end of the grace: to the "
-        "first member's processing of the commit, to the last member's, to the last sender's switch, to the "
-        "last frame that who went could open, to the joiner's first and last first picture.</p>"
-        + table(columns, rows, frozenset({0, *range(2, len(columns))}))
+        "<h2>Every change</h2><p>Times are from the event, for crashes from the end of the grace or the "
+        "return: to the first member's processing of the commit, to the last member's, to the last sender's switch, to the "
+        "last frame that who went could open, to the joiner's first picture of the first and of the last of "
+        "those who were there and stayed.</p>" + table(columns, rows, frozenset({0, *range(2, len(columns))}))
     )
 
 
@@ -217,7 +217,7 @@ def _change_row(change: Change, evidence: Evidence) -> list[str]:
         return "–" if at is None else ms(at - begin)
 
     epoch = evidence.epochs.get(change.epoch) if change.epoch is not None else None
-    firsts = sorted(change.first_frames.values())
+    firsts = sorted(at for at in first_pictures_s(change, evidence).values() if at is not None)
     found = change.exposure
     switched = switch_s(change)
     return [
@@ -230,7 +230,7 @@ def _change_row(change: Change, evidence: Evidence) -> list[str]:
         "–" if switched is None else ms(switched),
         "–" if found is None or found.last_opened_at is None else ms(max(0.0, found.last_opened_at - begin)),
         "–" if found is None else f"{found.after.opened}/{found.after.tried}",
-        f"{since(firsts[0])} … {since(firsts[-1])}" if firsts else "–",
+        f"{ms(firsts[0])} … {ms(firsts[-1])}" if firsts else "–",
         str(epoch.commit_bytes) if epoch else "–",
         str(epoch.welcome_bytes) if epoch and change.kind.comes else "–",
     ]

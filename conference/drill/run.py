@@ -34,6 +34,7 @@ from conference.proof.clip import make_clip
 from conference.proof.processes import Process, RunError
 from conference.proof.relay import Impairment, Relay
 from conference.proof.sabotage import CHEATS, Cheat
+from conference.proof.stalls import merged, watch_stalls
 from conference.proof.verdict import Attempt
 from conference.receive_path import MediaFrame
 from conference.roster import Person, Standing
@@ -52,7 +53,6 @@ GHOST_WATCH_S = 6.0
 CLIP_SIZE = (320, 180)
 CLIP_S = 4
 LOOK_EVERY_S = 0.05
-STALL_S = 0.05
 NAMES = ("Ada", "Bea", "Cem", "Dan", "Eva", "Fay", "Gil", "Hal", "Ida", "Jon", "Kim", "Lea", "Max", "Nia")
 GHOST = "Mallory"
 SERVER_GRACE_S = 4
@@ -123,7 +123,7 @@ class Drill:
         self.link = MeetingLink.create(url, meeting_id, public, suite=self.config.suite)
         self._keys = self.link.keys()
         self._clip: Clip = await making
-        self._go(self._watch_the_clock())
+        self._go(watch_stalls(self._stalled))
         self._go(self._show())
         self.screen.step(f"{len(self.plan.begin_with)} participants meet")
         for seat in self.plan.begin_with:
@@ -394,13 +394,18 @@ class Drill:
             self.evidence.failures.append(str(error) or repr(error))
             self.screen.say(f"failed: {error!r}")
 
-    async def _watch_the_clock(self) -> None:
-        """Note when this process stands still: others' freezes are not of the keys' making then."""
-        while True:
-            before = time.time()
-            await asyncio.sleep(STALL_S / 2)
-            if time.time() - before > STALL_S * 1.5:
-                self.evidence.stalls.append((before, time.time()))
+    def _stalled(self, begin: float, end: float, waited_s: float) -> None:
+        """This process stood still: others' freezes are not of the keys' making then."""
+        self.evidence.stalls.append((begin, end))
+
+    def _all_stalls(self) -> list[tuple[float, float]]:
+        """Of this process all; of the server's what it waited for a processor: the rest is its own."""
+        reports = self._server.of_kind("stalled") if self._server is not None else []
+        waits = [
+            (each["end"] - min(each["waited_s"], each["end"] - each["begin"]), each["end"])
+            for each in reports
+        ]
+        return merged([*self.evidence.stalls, *waits])
 
     async def _show(self) -> None:
         while True:
@@ -466,7 +471,7 @@ class Drill:
     async def judge(self) -> None:
         """Try everybody's keys on everything that was sent."""
         self.screen.step("Everybody's keys are tried on everything that was sent")
-        self.evidence.held = self._held()
+        self.evidence.held, self.evidence.stalls = self._held(), self._all_stalls()
         trace(self.evidence, self.log)
         await asyncio.to_thread(self._follow_the_log)
         judge = Judge(

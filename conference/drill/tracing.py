@@ -39,6 +39,8 @@ def _trace_change(change: Change, evidence: Evidence, log: Log) -> None:
     stay = evidence.stays[change.stay]
     epoch = _epoch_of(change, stay, evidence)
     change.noticed_at = log.noticed.get(stay.participant_id) if change.kind.goes else None
+    if change.kind is Kind.CRASH and change.noticed_at is None:
+        change.noticed_at = _came_back(stay, change.at, evidence)
     if epoch is None:
         return
     change.epoch, change.members = epoch.number, len(epoch.members)
@@ -62,6 +64,12 @@ def _trace_change(change: Change, evidence: Evidence, log: Log) -> None:
         change.compute_s = _compute(log, change.noticed_at or change.at, change.last_switch_at)
     if change.kind.comes:
         change.first_frames = _first_frames(stay, evidence)
+
+
+def _came_back(stay: Stay, after: float, evidence: Evidence) -> float | None:
+    """When its seat was taken again: who crashed and comes back within the grace is noticed by that."""
+    asked = [each.asked_at for each in evidence.stays.values() if each.seat == stay.seat]
+    return min((at for at in asked if at > after), default=None)
 
 
 def _compute(log: Log, begin: float, end: float) -> float:

@@ -1,7 +1,7 @@
 """A server that can be looked into, and can lie: `conclave host`, and one lie that it can be told to tell.
 
 Reports a JSON object a line: `listening`, and `held` with the streams that the SFU holds back for now because
-the path to their watcher does not take them: watcher, publisher, context.
+the path to their watcher does not take them: watcher, publisher, context. And `stalled`, when it stood still.
 
 Takes commands from standard input: `hide MEETING PARTICIPANT` says to all that this participant has left, and
 goes on serving it; `quit`.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from conference.host import Host, HostConfig, announce_as_json
 from conference.proof.commands import commands
+from conference.proof.stalls import watch_stalls
 from signaling.effects import Send
 from signaling.limits import Limits
 from signaling.messages import Presence, State
@@ -51,6 +52,11 @@ async def tell_held(host: Host) -> None:
             print(json.dumps({"kind": "held", "at": time.time(), "streams": told}), flush=True)
 
 
+def tell_stalled(begin: float, end: float, waited_s: float) -> None:
+    """This process stood still; for so long only because the machine had others to serve."""
+    print(json.dumps({"kind": "stalled", "begin": begin, "end": end, "waited_s": waited_s}), flush=True)
+
+
 async def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tap", type=Path, required=True)
@@ -70,7 +76,7 @@ async def main() -> int:
     )
     host = await Host.start(config)
     announce_as_json(config, host)
-    telling = asyncio.create_task(tell_held(host))
+    telling = [asyncio.create_task(tell_held(host)), asyncio.create_task(watch_stalls(tell_stalled))]
     try:
         async for command in commands():
             match command:
@@ -79,7 +85,8 @@ async def main() -> int:
                 case ["quit"]:
                     break
     finally:
-        telling.cancel()
+        for task in telling:
+            task.cancel()
         await host.close()
     return 0
 
