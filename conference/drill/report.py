@@ -182,10 +182,11 @@ def _distributions(evidence: Evidence) -> str:
 def _freezes(evidence: Evidence) -> str:
     return (
         "<h2>Pictures that stood still</h2><p>Each dot is a running picture that did not go on for over "
-        "300 ms, counted on opened frames, less what this process stood still or the server "
-        "waited for a processor (grey bands). Violet: keys were changing. Dots are amber if the keys may be why, red if for over 500 ms; grey if "
-        "no keys changed, or if the server says that it held that stream back because the path to its "
-        "watcher did not take it. The red line is 500 ms.</p>" + plots.freezes(evidence)
+        "300 ms, counted on opened frames, less what this process stood still or the server waited for a "
+        "processor (grey bands). Violet: keys were changing. Dots are amber if the keys may be why, red if "
+        "for over 500 ms; grey if no keys changed, or if the server says that it held that stream back "
+        "because the path to its watcher did not take it. The red line is 500 ms; what took over three "
+        "seconds stands at the upper edge.</p>" + plots.freezes(evidence)
     )
 
 
@@ -204,9 +205,10 @@ def _changes(evidence: Evidence) -> str:
     rows = [_change_row(change, evidence) for change in evidence.changes]
     return (
         "<h2>Every change</h2><p>Times are from the event, for crashes from the end of the grace or the "
-        "return: to the first member's processing of the commit, to the last member's, to the last sender's switch, to the "
-        "last frame that who went could open, to the joiner's first picture of the first and of the last of "
-        "those who were there and stayed.</p>" + table(columns, rows, frozenset({0, *range(2, len(columns))}))
+        "return: to the first member's processing of the commit, to the last member's, to the last sender's "
+        "switch, to the last frame that who went could open, to the joiner's first picture of the first and "
+        "of the last of those who were there and stayed.</p>"
+        + table(columns, rows, frozenset({0, *range(2, len(columns))}))
     )
 
 
