@@ -353,7 +353,9 @@ def _add_drill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--participants", type=_count, default=8, metavar="N", help="seats, 4 at the least (default: 8)"
     )
-    parser.add_argument("--churn", type=_count, default=30, metavar="N", help="changes (default: 30)")
+    parser.add_argument(
+        "--churn", type=_count, default=30, metavar="N", help="changes, 6 at the least (default: 30)"
+    )
     parser.add_argument("--minutes", type=_seconds, default=2.0, metavar="M", help="how long (default: 2)")
     parser.add_argument(
         "--suite", choices=SUITES, default="x-wing", help="of MLS: hybrid post-quantum (the default) or not"

@@ -25,6 +25,7 @@ from conference.proof.processes import RunError
 from conference.proof.verdict import Verdict, show_verdicts
 
 MIN_SECONDS = 10.0
+MIN_CHURN = 6
 REKEYS_NOT = "no-rekey-on-leave"
 
 
@@ -83,6 +84,8 @@ def _check(config: DrillConfig) -> None:
     """Better said now than at the end. Raises RunError."""
     if config.participants < MIN_PARTICIPANTS:
         raise RunError(f"A drill has {MIN_PARTICIPANTS} participants or more.")
+    if config.churn < MIN_CHURN:
+        raise RunError(f"A drill has {MIN_CHURN} changes or more: what does not happen proves nothing.")
     if 60 * config.minutes < MIN_SECONDS:
         raise RunError(f"A drill takes {MIN_SECONDS:.0f} seconds or more.")
     if not 0 <= config.loss < 1 or (config.server is not None and config.loss):

@@ -181,11 +181,15 @@ def _no_past(evidence: Evidence) -> tuple[bool, str]:
 
 
 def first_pictures_s(change: Change, evidence: Evidence) -> dict[str, float | None]:
-    """Of those who were there when somebody came, and who stayed: when it first had a picture of each."""
+    """Of those who were there when somebody came, and who stayed: when it first had a picture of each.
+
+    None for never; but whoever goes soon after it came need not have seen everybody.
+    """
     stay = evidence.stays[change.stay]
     commit_at = change.commit_at
-    if commit_at is None or (stay.ended_at or evidence.ended_at) - commit_at < SEES_WITHIN_S:
+    if commit_at is None:
         return {}
+    had_time = (stay.ended_at or evidence.ended_at) - commit_at >= SEES_WITHIN_S
     there = [
         name
         for name, other in evidence.stays.items()
@@ -195,7 +199,8 @@ def first_pictures_s(change: Change, evidence: Evidence) -> dict[str, float | No
         and (other.ended_at or evidence.ended_at) > commit_at + STAYS_S
     ]
     firsts = change.first_frames
-    return {name: firsts[name] - change.at if name in firsts else None for name in there}
+    seen = {name: firsts[name] - change.at if name in firsts else None for name in there}
+    return {name: at for name, at in seen.items() if at is not None or had_time}
 
 
 def _sees(evidence: Evidence) -> tuple[bool, str]:

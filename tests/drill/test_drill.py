@@ -103,6 +103,7 @@ def test_sabotage_is_caught(sabotage: str, tmp_path: Path) -> None:
     [
         (("--participants", "3"), "4 participants or more"),
         (("--minutes", "0.1"), "10 seconds or more"),
+        (("--churn", "5"), "6 changes or more"),
         (("--server", "http://127.0.0.1:1", "--sabotage", "ghost-member"), "made to lie"),
         (("--server", "http://127.0.0.1:1", "--loss", "1"), "can be lost"),
         (("--server", "http://127.0.0.1:1"), "cannot be reached"),
