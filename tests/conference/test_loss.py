@@ -133,7 +133,7 @@ async def test_the_table(loss: float) -> None:
     assert found.network_freeze_ms <= (500 if loss <= 0.05 else 700)
     if row.lag_ms[2] > HELD_UP_MS:
         return
-    assert found.shown_share >= 0.95
+    assert found.shown_share >= (0.95 if loss <= 0.05 else 0.85)
     assert found.audio_lag_ms <= 150
     assert found.sound_share >= 0.93
 
