@@ -256,6 +256,7 @@ def _join(options: argparse.Namespace) -> int:
             seconds=options.seconds,
             passphrase=_passphrase(link),
             credentials=credentials,
+            identity=identity.label if identity is not None else None,
             rotate_s=options.rotate_every,
         )
         return asyncio.run(join(config))

@@ -35,9 +35,16 @@ class Comparison:
     """Whose keys the code stands for, ourselves too."""
     begun_at: float
     """On the clock that the meeting goes by."""
+    group_id: bytes
+    """A meeting that is begun anew is another group, and nothing in it was compared."""
 
-    def check_open(self, now: float) -> None:
-        """MisuseError when it is over, after ten minutes."""
+    def check_open(self, group_id: bytes, now: float) -> None:
+        """MisuseError when it is over: after ten minutes, or in another group."""
+        if group_id != self.group_id:
+            raise MisuseError(
+                f"The meeting was begun anew since the code of epoch {self.epoch} was shown; begin another "
+                "comparison."
+            )
         if now - self.begun_at > KEPT_S:
             raise MisuseError(
                 f"The comparison of epoch {self.epoch} is more than ten minutes old; begin another."

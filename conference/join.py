@@ -60,6 +60,8 @@ class JoinConfig:
     passphrase: str | None = field(default=None, repr=False)
     credentials: Credentials | None = None
     """Of an identity of ours, if we come by one."""
+    identity: str | None = None
+    """What its user calls it."""
     rotate_s: float = REFRESH_S
     """How often our keys are renewed."""
 
@@ -222,6 +224,8 @@ async def attend(
         make_participant=make_participant,
     )
     report: Report = JsonReport() if config.report == "json" else ScreenReport(name)
+    if config.identity is not None:
+        report.say(f"You come as {name}, by your identity {config.identity}; --identity none would not.")
     return Attendance(meeting, report, speaker=speaker, file=opened.file, has_preview=config.has_preview)
 
 

@@ -299,7 +299,7 @@ class Meeting:
         """
         compared = self._comparable.at(epoch, time.monotonic())
         code = await asyncio.to_thread(Code.of, compared.of)
-        return Comparison(compared.of.epoch, code, compared.people, time.monotonic())
+        return Comparison(compared.of.epoch, code, compared.people, time.monotonic(), compared.of.group_id)
 
     async def mark_compared(
         self, comparison: Comparison, people: Collection[Person] | None = None
@@ -310,7 +310,7 @@ class Meeting:
         whose keys were remembered. Raises MisuseError for a comparison that is over or of other people,
         PrivateFileError if they cannot be kept.
         """
-        comparison.check_open(time.monotonic())
+        self.check_comparison(comparison)
         ours = self.participant.session.signature_key
         others = [person for person in comparison.people if person.signature_key != ours]
         if people is not None and not set(people) <= set(others):
@@ -319,6 +319,10 @@ class Meeting:
         await asyncio.to_thread(self.recogniser.known.remember, chosen, time.time())
         self._raise_alarms(comparison.epoch)
         return chosen
+
+    def check_comparison(self, comparison: Comparison) -> None:
+        """MisuseError if it is over: after ten minutes, or because the meeting was begun anew."""
+        comparison.check_open(self.participant.session.code_input().group_id, time.monotonic())
 
     def recognise(self, person: Person) -> Recognition:
         """How well somebody is known: by a certificate, by a key that was compared, or by nothing."""

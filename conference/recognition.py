@@ -89,7 +89,7 @@ class Recognition:
             case Level.REFUSED:
                 return f"CERTIFICATE NOT VALID: {self.why}"
             case Level.NEW:
-                return f"new, not verified. {self.why}".rstrip()
+                return f"new, not verified{f': {self.why}' if self.why else ''}"
             case Level.OURSELVES:
                 return "you"
 

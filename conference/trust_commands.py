@@ -104,7 +104,7 @@ async def _current(terminal: Terminal) -> Comparison:
     """The comparison that goes on, or a new one."""
     if terminal.comparison is not None:
         try:
-            terminal.comparison.check_open(time.monotonic())
+            terminal.meeting.check_comparison(terminal.comparison)
         except MisuseError:
             terminal.comparison = None
     terminal.comparison = terminal.comparison or await terminal.meeting.compare()

@@ -49,13 +49,15 @@ def test_a_meeting_begun_anew_clears_what_could_be_compared() -> None:
 
 
 def test_a_comparison_says_who_came_and_went_since_by_their_keys() -> None:
-    comparison = Comparison(5, Code("ABCDE"), (ADA, BOB), 100.0)
+    comparison = Comparison(5, Code("ABCDE"), (ADA, BOB), 100.0, b"a group's id")
     bob_came_back = Person(7, "Bob", "another id", BOB.signature_key)
     impostor = Person(1, "Ada", ADA.participant_id, b"another key")
     assert comparison.came_since((ADA, bob_came_back)) == ()
     assert comparison.went_since((ADA, bob_came_back)) == ()
     assert comparison.came_since((impostor, bob_came_back, EVE)) == (impostor, EVE)
     assert comparison.went_since((impostor, EVE)) == (ADA, BOB)
-    comparison.check_open(100.0 + KEPT_S)
+    comparison.check_open(b"a group's id", 100.0 + KEPT_S)
     with pytest.raises(MisuseError, match="ten minutes"):
-        comparison.check_open(100.1 + KEPT_S)
+        comparison.check_open(b"a group's id", 100.1 + KEPT_S)
+    with pytest.raises(MisuseError, match="begun anew"):
+        comparison.check_open(b"another group", 100.0)
