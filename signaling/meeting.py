@@ -123,6 +123,11 @@ class Meeting:
         self._schedule()
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nobody is heeded any more: the store failed, or the server stops."""
+        return self._is_closed
+
+    @property
     def is_empty(self) -> bool:
         return self._room.is_empty
 
@@ -131,8 +136,8 @@ class Meeting:
         return [str(each.state) for each in self._room.participants]
 
     def open(self, connection: Connection) -> bool:
-        """A WebSocket was accepted; False if the meeting has too many."""
-        if not self._room.connect(connection.number, self._loop.time()):
+        """A WebSocket was accepted; False if the meeting has too many, or its store failed."""
+        if self._is_closed or not self._room.connect(connection.number, self._loop.time()):
             return False
         self._connections[connection.number] = connection
         self._settle()

@@ -7,6 +7,7 @@ from collections import Counter
 from signaling.admission import TokenBucket
 from signaling.deadlines import Deadlines
 from signaling.effects import GOING_AWAY
+from signaling.errors import StoreError
 from signaling.limits import Limits
 from signaling.logs import log_event
 from signaling.meeting import Meeting, Surroundings
@@ -30,6 +31,7 @@ class Meetings:
         self._entrances: dict[str, TokenBucket] = {}
         self._meetings: dict[str, Meeting] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
         for meeting_id in store.meetings():
             self._open(meeting_id)
 
@@ -47,6 +49,9 @@ class Meetings:
         return True
 
     def get(self, meeting_id: str) -> Meeting | None:
+        meeting = self._meetings.get(meeting_id)
+        if meeting is not None and meeting.is_closed and not self._is_closed:
+            self._reopen(meeting)
         return self._meetings.get(meeting_id)
 
     def admits(self, meeting: Meeting) -> bool:
@@ -69,20 +74,27 @@ class Meetings:
 
     def close(self) -> None:
         """Tell everybody, and hang up."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         for meeting in self._meetings.values():
             meeting.say_goodbye()
             meeting.close(GOING_AWAY)
 
+    def _reopen(self, failed: Meeting) -> None:
+        """With what the store has of it; while that cannot be read, it stays closed."""
+        try:
+            self._open(failed.meeting_id)
+        except StoreError as error:
+            log_event(_log, logging.ERROR, "store_failed", why=str(error))
+
     def _open(self, meeting_id: str) -> None:
-        """Also of one that failed, with what the store has of it."""
         meeting = Meeting(
             meeting_id,
             self._limits,
             self.store,
             self._surroundings,
-            failed=lambda failed: self._open(failed.meeting_id),
+            failed=self._reopen,
         )
         now = self._loop.time()
         self._meetings[meeting_id] = meeting
@@ -110,7 +122,10 @@ class Meetings:
         del self._meetings[meeting_id], self._entrances[meeting_id]
         self._unused.stop(meeting_id)
         self._unjoined.stop(meeting_id)
-        self.store.forget(meeting_id)
+        try:
+            self.store.forget(meeting_id)
+        except StoreError as error:  # it comes back with the next start, and is forgotten again
+            log_event(_log, logging.ERROR, "store_failed", why=str(error))
         log_event(_log, logging.INFO, "meeting_forgotten", open=len(self._meetings))
 
     def _schedule(self) -> None:

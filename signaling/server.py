@@ -9,7 +9,6 @@ import contextlib
 import hmac
 import logging
 import secrets
-import sqlite3
 import ssl
 from dataclasses import dataclass, field
 from itertools import count
@@ -89,7 +88,7 @@ class Server:
     ) -> None:
         """`page` is a folder with an index.html, served at / and below /assets, or HTML, or nothing.
 
-        Raises MisuseError for a setting that cannot be, sqlite3.Error or OSError for a file.
+        Raises MisuseError for a setting or a store that cannot be, sqlite3.Error or OSError for a file.
         """
         self.config = config
         self.metrics = ServerMetrics()
@@ -236,7 +235,7 @@ class Server:
         meeting_id = encode_base64url(secrets.token_bytes(16))
         try:
             is_made = self._meetings.create(meeting_id)
-        except (StoreError, sqlite3.Error):
+        except StoreError:
             _log.exception("store_failed")
             return JSONResponse({"error": "store"}, status_code=503, headers={"Retry-After": "60"})
         if not is_made:
@@ -256,7 +255,7 @@ class Server:
         why_not = None
         try:
             self._meetings.store.meetings()
-        except (StoreError, sqlite3.Error):
+        except StoreError:
             why_not = "store"
         if self._is_closing:
             why_not = "stopping"

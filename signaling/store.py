@@ -6,9 +6,10 @@ the server sends nothing before. An entry is never replaced, so that a second se
 give an epoch a second successor.
 """
 
+import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -60,7 +61,7 @@ class Saved:
 
 
 class Store(Protocol):
-    """All methods raise StoreError for a meeting that is not there."""
+    """All methods raise StoreError for a meeting that is not there, and if the store fails."""
 
     def create(self, meeting_id: str) -> None: ...
     def meetings(self) -> tuple[str, ...]: ...
@@ -149,6 +150,17 @@ CREATE TABLE IF NOT EXISTS entry (
 """
 
 
+@contextlib.contextmanager
+def _failures(of_integrity: str = "the database contradicts itself") -> Iterator[None]:
+    """What SQLite raises, as a StoreError; `of_integrity` says what a broken constraint means."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise StoreError(of_integrity) from None
+    except sqlite3.Error as error:
+        raise StoreError(f"the database failed: {error}") from error
+
+
 class SQLiteStore:
     """Keeps meetings in a file. Another process may not have it open at the same time."""
 
@@ -167,19 +179,20 @@ class SQLiteStore:
             self._database.execute(f"PRAGMA {pragma}")
         self._database.executescript(_SCHEMA)
 
+    @_failures("this meeting is there already")
     def create(self, meeting_id: str) -> None:
-        try:
-            self._database.execute("INSERT INTO meeting VALUES (?)", (meeting_id,))
-        except sqlite3.IntegrityError:
-            raise StoreError("this meeting is there already") from None
+        self._database.execute("INSERT INTO meeting VALUES (?)", (meeting_id,))
 
+    @_failures()
     def meetings(self) -> tuple[str, ...]:
         return tuple(row[0] for row in self._database.execute("SELECT id FROM meeting"))
 
+    @_failures()
     def forget(self, meeting_id: str) -> None:
         if not self._database.execute("DELETE FROM meeting WHERE id = ?", (meeting_id,)).rowcount:
             raise StoreError("there is no such meeting")
 
+    @_failures()
     def read(self, meeting_id: str) -> Saved:
         self._check_meeting(meeting_id)
         records = self._database.execute("SELECT name, text FROM record WHERE meeting = ?", (meeting_id,))
@@ -188,6 +201,7 @@ class SQLiteStore:
         )
         return Saved(dict(records), tuple(row[0] for row in entries))
 
+    @_failures("this epoch has its successor")
     def write(self, meeting_id: str, changes: Sequence[Change]) -> None:
         self._database.execute("BEGIN")
         try:
@@ -195,12 +209,9 @@ class SQLiteStore:
             for change in changes:
                 self._database.execute(*_statement(meeting_id, change))
             self._database.execute("COMMIT")
-        except BaseException as error:
-            self._database.execute("ROLLBACK")
-            if isinstance(error, sqlite3.IntegrityError):
-                raise StoreError("this epoch has its successor") from None
-            if isinstance(error, sqlite3.Error):
-                raise StoreError(f"the database failed: {error}") from error
+        except BaseException:
+            if self._database.in_transaction:  # of some errors, such as a full disk, SQLite has rolled back
+                self._database.execute("ROLLBACK")
             raise
 
     def _check_meeting(self, meeting_id: str) -> None:

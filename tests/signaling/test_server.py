@@ -434,6 +434,35 @@ class TestRunning:
         assert (await again.get(wire.Resumed)).next_epoch == 0
         assert isinstance(database, sqlite3.Connection)
 
+    async def test_what_a_full_disk_does_not_take_is_never_echoed(self, make_meeting, tmp_path, caplog):
+        meeting = await make_meeting(state=tmp_path / "state.db")
+        leader = await meeting.found()
+        database = meeting.server._meetings.store._database
+        [pages] = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        with caplog.at_level(logging.CRITICAL, "conclave.signaling"):
+            await leader.say(wire.Commit(1, 1, 0, bytes(2**17), None, None, (), ()))
+            assert await leader.close_code() == 1011
+        assert not [each for each in leader.passed if isinstance(each, wire.Entry)]
+        database.execute("PRAGMA max_page_count = 1000000")
+        again = await meeting.connect()
+        await again.say(wire.Resume(1, leader.participant_id, leader.token, 1, 0))
+        assert (await again.get(wire.Resumed)).next_epoch == 0
+
+    async def test_a_store_that_cannot_be_read_turns_away_until_it_can(self, make_meeting, tmp_path, caplog):
+        meeting = await make_meeting(state=tmp_path / "state.db")
+        leader = await meeting.found()
+        database = meeting.server._meetings.store._database
+        database.execute("ALTER TABLE entry RENAME TO gone")
+        with caplog.at_level(logging.CRITICAL, "conclave.signaling"):
+            await leader.say(wire.Commit(1, 1, 0, b"never echoed", None, None, (), ()))
+            assert await leader.close_code() == 1011
+            assert await (await meeting.connect()).close_code() == 1013
+        database.execute("ALTER TABLE gone RENAME TO entry")
+        again = await meeting.connect()
+        await again.say(wire.Resume(1, leader.participant_id, leader.token, 1, 0))
+        assert (await again.get(wire.Resumed)).next_epoch == 0
+
     async def test_the_record_has_all_that_was_said_and_the_dump_all_that_is_kept(
         self, make_meeting, tmp_path
     ):

@@ -202,3 +202,20 @@ def test_the_file_is_its_owners_only(tmp_path):
         "state-wal": 0,
     }
     store.close()
+
+
+def test_a_full_disk_is_said_and_leaves_no_trace(tmp_path):
+    store = SQLiteStore(tmp_path / "state")
+    store.create("meeting")
+    store.write("meeting", [Put("name", "text")])
+    [pages] = store._database.execute("PRAGMA page_count").fetchone()
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match="full"):
+        store.write("meeting", [Put("name", "other"), Append(1, 0, "x" * 2**20)])
+    with pytest.raises(StoreError, match="full"):
+        store.create("x" * 2**20)
+    assert store.read("meeting") == Saved({"name": "text"}, ())
+    store._database.execute("PRAGMA max_page_count = 1000000")
+    store.write("meeting", [Append(1, 0, "entry")])
+    assert store.read("meeting").entries == ("entry",)
+    store.close()
