@@ -5,9 +5,9 @@
 
 import { generate } from "lean-qr"
 import { useEffect, useRef, useState } from "preact/hooks"
-import { Icon } from "./icons.tsx"
+import { Icon, type IconName } from "./icons.tsx"
 import { Dialog } from "./parts.tsx"
-import type { Code, EpochLine, Intents, Person, Scene, Security } from "./scene.ts"
+import type { Code, Comparison, EpochLine, Intents, Person, Scene, Security } from "./scene.ts"
 import { claimOf, eventOf, healthOf, nameOf, pace, spellNames, spellTime, standingOf, trustOf } from "./words.ts"
 
 export function SecurityPanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
@@ -55,40 +55,42 @@ export function SecurityPanel({ scene, intents }: { readonly scene: Scene; reado
   )
 }
 
-/** In one sentence, how things stand. */
+/** In a few sentences, how things stand; also what the notices say, which a phone's panel covers. */
 function Verdict({ scene }: { readonly scene: Scene }) {
-  const danger = scene.notices.find(({ level }) => level === "danger")
-  const { comparison } = scene.security
-  if (danger !== undefined)
-    return (
-      <p class="verdict danger">
-        <Icon name="warning" />
-        <span>{danger.text}</span>
-      </p>
-    )
-  if (comparison === undefined) {
-    return (
-      <p class="verdict">
-        <Icon name="lock" />
-        <span>Encrypted from end to end. Compare the code once to know that nobody sits in between.</span>
-      </p>
-    )
-  }
-  const when = `You compared the code of epoch ${comparison.epoch} at ${spellTime(comparison.at)}.`
-  if (comparison.joinedSince.length === 0) {
-    return (
-      <p class="verdict good">
-        <Icon name="check" />
-        <span>{when} Nobody has joined since.</span>
-      </p>
-    )
-  }
+  const dangers = scene.notices.filter(({ level }) => level === "danger")
+  const warnings = scene.notices.filter(({ level }) => level === "warning")
   return (
-    <p class="verdict news">
-      <Icon name="info" />
-      <span>
-        {when} Joined since: {spellNames(comparison.joinedSince)}.
-      </span>
+    <div class="verdicts">
+      {[...dangers, ...warnings].map(({ key, level, text }) => (
+        <Sentence key={key} look={level === "danger" ? "danger" : "news"} icon="warning" text={text} />
+      ))}
+      {dangers.length === 0 && <Compared comparison={scene.security.comparison} />}
+    </div>
+  )
+}
+
+function Compared({ comparison }: { readonly comparison: Comparison | undefined }) {
+  if (comparison === undefined) {
+    const text = "Encrypted from end to end. Compare the code once to know that nobody sits in between."
+    return <Sentence look="" icon="lock" text={text} />
+  }
+  const { epoch, at, joinedSince } = comparison
+  const when = `You compared the code of epoch ${epoch} at ${spellTime(at)}.`
+  if (joinedSince.length === 0) return <Sentence look="good" icon="check" text={`${when} Nobody has joined since.`} />
+  return <Sentence look="news" icon="info" text={`${when} Joined since: ${spellNames(joinedSince)}.`} />
+}
+
+interface SentenceProps {
+  readonly look: "" | "good" | "news" | "danger"
+  readonly icon: IconName
+  readonly text: string
+}
+
+function Sentence({ look, icon, text }: SentenceProps) {
+  return (
+    <p class={`verdict ${look}`}>
+      <Icon name={icon} />
+      <span>{text}</span>
     </p>
   )
 }
