@@ -27,18 +27,15 @@ from signaling.errors import MediaRefusedError
         ("--state", "text", "text cannot be used to keep meetings in: file is not a database"),
     ],
 )
-async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, option: str, file: str, said: str) -> None:
+def test_a_file_that_cannot_be_used_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str, file: str, said: str
+) -> None:
     (tmp_path / "text").write_text("this is no database\n" * 100)
-    command = [sys.executable, "-m", "conference.cli", "host", "--address", "127.0.0.1", "--port", "0"]
-    child = await asyncio.create_subprocess_exec(
-        *command, option, str(tmp_path / file), stderr=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(20):
-        _, errors = await child.communicate()
-    assert child.returncode == 1
-    assert errors.startswith(b"conclave: the server cannot start: ")
-    assert said.encode() in errors
-    assert errors.count(b"\n") == 1
+    assert main(["host", "--address", "127.0.0.1", "--port", "0", option, str(tmp_path / file)]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("conclave: the server cannot start: ")
+    assert said in errors
+    assert errors.count("\n") == 1
 
 
 @pytest.mark.parametrize(
