@@ -138,7 +138,7 @@ def stored_log(state: Path) -> dict[int, tuple[str, bytes]]:
 
 
 async def test_a_server_killed_in_a_churning_meeting_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    await kill_again_and_again(tmp_path / "state", seed=1, kills=8)
+    await kill_again_and_again(tmp_path / "state", seed=1, kills=5)
 
 
 @pytest.mark.long
