@@ -47,8 +47,11 @@ SABOTAGED_S = 5.0
 """Where somebody cheats, it may never come true, and there is no point in waiting long for that."""
 SETTLE_S = 15.0
 LINGER_S = 4.0
-IN_FLIGHT_S = 0.05
-"""A packet that was sent before the cut has arrived by then; no further one may."""
+IN_FLIGHT_S = 0.3
+"""A packet that was sent before the cut has been read so long after it, unless this process stands still; no
+further one may come."""
+CATCH_UP_S = 3.0
+"""So long at most is waited for this process to be on time again."""
 GHOST_WATCH_S = 6.0
 CLIP_SIZE = (320, 180)
 CLIP_S = 4
@@ -244,7 +247,10 @@ class Drill:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 await asyncio.wait([guest.running])
+        cut_at = time.time()
         await asyncio.sleep(IN_FLIGHT_S)
+        while self._was_late(IN_FLIGHT_S) and time.time() < cut_at + CATCH_UP_S:
+            await asyncio.sleep(LOOK_EVERY_S)
         await guest.linger(LINGER_S, is_cut=is_cut)
 
     # --- participants ---
@@ -348,6 +354,7 @@ class Drill:
         stay = Stay(GHOST, -1, encodes=False, asked_at=time.time())
         self._ghost = ghost = self._guest(stay, GHOST)
         await self._until(partial(_is_in, ghost), START_S, "the ghost is in")
+        await asyncio.sleep(1.0)  # until the server has told all that it is a member
         assert self._server is not None
         self._server.tell(f"hide {self.link.meeting_id} {stay.participant_id}")
 
@@ -397,6 +404,11 @@ class Drill:
     def _stalled(self, begin: float, end: float, waited_s: float) -> None:
         """This process stood still: others' freezes are not of the keys' making then."""
         self.evidence.stalls.append((begin, end))
+
+    def _was_late(self, within_s: float) -> bool:
+        """Whether this process has just stood still, and may still have to read what came meanwhile."""
+        stalls = self.evidence.stalls
+        return bool(stalls) and stalls[-1][1] > time.time() - within_s
 
     def _all_stalls(self) -> list[tuple[float, float]]:
         """Of this process all; of the server's what it waited for a processor: the rest is its own."""
