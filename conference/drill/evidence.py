@@ -163,7 +163,7 @@ class Evidence:
     changes: list[Change] = field(default_factory=list)
     theft: Theft | None = None
     gaps: list[Gap] = field(default_factory=list)
-    held: list[Gap] = field(default_factory=list)
+    held_back: list[Gap] = field(default_factory=list)
     """Streams that the server held back, because the path to their watcher did not take them."""
     stalls: list[tuple[float, float]] = field(default_factory=list)
     """When this process stood still, or our server's waited for a processor."""

@@ -49,7 +49,7 @@ class Cause(StrEnum):
 def cause(gap: Gap, evidence: Evidence) -> Cause:
     """What a gap is put down to: to the keys, if they were changing and the server did not hold it."""
     stream = (gap.stay, gap.sender, gap.kid_context)
-    for held in evidence.held:
+    for held in evidence.held_back:
         is_same = (held.stay, held.sender, held.kid_context) == stream
         if is_same and held.begin < gap.end and gap.begin < held.end:
             return Cause.HELD

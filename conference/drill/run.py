@@ -249,7 +249,7 @@ class Drill:
                 await asyncio.wait([guest.running])
         cut_at = time.time()
         await asyncio.sleep(IN_FLIGHT_S)
-        while self._was_late(IN_FLIGHT_S) and time.time() < cut_at + CATCH_UP_S:
+        while self._was_late(IN_FLIGHT_S) and time.time() < cut_at + CATCH_UP_S:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY_S)
         await guest.linger(LINGER_S, is_cut=is_cut)
 
@@ -483,7 +483,7 @@ class Drill:
     async def judge(self) -> None:
         """Try everybody's keys on everything that was sent."""
         self.screen.step("Everybody's keys are tried on everything that was sent")
-        self.evidence.held, self.evidence.stalls = self._held(), self._all_stalls()
+        self.evidence.held_back, self.evidence.stalls = self._held(), self._all_stalls()
         trace(self.evidence, self.log)
         await asyncio.to_thread(self._follow_the_log)
         judge = Judge(

@@ -186,13 +186,13 @@ class TestFreezes:
     def test_nor_is_what_the_server_held_back(self) -> None:
         evidence = good()
         evidence.gaps.append(Gap("Ada", "bea", 1, T + 5, T + 9))
-        evidence.held.append(Gap("Ada", "bea", 1, T + 4.9, T + 9))
+        evidence.held_back.append(Gap("Ada", "bea", 1, T + 4.9, T + 9))
         assert not broken(evidence)
 
     def test_but_what_it_held_back_of_others_is_no_excuse(self) -> None:
         evidence = good()
         evidence.gaps.append(Gap("Ada", "bea", 1, T + 5, T + 9))
-        evidence.held += [Gap("Dan", "bea", 1, T + 5, T + 9), Gap("Ada", "dan", 1, T + 5, T + 9)]
+        evidence.held_back += [Gap("Dan", "bea", 1, T + 5, T + 9), Gap("Ada", "dan", 1, T + 5, T + 9)]
         assert broken(evidence) == {FREEZE}
 
     def test_at_other_times_it_is_not_the_keys(self) -> None:
