@@ -215,7 +215,9 @@ class Run:
         self.evidence.joiner_after = Attempt(after["tried"], after["opened"])
         self.evidence.invited = [A, B, D]
         await self._watch(0.5 if self.config.sabotage != "ghost-member" else 6.0)
-        self.evidence.rosters = {name: self._roster(name) for name in self.evidence.invited}
+        self.evidence.rosters = {
+            name: [*self._roster(name), *self._ghosts_of(name)] for name in self.evidence.invited
+        }
 
     async def _end(self) -> None:
         self.screen.step("All go; everything that the server was told, forwarded and kept is searched")
@@ -386,6 +388,12 @@ class Run:
     def _first_switch(self, name: str, epoch: int) -> float | None:
         switches = self.people[name].of_kind("switched")
         return next((float(each["at"]) for each in switches if each["epoch"] > epoch), None)
+
+    def _ghosts_of(self, name: str) -> set[str]:
+        """Who was in the group once and never invited: the members put out whom the server hides."""
+        told = self.people[name].of_kind("epoch")
+        ever = {member["name"] for epoch in told for member in epoch["members"]}
+        return ever - {A, B, C, D} - set(self._roster(name))
 
     def _roster(self, name: str) -> list[str]:
         people = self.people[name].latest["status"]["people"]
