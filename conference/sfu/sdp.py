@@ -16,6 +16,7 @@ MAX_SECTIONS = 256
 _MAX_PER_SECTION = 64  # of codecs, of SSRCs, of header extensions
 
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+DISCARD_PORT = 9
 MID_EXTENSION = "urn:ietf:params:rtp-hdrext:sdes:mid"
 SEND_TIME_EXTENSION = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 
@@ -74,6 +75,7 @@ class Section:
     mid: str = ""
     direction: str = "sendrecv"
     rtcp_mux: bool = False
+    is_bundle_only: bool = False
     codecs: dict[int, Codec] = field(default_factory=dict)
     extensions: dict[str, int] = field(default_factory=dict)
     """Header extensions: URI to identifier."""
@@ -141,6 +143,11 @@ def _bundle(head: list[str], sections: list[Section]) -> Section:
         raise MediaError("each media section has a mid of its own")
     groups = [line.split()[1:] for line in head if line.startswith("a=group:BUNDLE")]
     group = groups[0] if groups else mids[:1]
+    for section in sections:
+        # RFC 9143 §6: a zero port does not disable a section that is to be used in the bundle or not at all.
+        # Firefox writes it so.
+        if section.is_bundle_only and section.mid in group:
+            section.port = section.port or DISCARD_PORT
     live = {section.mid for section in sections if section.port}
     if len(groups) > 1 or not group or not live <= set(group) <= set(mids):
         raise MediaError("all media sections share one transport: one BUNDLE group must name them")
@@ -169,6 +176,8 @@ def _parse_section(section: Section, lines: list[str]) -> Section:
             section.direction = name
         elif name == "rtcp-mux":
             section.rtcp_mux = True
+        elif name == "bundle-only":
+            section.is_bundle_only = True
         elif handler := _ATTRIBUTES.get(name):
             handler(section, value)
             if max(len(section.codecs), len(section.extensions), len(section.ssrcs)) > _MAX_PER_SECTION:

@@ -178,6 +178,16 @@ def test_firefox() -> None:
     assert negotiation.remote_transport(offer, ("actpass",)).ufrag == "1f2e3d4c"
 
 
+def test_a_section_for_the_bundle_alone_is_not_declined_by_its_port() -> None:
+    kept, given_up = "m=video 0 UDP/TLS/RTP/SAVPF", "m=video 9 UDP/TLS/RTP/SAVPF"
+    text = FIREFOX.replace(given_up, kept)
+    assert text != FIREFOX
+    with pytest.raises(MediaError, match="sends nothing"):
+        negotiation.offered_streams(sdp.parse(text), {"1": 1})
+    text = text.replace("a=mid:1", "a=bundle-only\r\na=mid:1")
+    assert [each.mid for each in negotiation.offered_streams(sdp.parse(text), {"1": 1})] == ["1"]
+
+
 @pytest.mark.parametrize("text", [CHROMIUM, FIREFOX], ids=["chromium", "firefox"])
 def test_the_answer_says_what_is_taken(text: str) -> None:
     offer = sdp.parse(text)
