@@ -4,6 +4,8 @@ import random
 
 PER_MEMBER_S = 10.0
 ASK_AGAIN_S = 10.0
+ASK_SOON_S = 1.5
+"""For who does not want to wait: a term that has just begun is over its first second by then."""
 STALE_S = 900.0
 """A refresh that is so long past due is kept from us on purpose."""
 
@@ -28,6 +30,10 @@ class Refresh:
         """Our leaf's keys are new, or we have none; nothing is due."""
         self.next_at = self._due_since = None
         self.is_stale = False
+
+    def hasten(self, now: float) -> None:
+        """Somebody waits for it: ask again soon, once, if it is not granted now."""
+        self.next_at = now + ASK_SOON_S
 
     def is_due(self, now: float) -> bool:
         """Whether to ask for the lead now."""

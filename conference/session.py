@@ -265,6 +265,7 @@ class Session:
         if self.phase is not Phase.MEMBER:
             raise MisuseError("Keys rotate in a meeting; this session is not in one.")
         self._refresh(now)
+        self._refreshing.hasten(now)
 
     def announce_policy(self, signed: bytes, now: float) -> None:
         """Tell the members a policy that the host signed; the next commit puts it in force.

@@ -185,11 +185,12 @@ async def test_no_names_credentials_words_or_mls_in_memory_database_logs_or_traf
             process("join", "--silent", "--report", "json", log=bob_log,
                     CONCLAVE_LINK=str(link), CONCLAVE_HOME=str(home))
         )  # fmt: skip
-        await until("Bob is in", lambda: b'"epoch"' in bob_log.read_bytes())
+        await until("Bob is in", lambda: b'"kind": "epoch"' in bob_log.read_bytes())
         ada = seat_at(link, ADA, Remembering)
         stack.push_async_callback(asyncio.wait, [ada.running], timeout=WITHIN_S)
         stack.callback(ada.running.cancel)
         await ada.is_member()
+        await until("they meet", lambda: ada.session.group and len(ada.session.group.members) == 2)
         needles = mls_secrets(ada)
         ada.participant.chat(SAID)
         await until("Bob hears", lambda: SAID.encode() in bob_log.read_bytes())

@@ -40,6 +40,21 @@ def test_every_member_renews_its_leaf_by_itself(refresh_s: float) -> None:
     assert not any(stale(each) for each in meeting.members())
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_who_rotates_does_not_wait_for_long(seed: int) -> None:
+    """Not even right after a term has begun, when the lead is not given away."""
+    meeting = Meeting(seed)
+    for name in ("Alice", "Bob"):
+        meeting.join(name)
+    meeting.settle("Alice", "Bob")
+    alice, bob = meeting.devices["Alice"], meeting.follower
+    before, epoch = encryption_keys(alice)[bob.name], alice.group.epoch
+    meeting.act(bob, lambda session: session.rotate(meeting.now))
+    meeting.run_until(lambda: encryption_keys(alice)[bob.name] != before, 2.0)
+    meeting.run(30.0)
+    assert alice.group.epoch == epoch + 1, "once"
+
+
 def test_who_is_kept_from_renewing_says_that_the_code_is_stale() -> None:
     """The server gives the lead to anybody but Bob."""
     meeting = settled()
