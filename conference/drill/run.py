@@ -18,21 +18,20 @@ from conference.drill.evidence import Change, Evidence, Exposure, Gap, Stay, The
 from conference.drill.exposure import Judge
 from conference.drill.schedule import HOST, VICTIM, Kind, Plan, Planned, make_plan
 from conference.drill.screen import Screen
+from conference.drill.stage import OwnStage, Stage
 from conference.drill.stay import FRAMES_PER_S, DrillSession, Guest, Log, Sent
 from conference.drill.tracing import trace
-from conference.drill.wire import Spool, of_tap
 from conference.epochs import secret_of
 from conference.errors import MisuseError
 from conference.events import LobbyChanged
 from conference.frames import CAMERA
-from conference.link import MeetingLink, server_origin
+from conference.link import MeetingLink
 from conference.media import MediaOptions, tag_of
 from conference.moderation import Moderation
 from conference.participant import Told
 from conference.proof.adversary import EveryPSK, Follower, Hoard
 from conference.proof.clip import make_clip
-from conference.proof.processes import Process, RunError
-from conference.proof.relay import Impairment, Relay
+from conference.proof.processes import RunError
 from conference.proof.sabotage import CHEATS, Cheat
 from conference.proof.stalls import merged, watch_stalls
 from conference.proof.verdict import Attempt
@@ -58,7 +57,6 @@ CLIP_S = 4
 LOOK_EVERY_S = 0.05
 NAMES = ("Ada", "Bea", "Cem", "Dan", "Eva", "Fay", "Gil", "Hal", "Ida", "Jon", "Kim", "Lea", "Max", "Nia")
 GHOST = "Mallory"
-SERVER_GRACE_S = 4
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,7 @@ class Drill:
     _thief: Follower | None = None
     _thief_hoard: Hoard | None = None
     _ghost: Guest | None = None
-    _server: Process | None = None
-    _spool: Spool | None = None
+    _stage: Stage | None = None
     _sent: dict[str, Sent] = field(default_factory=dict)
 
     # --- setting up ---
@@ -119,11 +116,12 @@ class Drill:
         self.screen.step("A server starts, and what is sent is encoded once")
         making = asyncio.create_task(make_clip(CLIP_SIZE, FRAMES_PER_S["video"], CLIP_S))
         opened.callback(making.cancel)
-        url = await self._find_server(opened)
+        self._stage = stage = await self._find_stage()
+        self.evidence.adversary_view = stage.view
         self._host_key = Ed25519PrivateKey.generate()
-        meeting_id = await asyncio.to_thread(ask_for_meeting, url, self.config.token)
+        meeting_id = await asyncio.to_thread(ask_for_meeting, stage.url, self.config.token)
         public = self._host_key.public_key().public_bytes_raw()
-        self.link = MeetingLink.create(url, meeting_id, public, suite=self.config.suite)
+        self.link = MeetingLink.create(stage.url, meeting_id, public, suite=self.config.suite)
         self._keys = self.link.keys()
         self._clip: Clip = await making
         self._go(watch_stalls(self._stalled))
@@ -139,45 +137,16 @@ class Drill:
             self.evidence.failures.append(str(error))
             self.screen.say(str(error))
 
-    async def _find_server(self, opened: contextlib.AsyncExitStack) -> str:
-        if self.config.server is not None:
-            self._spool = Spool(self.folder / "sealed.frames")
-            self.evidence.adversary_view = (
-                "every frame of every participant of this drill, as it was handed to the transport; not what "
-                "the server forwarded, nor what others in the meeting sent, for the server is not ours to tap"
-            )
-            return server_origin(self.config.server)
-        options = ["--tap", str(self.tap), "--state", str(self.folder / "state.sqlite")]
-        options += ["--record-signaling", str(self.folder / "signaling.jsonl")]
-        options += ["--grace", str(SERVER_GRACE_S)]
-        relay = await self._open_relay(opened)
-        if relay is not None:
-            options += ["--advertised-port", str(relay.port)]
-        self._server = await Process.start("server", "conference.proof.server", *options, folder=self.folder)
-        await self._server.wait_for("it listens", self._is_listening, START_S)
-        if relay is not None:
-            relay.serve(self._server.latest["listening"]["media_port"])
-        self.evidence.adversary_view = (
-            "every packet that the server received of every participant, after SRTP was removed (its tap)"
-        )
-        return f"http://127.0.0.1:{self._server.latest['listening']['port']}"
-
-    async def _open_relay(self, opened: contextlib.AsyncExitStack) -> Relay | None:
-        """A bad network before the media server, if there is to be one."""
-        if not self.config.loss:
-            return None
-        relay = await Relay.open(self.config.seed)
-        opened.callback(relay.close)
-        each_way = Impairment(loss=self.config.loss)
-        relay.impair(each_way, each_way)
-        return relay
-
-    def _is_listening(self) -> bool:
-        return self._server is not None and "listening" in self._server.latest
+    async def _find_stage(self) -> Stage:
+        config = self.config
+        if config.server is not None:
+            return Stage(config.server, self.folder)
+        return await OwnStage.start(self.folder, loss=config.loss, seed=config.seed)
 
     @property
-    def tap(self) -> Path:
-        return self.folder / "media.tap"
+    def _the_stage(self) -> Stage:
+        assert self._stage is not None
+        return self._stage
 
     # --- running ---
 
@@ -296,7 +265,7 @@ class Drill:
             self.log,
             partial(self._media_options, stay),
             sealer,
-            self._spool.add if self._spool is not None else None,
+            self._the_stage.sealed,
         )
         guest.of = self._sent_by
         return guest
@@ -355,8 +324,7 @@ class Drill:
         self._ghost = ghost = self._guest(stay, GHOST)
         await self._until(partial(_is_in, ghost), START_S, "the ghost is in")
         await asyncio.sleep(1.0)  # until the server has told all that it is a member
-        assert self._server is not None
-        self._server.tell(f"hide {self.link.meeting_id} {stay.participant_id}")
+        self._the_stage.hide(self.link.meeting_id, stay.participant_id)
 
     # --- waiting and watching ---
 
@@ -412,7 +380,7 @@ class Drill:
 
     def _all_stalls(self) -> list[tuple[float, float]]:
         """Of this process all; of the server's what it waited for a processor: the rest is its own."""
-        reports = self._server.of_kind("stalled") if self._server is not None else []
+        reports = self._the_stage.reports("stalled")
         waits = [
             (each["end"] - min(each["waited_s"], each["end"] - each["begin"]), each["end"])
             for each in reports
@@ -453,10 +421,8 @@ class Drill:
             guest.note()
             guest.has_gone = True
         await asyncio.gather(*(guest.close() for guest in guests), return_exceptions=True)
-        if self._server is not None:
-            await self._server.stop()
-        if self._spool is not None:
-            self._spool.close()
+        if self._stage is not None:
+            await self._stage.close()
 
     def _follow_the_log(self) -> None:
         """Those who kept an MLS state that they should not have run all later commits through it."""
@@ -471,7 +437,7 @@ class Drill:
         names = {stay.participant_id: stay.name for stay in self.evidence.stays.values()}
         since: dict[tuple[str, str, int], float] = {}
         found: list[Gap] = []
-        reports = self._server.of_kind("held") if self._server is not None else []
+        reports = self._the_stage.reports("held")
         for report in [*reports, {"at": self.evidence.ended_at, "streams": []}]:
             now = {(watcher, sender, context) for watcher, sender, context in report["streams"]}
             for each in since.keys() - now:
@@ -492,8 +458,7 @@ class Drill:
             {guest.stay.participant_id: guest.sent for guest in self.guests.values()},
             self._thief_hoard,
         )
-        wire = self._spool.frames() if self._spool is not None else of_tap(self.tap)
-        await asyncio.to_thread(judge.judge, wire, self.screen.judged)
+        await asyncio.to_thread(judge.judge, self._the_stage.wire(), self.screen.judged)
 
 
 def _follow(follower: Follower, log: Log, change: Change | None = None) -> Attempt:

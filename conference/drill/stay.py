@@ -211,7 +211,7 @@ class Guest:
         log: Log,
         options: Callable[[Callable[[Person, int, MediaFrame], None]], MediaOptions],
         sealer: FrameSealer,
-        on_sealed: Callable[[str, SealedFrame], None] | None = None,
+        on_sealed: Callable[[str, SealedFrame], None],
     ) -> None:
         """`options` makes what is sent, given what is told of opened frames; `on_sealed` gets each frame of
         this participant as it leaves."""
@@ -309,8 +309,7 @@ class Guest:
     def _sealed(self, made: SealedFrame) -> None:
         self.stay.sealed += 1
         self.sent.note(made)
-        if self._on_sealed is not None:
-            self._on_sealed(self.stay.participant_id, made)
+        self._on_sealed(self.stay.participant_id, made)
 
     def _opened(self, person: Person, kid_context: int, frame: MediaFrame) -> None:
         if self.has_gone:
