@@ -43,13 +43,18 @@ ARGUMENTS = [
 
 
 def why_not() -> str | None:
-    """Why there can be no browser tests here, in a sentence."""
+    """Why there can be no tests in Chromium here, in a sentence."""
     if not any(map(shutil.which, CHROMIUMS)):
         return "no Chromium is installed: apt-get install chromium"
-    if shutil.which("node") is None:
-        return "Node is not installed"
     if not (WEB / "node_modules" / "playwright-core").is_dir():
         return "playwright-core is not installed: npm ci in web/"
+    return why_not_built()
+
+
+def why_not_built() -> str | None:
+    """Why there can be none in any browser."""
+    if shutil.which("node") is None:
+        return "Node is not installed"
     if not (PAGE / "index.html").is_file():
         return "the page is not built: make page"
     return None
@@ -60,11 +65,11 @@ class DriverError(Exception):
 
 
 class Driver:
-    """The Node process that drives Chromium. Questions may be asked from any thread, several at once."""
+    """The Node process that drives a browser. Questions may be asked from any thread, several at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: str = "driver.mjs") -> None:
         self._process = subprocess.Popen(
-            ["node", str(HERE / "driver.mjs")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ["node", str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._lock = threading.Lock()
         self._asked: dict[int, Future[Any]] = {}

@@ -1,8 +1,8 @@
-// Drives Chromium for the tests: one JSON object a line in, with an `id` and an `op` of those below, and one a line
-// out, with the same `id` and a `result` or an `error`. playwright-core is the page's own development dependency.
+// Drives Chromium for the tests, by lines.mjs. playwright-core is the page's own development dependency.
 import { readFile } from "node:fs/promises"
 import { createRequire } from "node:module"
-import { createInterface } from "node:readline"
+import { serve } from "./lines.mjs"
+import { installMarkReader, installWatch } from "./watch.mjs"
 
 const require = createRequire(new URL("../../web/package.json", import.meta.url))
 const { chromium } = require("playwright-core")
@@ -11,56 +11,6 @@ let browser
 let axe
 const AXE = { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"] }
 const pages = new Map() // name -> { context, page, errors, requested }
-
-/** Reads conference/mark.py's mark from a video's present picture; null if there is none. */
-function installMarkReader() {
-  const COLUMNS = 40
-  const ROWS = 3
-  const canvas = document.createElement("canvas")
-  const crcTable = Array.from({ length: 256 }, (_, n) => {
-    for (let bit = 0; bit < 8; bit++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1
-    return n >>> 0
-  })
-  const crc32 = (bytes) => ~bytes.reduce((crc, byte) => crcTable[(crc ^ byte) & 0xff] ^ (crc >>> 8), -1) >>> 0
-  globalThis.readMark = (video) => {
-    const width = video.videoWidth
-    const cell = Math.floor(width / COLUMNS / 4) * 4
-    if (cell === 0) return null
-    canvas.width = width
-    canvas.height = ROWS * cell
-    const context = canvas.getContext("2d", { willReadFrequently: true })
-    context.drawImage(video, 0, 0)
-    const { data } = context.getImageData(0, 0, width, ROWS * cell)
-    const cells = Array.from({ length: ROWS * COLUMNS }, (_, index) => {
-      const x = (index % COLUMNS) * cell + cell / 2
-      const y = Math.floor(index / COLUMNS) * cell + cell / 2
-      return data[4 * (Math.floor(y) * width + Math.floor(x)) + 1]
-    })
-    const middle = (Math.min(...cells) + Math.max(...cells)) / 2
-    if (cells.some((value) => Math.abs(value - middle) < 40)) return null
-    const bits = cells.map((value) => (value > middle ? 1 : 0))
-    const bytes = Array.from({ length: 15 }, (_, at) => parseInt(bits.slice(8 * at, 8 * at + 8).join(""), 2))
-    const body = bytes.slice(2, 11)
-    const crc = bytes.slice(11).reduce((value, byte) => value * 256 + byte, 0)
-    if (bytes[0] !== 0xb3 || bytes[1] !== 0x8d || crc32(body) !== crc) return null
-    return { tag: body[0] * 256 + body[1], number: body[2] * 65536 + body[3] * 256 + body[4] }
-  }
-}
-
-/** Counts the pictures in a participant's tile that carry its mark, and those that carry another. */
-function installWatch() {
-  const watched = (globalThis.watched = {})
-  globalThis.watchTile = (owner, tag) => (watched[owner] = { tag, right: new Set(), wrong: 0 })
-  setInterval(() => {
-    for (const video of document.querySelectorAll("video[data-owner]")) {
-      const counts = watched[video.dataset.owner]
-      const mark = counts && video.style.visibility !== "hidden" && readMark(video)
-      if (!mark) continue
-      if (mark.tag === counts.tag) counts.right.add(mark.number)
-      else counts.wrong++
-    }
-  }, 30)
-}
 
 const operations = {
   async launch({ executable, args }) {
@@ -148,18 +98,4 @@ const operations = {
   },
 }
 
-async function answer({ id, op, ...fields }) {
-  try {
-    return { id, result: (await operations[op](fields)) ?? null }
-  } catch (error) {
-    return { id, error: String(error?.message ?? error) }
-  }
-}
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const request = JSON.parse(line)
-  void answer(request).then((answered) => {
-    process.stdout.write(JSON.stringify(answered) + "\n")
-    if (request.op === "quit") process.exit()
-  })
-}
+await serve(operations)

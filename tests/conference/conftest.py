@@ -199,10 +199,8 @@ class House:
         self.seats: list[Seat] = []
 
     @classmethod
-    async def open(cls, folder: Path, **limits: Any) -> "House":
-        config = HostConfig(
-            address="127.0.0.1", port=0, state=folder / "state.sqlite", limits=Limits(**limits)
-        )
+    async def open(cls, folder: Path, address: str = "127.0.0.1", **limits: Any) -> "House":
+        config = HostConfig(address=address, port=0, state=folder / "state.sqlite", limits=Limits(**limits))
         host = await Host.start(config)
         house = cls(dataclasses.replace(config, port=host.signaling.port, media_port=host.sfu.port), host)
         await house.gate.open()
