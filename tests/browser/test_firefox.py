@@ -42,8 +42,8 @@ async def firefox() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    # Its ICE fails towards a server that has loopback addresses only, so this one has all of the machine's, as
-    # `conclave host` has by default.
+    # Its ICE fails towards a server that has loopback addresses only; this one has all of the machine's,
+    # which is what `conclave host` does by default.
     opened = await House.open(tmp_path, "0.0.0.0")
     yield opened
     await opened.close()
