@@ -109,9 +109,9 @@ async def test_keys_of_the_keyboard_act_and_can_be_turned_off(browser: Browser, 
     assert await page.evaluate("wanted") == wanted
     for key, panel in (("k", "Security"), ("c", "Chat"), ("p", "People")):
         await page.ask("press", key=key)
-        assert await page.evaluate("document.querySelector('.panel').getAttribute('aria-label')") == panel
+        await page.until(f"{panel} is open", f"document.querySelector('.panel[aria-label={panel}]') !== null")
     await page.ask("press", key="Escape")
-    assert await page.evaluate("document.querySelector('.panel')") is None
+    await page.until("the panel is closed", "document.querySelector('.panel') === null")
     await page.ask("press", key="?")
     await page.ask("click", selector=".dialog .switch")
     await page.until("they are off", "!document.querySelector('.dialog .switch input').checked")
