@@ -186,15 +186,15 @@ def _profile_lines(result: Result) -> str:
 
 async def run(count: int, clip: Clip | None, seconds: float, shares: TimeShares | None = None) -> Result:
     """One run of `count` participants, who send `clip` or encode; profiled if there are `shares` to tell."""
-    async with _server() as (origin, server_pid):
+    async with serve() as (origin, server_pid):
         seats: list[Seat] = []
         try:
             for number in range(0, count, 2):
                 meeting_id = await asyncio.to_thread(ask_for_meeting, origin)
                 public = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
                 link = MeetingLink.create(origin, meeting_id, public)
-                seats += [_seat(link, f"{number + each}", clip, decode=number == 0) for each in (0, 1)]
-            await _settled(seats)
+                seats += [take_seat(link, f"{number + each}", clip, decode=number == 0) for each in (0, 1)]
+            await settled(seats)
             if shares is None:
                 return await _measured(seats, clip is None, seconds, server_pid)
             with shares.watch():
@@ -209,7 +209,7 @@ async def run(count: int, clip: Clip | None, seconds: float, shares: TimeShares 
 
 
 @contextlib.asynccontextmanager
-async def _server() -> AsyncIterator[tuple[str, int]]:
+async def serve() -> AsyncIterator[tuple[str, int]]:
     command = ("-m", "conference.cli", "host", "--address", "127.0.0.1", "--port", "0", "--report", "json")
     child = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
     try:
@@ -223,7 +223,7 @@ async def _server() -> AsyncIterator[tuple[str, int]]:
         await child.wait()
 
 
-def _seat(link: MeetingLink, name: str, clip: Clip | None, *, decode: bool) -> Seat:
+def take_seat(link: MeetingLink, name: str, clip: Clip | None, *, decode: bool) -> Seat:
     counts: dict[int, Stream] = {}
 
     def opened(_: Person, kid_context: int, frame: MediaFrame) -> None:
@@ -236,7 +236,7 @@ def _seat(link: MeetingLink, name: str, clip: Clip | None, *, decode: bool) -> S
     return Seat(participant, asyncio.create_task(participant.run()), counts)
 
 
-async def _settled(seats: list[Seat]) -> None:
+async def settled(seats: list[Seat]) -> None:
     """All are members and hear and see their peer, and a while has gone by."""
     async with asyncio.timeout(SETTLE_S):
         while not all(seat.is_settled for seat in seats):

@@ -3,6 +3,7 @@
 A page cannot vouch for itself (docs/threat-model.md): they are for comparing from outside the browser.
 """
 
+import gzip
 import hashlib
 import re
 from collections.abc import Mapping
@@ -22,6 +23,11 @@ def hash_files(page: Path = PAGE) -> dict[str, str]:
     """The SHA-256 of each file of a built page, by its path on the server. Raises OSError."""
     files = [path for path in page.rglob("*") if path.is_file()]
     return {path.relative_to(page).as_posix(): sha256(path.read_bytes()) for path in sorted(files)}
+
+
+def gzipped_size(page: Path = PAGE) -> int:
+    """Of all files in octets, each by itself, as they would be sent. Raises OSError."""
+    return sum(len(gzip.compress(path.read_bytes(), 9)) for path in page.rglob("*") if path.is_file())
 
 
 def sha256(octets: bytes) -> str:

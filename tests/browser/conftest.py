@@ -1,12 +1,7 @@
 """Real Chromium, driven by playwright-core, in meetings of a House (tests/conference/conftest.py)."""
 
 import asyncio
-import json
-import shutil
-import subprocess
-import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,98 +11,15 @@ import numpy as np
 import pytest
 
 from conference import mark
-from conference.host import PAGE
 from conference.link import MeetingLink
 from conference.sources import Clip
 from conference.sources.pace import audio_frame
+from tests.browser.chromium import Driver, DriverError, why_not
 from tests.conference.conftest import House
 
-HERE = Path(__file__).parent
-WEB = HERE.parents[1] / "web"
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 CAMERA_TAG, CLIP_TAG = 0xCAFE, 0xC11B
 SIZE, RATE, SECONDS = (320, 240), 15, 2
-ANSWER_S = 30.0
 WITHIN_S = 20.0
-ARGUMENTS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-]
-
-
-def why_not() -> str | None:
-    """Why there can be no tests in Chromium here, in a sentence."""
-    if not any(map(shutil.which, CHROMIUMS)):
-        return "no Chromium is installed: apt-get install chromium"
-    if not (WEB / "node_modules" / "playwright-core").is_dir():
-        return "playwright-core is not installed: npm ci in web/"
-    return why_not_built()
-
-
-def why_not_built() -> str | None:
-    """Why there can be none in any browser."""
-    if shutil.which("node") is None:
-        return "Node is not installed"
-    if not (PAGE / "index.html").is_file():
-        return "the page is not built: make page"
-    return None
-
-
-class DriverError(Exception):
-    """The browser could not do what it was asked to."""
-
-
-class Driver:
-    """The Node process that drives a browser. Questions may be asked from any thread, several at once."""
-
-    def __init__(self, script: str = "driver.mjs") -> None:
-        self._process = subprocess.Popen(
-            ["node", str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._lock = threading.Lock()
-        self._asked: dict[int, Future[Any]] = {}
-        self._next = 0
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def ask(self, op: str, **fields: object) -> Any:
-        answer: Future[Any] = Future()
-        assert self._process.stdin is not None
-        with self._lock:
-            self._next += 1
-            self._asked[self._next] = answer
-            self._process.stdin.write(json.dumps({"id": self._next, "op": op, **fields}) + "\n")
-            self._process.stdin.flush()
-        return answer.result(ANSWER_S)
-
-    def close(self) -> None:
-        try:
-            self.ask("quit")
-        finally:
-            self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                assert pipe is not None
-                pipe.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            answered = json.loads(line)
-            answer = self._asked.pop(answered["id"])
-            if "error" in answered:
-                answer.set_exception(DriverError(answered["error"]))
-            else:
-                answer.set_result(answered["result"])
-        for answer in self._asked.values():
-            answer.set_exception(DriverError("the driver has ended"))
 
 
 class Page:
@@ -234,11 +146,8 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
         pytest.skip(reason)
     camera = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
     _write_camera(camera)
-    executable = next(found for name in CHROMIUMS if (found := shutil.which(name)))
     running = Driver()
-    running.ask(
-        "launch", executable=executable, args=[*ARGUMENTS, f"--use-file-for-fake-video-capture={camera}"]
-    )
+    running.launch_chromium(f"--use-file-for-fake-video-capture={camera}")
     yield running
     running.close()
 

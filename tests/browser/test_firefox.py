@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from conference.media import tag_of
-from tests.browser.conftest import WEB, Browser, Driver, why_not_built
+from tests.browser.chromium import WEB, Driver, why_not_built
+from tests.browser.conftest import Browser
 from tests.browser.test_meeting import agree
 from tests.conference.conftest import House, until
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.browser.conftest import WEB
+from tests.browser.chromium import WEB
 
 
 def npm(*arguments: str) -> None:

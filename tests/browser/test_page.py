@@ -1,17 +1,17 @@
 """The page itself: small, built the same everywhere, and unable to reach any server but its own."""
 
 import asyncio
-import gzip
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from conference.built_page import PAGE, hash_files, is_built
+from conference.built_page import gzipped_size, hash_files, is_built
 from conference.check_page import Place, check_page
 from signaling.page_headers import _OWN
-from tests.browser.conftest import WEB, Browser
+from tests.browser.chromium import WEB
+from tests.browser.conftest import Browser
 from tests.conference.conftest import House
 
 MOST_GZIPPED = 300_000
@@ -25,11 +25,6 @@ REFUSAL = (
 )
 
 needs_page = pytest.mark.skipif(not is_built(), reason="the page is not built: make page")
-
-
-def gzipped_size(page: Path = PAGE) -> int:
-    """Of all files, each by itself, as they would be sent."""
-    return sum(len(gzip.compress(path.read_bytes(), 9)) for path in page.rglob("*") if path.is_file())
 
 
 @needs_page

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from signaling.server import PAGE_HEADERS
-from tests.browser.conftest import WEB, why_not
+from tests.browser.chromium import WEB, why_not
 
 SCREENSHOTS = Path(__file__).parents[3] / "out" / "screenshots"
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 780}}

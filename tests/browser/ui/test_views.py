@@ -1,12 +1,10 @@
 """Every view in every state: accessible by axe, silent in the console, pictured to be looked at."""
 
 import asyncio
-import gzip
 from pathlib import Path
 
 import pytest
 
-from conference.host import PAGE
 from tests.browser.conftest import Browser, Page
 from tests.browser.ui.conftest import SIZES
 
@@ -134,10 +132,3 @@ async def test_a_host_lets_in_removes_and_locks(browser: Browser, gallery: str) 
     assert len(await page.evaluate("wanted")) == 3  # the end is asked for twice
     await page.ask("click", selector=".rules .danger")
     assert (await page.evaluate("wanted"))[-1] == ["end"]
-
-
-def test_the_whole_page_is_small() -> None:
-    if not (PAGE / "index.html").is_file():
-        pytest.skip("the page is not built: make page")
-    files = [path for path in PAGE.rglob("*") if path.is_file()]
-    assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 300_000

@@ -1,0 +1,257 @@
+"""`python -m bench.web`: the page in Chromium: how soon it shows a picture, and what its cryptography costs.
+
+Time to the first picture: from the start of the navigation to the link until the browser shows the first
+frame of somebody who is in the meeting already, another page with a camera. In it are the page, the own
+camera (the name is filled in and Join clicked when its picture is there), signaling, MLS, ICE, DTLS, the wait
+for a key frame, and decoding. The baseline is a bare page over the same media server: the same camera, no
+MLS, no workers, no transform; its signaling is three HTTP requests. Profiles are new: nothing is cached.
+
+Work in a meeting of six: this page and five Python participants of one process that send encoded media. A
+worker's time for a frame is elapsed time, so what it waits for WebCrypto and for a core is in it.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import json
+import statistics
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bench.participants import CLIP_S, FPS, SIZE, Seat, serve, settled, take_seat
+from bench.web_bare import serve_bare
+from conference.built_page import gzipped_size
+from conference.create import ask_for_meeting
+from conference.link import MeetingLink
+from conference.proof.clip import make_clip
+from conference.sources import Clip
+
+BEFORE = Path(__file__).with_name("web_page.js")
+OTHERS = 5
+WITHIN_S = 40.0
+LOOK_EVERY_S = 0.1
+STEADY_S = 3.0
+BETWEEN_S = 1.0
+COUNTS = "globalThis.meeting?.view.counts"
+# One long task of ours: that none is seen must not come from not seeing any.
+BE_LONG = "void setTimeout(() => { const end = performance.now() + 80; while (performance.now() < end); })"
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Milliseconds since the navigation began."""
+
+    loaded: float
+    asked: float
+    """Join was clicked; without E2EE, the camera was there."""
+    member: float
+    """Of the group; without E2EE, the server has answered."""
+    frame: float
+    """The first of somebody else was decoded and shown."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one page in a meeting."""
+
+    seconds: float
+    participants: int
+    sealed: int
+    opened: int
+    seal_ms: float
+    """Elapsed time for a frame, on average."""
+    open_ms: float
+    long_tasks: int
+    """Of the main thread, of 50 ms or more."""
+    longest_task_ms: float
+    long_tasks_ms: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """All figures."""
+
+    e2ee: list[Opening]
+    bare: list[Opening]
+    work: Work
+    gzipped: int
+    """Octets, of all files of the page."""
+
+
+class Chromium:
+    """A browser, and pages in profiles of their own."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+    @contextlib.asynccontextmanager
+    async def open(self, name: str, url: str) -> AsyncIterator[None]:
+        """Go there; away again at the end."""
+        await self._ask("open", name, url=url, before=BEFORE.read_text())
+        try:
+            yield
+        finally:
+            await self._ask("close", name)
+
+    async def evaluate(self, name: str, expression: str) -> Any:
+        """In the page."""
+        return await self._ask("evaluate", name, expression=expression)
+
+    async def until(self, name: str, expression: str) -> Any:
+        """Wait until it is true, and return it. Raises TimeoutError."""
+        async with asyncio.timeout(WITHIN_S):
+            while not (value := await self.evaluate(name, expression)):  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_EVERY_S)
+            return value
+
+    async def _ask(self, op: str, name: str, **fields: object) -> Any:
+        return await asyncio.to_thread(self._driver.ask, op, name=name, **fields)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    options = _parser().parse_args(arguments)
+    chromium: Any = importlib.import_module("tests.browser.chromium")
+    if (reason := chromium.why_not()) is not None:
+        print(reason, file=sys.stderr)
+        return 2
+    driver = chromium.Driver()
+    try:
+        driver.launch_chromium()
+        result = asyncio.run(measure(Chromium(driver), options.turns, options.seconds))
+    finally:
+        driver.close()
+    if options.json:
+        json.dump(asdict(result), sys.stdout, indent=1)
+        print()
+    else:
+        print(_lines(result))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.web", description=__doc__)
+    parser.add_argument("--turns", type=_positive, default=5, help="times that each page is opened")
+    parser.add_argument("--seconds", type=float, default=15.0, help="how long the meeting of six is measured")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError("once at least")
+    return count
+
+
+def _lines(result: Result) -> str:
+    e2ee, bare, work = result.e2ee, result.bare, result.work
+    frame, bare_frame = _median(e2ee, "frame"), _median(bare, "frame")
+    since_asked, bare_since_asked = frame - _median(e2ee, "asked"), bare_frame - _median(bare, "asked")
+    return "\n".join(
+        (
+            f"from opening the link, medians of {len(e2ee)}, in ms:",
+            f"  with E2EE     {_steps(e2ee)}",
+            f"  bare page     {_steps(bare)}",
+            f"  ratio {frame / bare_frame:.2f}; from Join on {since_asked:.0f} and {bare_since_asked:.0f} ms",
+            f"a meeting of {work.participants}, {work.seconds:.0f} s:",
+            f"  worker, elapsed: seal {work.seal_ms:.3f} ms a frame ({work.sealed} frames), "
+            f"open {work.open_ms:.3f} ms ({work.opened})",
+            f"  main thread: {work.long_tasks} long tasks, the longest {work.longest_task_ms:.0f} ms, "
+            f"together {work.long_tasks_ms:.0f} ms",
+            f"the page: {result.gzipped / 1000:.0f} kB gzipped",
+        )
+    )
+
+
+def _steps(openings: list[Opening]) -> str:
+    return ", ".join(
+        f"{step} {_median(openings, step):.0f}" for step in ("loaded", "asked", "member", "frame")
+    )
+
+
+def _median(openings: list[Opening], step: str) -> float:
+    return statistics.median(float(asdict(each)[step]) for each in openings)
+
+
+async def measure(chromium: Chromium, turns: int, seconds: float) -> Result:
+    """All figures; the two kinds of page take turns."""
+    e2ee, without = [], []
+    async with serve() as (origin, _), serve_bare() as bare:
+        link = str(await _new_link(origin))
+        async with chromium.open("other", link), chromium.open("bare other", f"{bare.origin}#other"):
+            await chromium.until("other", f"{COUNTS}?.sealed > 0")
+            await chromium.until("bare other", "marks.member")
+            for turn in range(turns):
+                e2ee.append(await _open(chromium, link))
+                without.append(await _open(chromium, f"{bare.origin}#{turn}"))
+                bare.leave(str(turn))
+        clip = await make_clip(SIZE, FPS, CLIP_S)
+        work = await _work(chromium, await _new_link(origin), clip, seconds)
+    return Result(e2ee, without, work, gzipped_size())
+
+
+async def _new_link(origin: str) -> MeetingLink:
+    meeting_id = await asyncio.to_thread(ask_for_meeting, origin)
+    return MeetingLink.create(
+        origin, meeting_id, Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    )
+
+
+async def _open(chromium: Chromium, url: str) -> Opening:
+    async with chromium.open("new", url):
+        await chromium.until("new", "marks.frame")
+        marks = await chromium.evaluate("new", "marks")
+        await chromium.evaluate("new", "globalThis.meeting?.leave()")
+        await asyncio.sleep(BETWEEN_S)
+    return Opening(**marks)
+
+
+async def _work(chromium: Chromium, link: MeetingLink, clip: Clip, seconds: float) -> Work:
+    seats: list[Seat] = []
+    try:
+        seats += [take_seat(link, str(number), clip, decode=False) for number in range(OTHERS)]
+        async with chromium.open("six", str(link)):
+            await settled(seats)
+            streams = 2 * OTHERS
+            await chromium.until(
+                "six", f"{COUNTS}?.slots.filter((slot) => slot.opened > 0).length >= {streams}"
+            )
+            await asyncio.sleep(STEADY_S)
+            return await _watch(chromium, seconds)
+    finally:
+        for seat in seats:
+            seat.participant.leave()
+        if seats:
+            await asyncio.wait([seat.running for seat in seats], timeout=20)
+        for seat in seats:
+            seat.running.cancel()
+
+
+async def _watch(chromium: Chromium, seconds: float) -> Work:
+    await chromium.evaluate("six", BE_LONG)
+    await chromium.until("six", "longTasks.length > 0")
+    before = await chromium.evaluate("six", f"longTasks.length = 0, {COUNTS}")
+    await asyncio.sleep(seconds)
+    after, tasks = await chromium.evaluate("six", f"[{COUNTS}, longTasks]")
+    sealed, seal_ms = _mean(before, after, "sealed", "sealMs")
+    opened, open_ms = _mean(before, after, "opened", "openMs")
+    return Work(
+        seconds, OTHERS + 1, sealed, opened, seal_ms, open_ms, len(tasks), max(tasks, default=0.0), sum(tasks)
+    )
+
+
+def _mean(before: dict[str, Any], after: dict[str, Any], count: str, mean: str) -> tuple[int, float]:
+    """How many between two snapshots, whose means are over all that was before, and the mean of those."""
+    frames = after[count] - before[count]
+    total_ms = after[mean] * after[count] - before[mean] * before[count]
+    return frames, total_ms / max(1, frames)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
