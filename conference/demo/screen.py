@@ -3,42 +3,25 @@
 from collections.abc import Iterable, Mapping
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from conference.proof.processes import Process
+from conference.proof.screen import LiveScreen
 
 
-class Screen:
+class Screen(LiveScreen):
     """A live table of the participants above the present step; a line for each step that is over."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
-        if not self.console.is_terminal:
-            self.console.width = 140  # a log has no edge to wrap at
-        self._live = Live(console=self.console, refresh_per_second=4, transient=True)
-        self._step = ""
+        super().__init__(console)
         self._figure = ""
         self._people: list[Process] = []
-
-    def __enter__(self) -> "Screen":
-        self._live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._live.stop()
-
-    def step(self, what: str) -> None:
-        """The demo goes on to this."""
-        self._step = what
-        self._live.console.print(Text.assemble(("▸ ", "cyan"), what))
-        self.refresh()
 
     def note(self, figure: str) -> None:
         """A figure that the step brought."""
         self._figure = figure
-        self._live.console.print(Text(f"    {figure}", style="dim"))
+        self.say(figure)
 
     def add(self, participant: Process) -> None:
         """Show one more."""

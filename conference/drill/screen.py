@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +10,7 @@ from conference.drill.evidence import Change, Evidence
 from conference.drill.schedule import Kind
 from conference.drill.stay import Guest, Log
 from conference.frames import CAMERA
+from conference.proof.screen import LiveScreen
 
 WORDS = {
     Kind.JOIN: "joins",
@@ -22,32 +22,8 @@ WORDS = {
 }
 
 
-class Screen:
+class Screen(LiveScreen):
     """A live table of the seats; a line for each change."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
-        if not self.console.is_terminal:
-            self.console.width = 140  # a log has no edge to wrap at
-        self._live = Live(console=self.console, refresh_per_second=4, transient=True)
-        self._step = ""
-
-    def __enter__(self) -> "Screen":
-        self._live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._live.stop()
-
-    def step(self, what: str) -> None:
-        """The drill goes on to this."""
-        self._step = what
-        self._live.console.print(Text.assemble(("▸ ", "cyan"), what))
-        self._live.update(Text())
-
-    def say(self, what: str) -> None:
-        """Something is to be known."""
-        self._live.console.print(Text(f"    {what}", style="dim"))
 
     def happened(self, change: Change, began_at: float) -> None:
         """A change begins."""
