@@ -124,11 +124,8 @@ def test_how_well_somebody_is_known_is_as_in_the_vector(case: dict[str, Any], kn
     anchors = Anchors() if case["certificate"] is None else _Judging(case["certificate"])
     person = alice(*certificates, key=bytes.fromhex(case["key"]), name=case["name"])
     found = Recogniser(known, anchors).recognise(person, WALL)
-    assert (found.level, found.shown, found.compared_at) == (
-        case["level"],
-        case["shown"],
-        case["compared_at"],
-    )
+    wanted = case["level"], case["shown"], case["compared_at"], case["remark"]
+    assert (found.level, found.shown, found.compared_at, found.remark) == wanted
 
 
 def test_likenesses_are_those_of_the_vectors() -> None:

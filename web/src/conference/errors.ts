@@ -5,6 +5,7 @@
  *       MisuseError     you called us wrongly: a bug of the caller's
  *       LinkError       the meeting link, or what was typed for one, cannot be used
  *       ServerError     the server could not be reached, refused us, or broke the protocol
+ *       StorageError    the browser keeps nothing, or what it kept is not of our form
  *       MemberError     a member sent what the meeting's rules do not allow
  *         PolicyError     the commit or document breaks the meeting's policy
  *         EnvelopeError   an end-to-end message is malformed
@@ -24,6 +25,10 @@ export class LinkError extends ConferenceError {
 
 export class ServerError extends ConferenceError {
   override readonly name: string = "ServerError"
+}
+
+export class StorageError extends ConferenceError {
+  override readonly name: string = "StorageError"
 }
 
 export class MemberError extends ConferenceError {

@@ -3,33 +3,16 @@
  * stored is a handle that the browser keeps to itself.
  */
 
-const DATABASE = "conclave"
+import { done, inStore } from "./storage.ts"
+
 const STORE = "host keys"
 
-function opened<T>(request: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result)
-    request.onerror = () => reject(request.error ?? new Error("the browser's storage failed"))
-  })
-}
-
-async function store(mode: IDBTransactionMode): Promise<{ readonly keys: IDBObjectStore; readonly database: IDBDatabase }> {
-  const request = indexedDB.open(DATABASE, 1)
-  request.onupgradeneeded = () => request.result.createObjectStore(STORE)
-  const database = await opened(request)
-  return { keys: database.transaction(STORE, mode).objectStore(STORE), database }
-}
-
+/** StorageError if this browser keeps nothing. */
 export async function keepHostKey(meetingId: string, hostKey: CryptoKeyPair): Promise<void> {
-  const { keys, database } = await store("readwrite")
-  await opened(keys.put(hostKey, meetingId))
-  database.close()
+  await inStore(STORE, "readwrite", (keys) => done(keys.put(hostKey, meetingId)))
 }
 
-/** The host's key of a meeting that was made here; undefined for any other. */
-export async function findHostKey(meetingId: string): Promise<CryptoKeyPair | undefined> {
-  const { keys, database } = await store("readonly")
-  const found = (await opened(keys.get(meetingId))) as CryptoKeyPair | undefined
-  database.close()
-  return found
+/** The host's key of a meeting that was made here; undefined for any other. StorageError. */
+export function findHostKey(meetingId: string): Promise<CryptoKeyPair | undefined> {
+  return inStore(STORE, "readonly", (keys) => done<CryptoKeyPair | undefined>(keys.get(meetingId)))
 }

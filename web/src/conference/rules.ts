@@ -14,7 +14,7 @@ import { decodePasses, type Pass, verifyAdmission, verifyReturn } from "./passes
 import { BINDING_SIZE, type Policy } from "./policy.ts"
 import { isReturned, isSamePerson, type Person } from "./roster.ts"
 
-const MAX_NAME = 64
+export const MAX_NAME = 64
 const PARTICIPANT_ID_SIZE = 16
 
 // The ranges of conference/rules.py. Ranges and no character properties: those differ between versions of Unicode,
