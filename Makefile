@@ -3,9 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+NODE := .venv/.node
 TS_MLS := tests/interop/node_modules/.package-lock.json
 WEB := web/node_modules/.package-lock.json
 PAGE := conference/page/index.html
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 PAGE_SOURCES := $(shell find web/src web/index.html web/*.ts web/*.mjs web/package-lock.json)
 
 .PHONY: demo page wheel chromium test test-all check host bench lock clean
@@ -45,17 +47,27 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(READY)
 
-# Another implementation of MLS to test against, at the versions that its lock file pins by hash. Without Node, npm or
-# a network those tests are skipped.
-$(TS_MLS): tests/interop/package-lock.json
-	@if npm --version >/dev/null 2>&1 && npm ci --prefix tests/interop --ignore-scripts --prefer-offline \
-	  --fetch-retries=0 --fetch-timeout=20000 --no-audit --no-fund --silent; then touch $@; \
-	else echo "ts-mls could not be brought by npm; tests against it are skipped"; fi
+# Node.js, for the page and for peers to test against: the machine's, if it is new enough; else one that pip brings.
+$(NODE): $(READY) web/requirements.lock
+	@if node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || major == 20 && minor >= 19 ? 0 : 1)' 2>/dev/null && npm --version >/dev/null 2>&1; \
+	then touch $@; \
+	elif $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r web/requirements.lock; \
+	then touch $@; \
+	else echo "Node.js 20.19 or newer could not be brought; the page and tests that need it are left out"; fi
 
-$(WEB): web/package-lock.json
-	@if npm --version >/dev/null 2>&1 && npm ci --prefix web --ignore-scripts --prefer-offline --fetch-retries=0 \
+# npm packages at the versions that lock files pin by hash. $(1): the folder; $(2): what goes without them.
+define npm_ci
+	@if [ -e $(NODE) ] && npm ci --prefix $(1) --ignore-scripts --prefer-offline --fetch-retries=0 \
 	  --fetch-timeout=20000 --no-audit --no-fund --silent; then touch $@; \
-	else echo "the page's packages could not be brought by npm; browsers are told to use a terminal"; fi
+	else echo "npm could not bring the packages of $(1); $(2)"; fi
+endef
+
+# Another implementation of MLS to test against.
+$(TS_MLS): tests/interop/package-lock.json $(NODE)
+	$(call npm_ci,tests/interop,tests against ts-mls are skipped)
+
+$(WEB): web/package-lock.json $(NODE)
+	$(call npm_ci,web,browsers are told to use a terminal)
 
 $(PAGE): $(WEB) $(PAGE_SOURCES)
 	@if [ -e $(WEB) ]; then npm run --prefix web --silent build -- --logLevel warn; fi
