@@ -1,6 +1,6 @@
 /** Makes the scene of a real meeting, and carries its user's intents to it. */
 
-import { AUDIO, CAMERA, SCREEN, SCREEN_AUDIO } from "../conference/frames.ts"
+import { AUDIO, CAMERA, SCREEN } from "../conference/frames.ts"
 import { MeetingLink } from "../conference/link.ts"
 import type { Event } from "../conference/events.ts"
 import { Meeting, type MeetingView, showTile, type Tile } from "../conference/meeting.ts"
@@ -9,9 +9,9 @@ import type { HostAction } from "../conference/worker_messages.ts"
 import { Comparisons } from "./comparison.ts"
 import type { LocalMedia } from "./local_media.ts"
 import { noticesOf, type Warning } from "./notices.ts"
+import { ScreenShare } from "./screen_share.ts"
 import type {
   ChatLine,
-  EpochLine,
   Hosting,
   Intents,
   Person,
@@ -22,6 +22,7 @@ import type {
   Trouble,
 } from "./scene.ts"
 import { levelOf, levelsOf, suitesOf, transportOf } from "./statistics.ts"
+import { type EpochEvent, Timeline } from "./timeline.ts"
 
 const LEVELS_EVERY_MS = 400
 const SILENT_AFTER = 10 // looks without any sound, not even noise: muted
@@ -44,8 +45,6 @@ interface Reported {
   readonly trouble: Trouble
 }
 
-type EpochEvent = Extract<Event, { type: "epoch changed" }>
-
 export class LiveMeeting {
   readonly meeting: Meeting
   onChange: () => void = () => undefined
@@ -61,9 +60,7 @@ export class LiveMeeting {
   #generation = 0
   #waitingFor: string | undefined
   readonly #comparisons = new Comparisons()
-  #timeline: EpochLine[] = []
-  #askedAt = performance.now()
-  #isRotating = false
+  readonly #timeline = new Timeline()
   #chat: ChatLine[] = []
   #reactions: Reaction[] = []
   #warnings: Warning[] = []
@@ -77,7 +74,7 @@ export class LiveMeeting {
   /** How many looks long nothing at all was heard, by participant id. */
   readonly #silentFor = new Map<string, number>()
   #transport: string | undefined
-  #screen: MediaStream | undefined
+  readonly #screen: ScreenShare
   #wakeLock: WakeLockSentinel | undefined
   #next = 0
   #timer: ReturnType<typeof setInterval> | undefined
@@ -94,6 +91,8 @@ export class LiveMeeting {
     this.meeting.onRefused = (why) => this.#pass(why)
     this.meeting.onConnection = (isConnected, why) => isConnected && this.#pass(why)
     this.meeting.onSwitched = (epoch) => this.#onSwitched(epoch)
+    const setTrack = (kidContext: number, track: MediaStreamTrack | null) => this.meeting.setTrack(kidContext, track)
+    this.#screen = new ScreenShare(setTrack, () => this.onChange())
     media.onTrack = (source, track) => this.meeting.setTrack(source === "microphone" ? AUDIO : CAMERA, track)
     media.onChange = () => this.onChange()
     this.#timer = setInterval(() => void this.#look(), LEVELS_EVERY_MS)
@@ -106,7 +105,7 @@ export class LiveMeeting {
       // Known only now: the newest epoch is the first of another group.
       if (this.#generation !== 0) this.#comparisons.forget()
       this.#generation = view.generation
-      this.#timeline = this.#timeline.map((line, at) => (at === 0 ? { ...line, generation: view.generation } : line))
+      this.#timeline.setGeneration(view.generation)
     }
     if (view.phase === "member" && !this.#wasMember) {
       this.#wasMember = true
@@ -151,38 +150,16 @@ export class LiveMeeting {
     }
   }
 
-  #onEpoch({ epoch, members, joined, left, returned, committer }: EpochEvent): void {
-    const own = this.meeting.view.ownLeaf
-    const isOwn = committer !== undefined && committer.leaf === own
-    const at = Date.now()
-    const isOwnRotation = isOwn && this.#isRotating
-    if (isOwnRotation) this.#isRotating = false
+  #onEpoch(event: EpochEvent): void {
+    const { epoch, members, joined, left, committer } = event
     if (committer === undefined) this.#waitingFor = undefined
-    this.#comparisons.enter(epoch, members, committer === undefined ? [] : joined, left, at)
-    const line: EpochLine = {
-      generation: this.#generation,
-      epoch,
-      at,
-      joined: joined.map(({ name }) => name),
-      left: left.map(({ name }) => name),
-      returned: returned.map(({ name }) => name),
-      committer: committer?.name,
-      isOwn,
-      switchedAfterMs: undefined,
-      tookMs: isOwnRotation || committer === undefined ? performance.now() - this.#askedAt : undefined,
-    }
-    this.#timeline = [line, ...this.#timeline].slice(0, MAX_LINES)
+    this.#comparisons.enter(epoch, members, committer === undefined ? [] : joined, left, Date.now())
+    this.#timeline.enter(event, this.#generation, this.meeting.view.ownLeaf)
     for (const { participantId } of left) for (const set of [this.#hands, this.#recording]) set.delete(participantId)
   }
 
-  /** What we send is sealed with this epoch's keys from now on. */
   #onSwitched(epoch: number): void {
-    const now = Date.now()
-    this.#timeline = this.#timeline.map((line, at) =>
-      at < 8 && line.epoch === epoch && line.switchedAfterMs === undefined
-        ? { ...line, switchedAfterMs: now - line.at }
-        : line,
-    )
+    this.#timeline.switched(epoch)
     this.onChange()
   }
 
@@ -252,7 +229,7 @@ export class LiveMeeting {
 
   #close(): void {
     clearInterval(this.#timer)
-    this.#stopScreen()
+    this.#screen.stop()
     this.#media.onTrack = () => undefined
     this.#media.close()
     void this.#wakeLock?.release()
@@ -290,8 +267,8 @@ export class LiveMeeting {
         comparison,
         hasDiffered,
         suites: suitesOf(this.#link.suite, this.#transport),
-        timeline: this.#timeline,
-        isRotating: this.#isRotating,
+        timeline: this.#timeline.lines,
+        isRotating: this.#timeline.isRotating,
       },
       notices: noticesOf({
         people,
@@ -309,7 +286,7 @@ export class LiveMeeting {
       devices: this.#media.devices,
       isMicrophoneOn: this.#media.isMicrophoneOn,
       isCameraOn: this.#media.isCameraOn,
-      isScreenShared: this.#screen !== undefined,
+      isScreenShared: this.#screen.isOn,
       isHandUp: this.#isHandUp,
       isPaused: view.isIsolated,
       wasIn: this.#wasMember,
@@ -358,7 +335,7 @@ export class LiveMeeting {
     const { participantId } = view
     if (participantId === undefined) return others
     const camera = this.#media.tracks.camera
-    const screen = this.#screen?.getVideoTracks()[0]
+    const screen = this.#screen.picture
     const own = [camera && ownPicture(participantId, camera, false), screen && ownPicture(participantId, screen, true)]
     return [...own.filter((picture) => !!picture), ...others]
   }
@@ -378,7 +355,7 @@ export class LiveMeeting {
   readonly intents: Intents = {
     setMicrophone: (on) => void this.#media.setMicrophone(on),
     setCamera: (on) => void this.#media.setCamera(on),
-    shareScreen: (on) => (on ? void this.#startScreen() : this.#stopScreen()),
+    shareScreen: (on) => (on ? void this.#screen.start() : this.#screen.stop()),
     chooseDevice: (kind, id) => {
       if (kind === "speaker") this.meeting.setSpeaker(id)
       void this.#media.choose(kind, id)
@@ -398,8 +375,7 @@ export class LiveMeeting {
       this.onChange()
     },
     rotate: () => {
-      this.#isRotating = true
-      this.#askedAt = performance.now()
+      this.#timeline.askForRotation()
       this.meeting.rotate()
       this.onChange()
     },
@@ -430,32 +406,6 @@ export class LiveMeeting {
     const shown = await this.meeting.code()
     if (shown === undefined) return
     this.#comparisons.setCode(shown)
-    this.onChange()
-  }
-
-  async #startScreen(): Promise<void> {
-    let stream: MediaStream
-    try {
-      stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 15 } }, audio: true })
-    } catch {
-      return // the user thought better of it
-    }
-    this.#stopScreen()
-    this.#screen = stream
-    const picture = stream.getVideoTracks()[0]!
-    picture.contentHint = "detail"
-    picture.addEventListener("ended", () => this.#screen === stream && this.#stopScreen())
-    this.meeting.setTrack(SCREEN, picture)
-    this.meeting.setTrack(SCREEN_AUDIO, stream.getAudioTracks()[0] ?? null)
-    this.onChange()
-  }
-
-  #stopScreen(): void {
-    if (this.#screen === undefined) return
-    for (const track of this.#screen.getTracks()) track.stop()
-    this.#screen = undefined
-    this.meeting.setTrack(SCREEN, null)
-    this.meeting.setTrack(SCREEN_AUDIO, null)
     this.onChange()
   }
 }

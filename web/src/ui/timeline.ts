@@ -1,0 +1,58 @@
+/** How the keys went from epoch to epoch, as it was seen from here, and how long each step took. */
+
+import type { Event } from "../conference/events.ts"
+import type { EpochLine } from "./scene.ts"
+
+const MAX_LINES = 1000
+const UNSWITCHED = 8 // so many of the newest epochs may still be waited for by what we send
+
+export type EpochEvent = Extract<Event, { type: "epoch changed" }>
+
+export class Timeline {
+  /** The newest first. */
+  lines: readonly EpochLine[] = []
+  isRotating = false
+  /** When we last wished to come in, or to rotate. */
+  #askedAt = performance.now()
+
+  /** The user wants new keys. */
+  askForRotation(): void {
+    this.isRotating = true
+    this.#askedAt = performance.now()
+  }
+
+  /** The group is at a new epoch. */
+  enter({ epoch, joined, left, returned, committer }: EpochEvent, generation: number, ownLeaf: number | undefined): void {
+    const isOwn = committer !== undefined && committer.leaf === ownLeaf
+    const isOwnRotation = isOwn && this.isRotating
+    if (isOwnRotation) this.isRotating = false
+    const line: EpochLine = {
+      generation,
+      epoch,
+      at: Date.now(),
+      joined: joined.map(({ name }) => name),
+      left: left.map(({ name }) => name),
+      returned: returned.map(({ name }) => name),
+      committer: committer?.name,
+      isOwn,
+      switchedAfterMs: undefined,
+      tookMs: isOwnRotation || committer === undefined ? performance.now() - this.#askedAt : undefined,
+    }
+    this.lines = [line, ...this.lines].slice(0, MAX_LINES)
+  }
+
+  /** The newest epoch is the first of another group. */
+  setGeneration(generation: number): void {
+    this.lines = this.lines.map((line, at) => (at === 0 ? { ...line, generation } : line))
+  }
+
+  /** What we send is sealed with this epoch's keys from now on. */
+  switched(epoch: number): void {
+    const now = Date.now()
+    this.lines = this.lines.map((line, at) =>
+      at < UNSWITCHED && line.epoch === epoch && line.switchedAfterMs === undefined
+        ? { ...line, switchedAfterMs: now - line.at }
+        : line,
+    )
+  }
+}
