@@ -5,10 +5,10 @@
 
 import type { Failing } from "./decrypt_health.ts"
 import type { Event } from "./events.ts"
-import { AUDIO, CAMERA, KINDS, type MediaKind } from "./frames.ts"
+import { AUDIO, CAMERA } from "./frames.ts"
 import { Publishing } from "./publishing.ts"
-import type { TileKey } from "./receive_path.ts"
 import { Subscribing } from "./subscribing.ts"
+import { type Tile, Tiles } from "./tiles.ts"
 import type {
   CodeShown,
   FromMedia,
@@ -24,7 +24,6 @@ import type {
 
 const QUIET_AFTER_MS = 1500
 const COUNTS_EVERY_MS = 1000 // so old they may be
-const QUIET_MS = 3000 // without a frame for so long, a picture is not shown as one that goes on
 
 export interface MeetingOptions {
   readonly link: string
@@ -32,16 +31,6 @@ export interface MeetingOptions {
   readonly name: string
   readonly microphone: MediaStreamTrack | null
   readonly camera: MediaStreamTrack | null
-}
-
-/** A stream that is received, by the keys. */
-export interface Tile extends TileKey {
-  readonly kind: MediaKind
-  readonly stream: MediaStream
-  /** The first RTP timestamp that is this sender's: what the decoder still holds of before is not shown. */
-  readonly rtpTimestamp: number
-  /** Whether frames have come of late. */
-  readonly isLive: boolean
 }
 
 export interface MeetingView extends ParticipantView {
@@ -87,13 +76,9 @@ export class Meeting {
   readonly #media: Worker
   readonly #publishing: Publishing
   readonly #subscribing: Subscribing
-  /** By mid. */
-  readonly #tracks = new Map<string, MediaStreamTrack>()
-  readonly #tiles = new Map<string, Tile>()
-  readonly #sounds = new Map<string, HTMLAudioElement>()
+  readonly #tiles = new Tiles(() => this.#change({}))
   readonly #codes = new Map<number, (shown: CodeShown | undefined) => void>()
   #codeRequests = 0
-  #speaker = ""
   #iceServers: RTCIceServer[] = []
   #wasConnected = false
 
@@ -115,7 +100,7 @@ export class Meeting {
       send,
       {
         replaced: (connection) => this.#onReplaced(connection),
-        opened: (mid, _kind, track) => this.#tracks.set(mid, track),
+        opened: (mid, _kind, track) => this.#tiles.opened(mid, track),
         forgotten: () => this.#publishing.begin(),
       },
       configuration,
@@ -133,8 +118,7 @@ export class Meeting {
 
   /** Have sound come out of this device; "" is the browser's choice. */
   setSpeaker(deviceId: string): void {
-    this.#speaker = deviceId
-    for (const sound of this.#sounds.values()) void sound.setSinkId(deviceId).catch(() => undefined)
+    this.#tiles.setSpeaker(deviceId)
   }
 
   chat(text: string): void {
@@ -221,8 +205,7 @@ export class Meeting {
 
   #onEvent(event: Event): void {
     if (event.type === "epoch changed") {
-      const present = new Set(event.members.map(({ participantId }) => participantId))
-      for (const [mid, { owner }] of this.#tiles) if (!present.has(owner)) this.#removeTile(mid)
+      this.#tiles.keepOnly(new Set(event.members.map(({ participantId }) => participantId)))
       if (event.committer === undefined) {
         this.#subscribing.expectAnother()
         this.#publishing.begin()
@@ -253,7 +236,7 @@ export class Meeting {
   #onMedia(message: FromMedia): void {
     switch (message.type) {
       case "bind":
-        this.#bind(message)
+        this.#tiles.bind(message.mid, message.tile, message.rtpTimestamp)
         return this.#tellMedia({ type: "bound", request: message.request })
       case "key frame":
         return this.#publishing.forceKeyFrame(message.kidContext)
@@ -264,54 +247,20 @@ export class Meeting {
     }
   }
 
-  /** A slot has another sender: what it delivers is that tile's from now on, and no other's. */
-  #bind({ mid, tile, rtpTimestamp }: Extract<FromMedia, { type: "bind" }>): void {
-    this.#removeTile(mid)
-    const track = this.#tracks.get(mid)
-    const kind = KINDS[tile.kidContext]
-    if (track === undefined || kind === undefined) return
-    const stream = new MediaStream([track])
-    this.#tiles.set(mid, { ...tile, kind, stream, rtpTimestamp, isLive: true })
-    if (kind === "audio") this.#play(mid, stream)
-    this.#change({})
-  }
-
-  #play(mid: string, stream: MediaStream): void {
-    const sound = new Audio()
-    sound.srcObject = stream
-    sound.autoplay = true
-    this.#sounds.set(mid, sound)
-    if (this.#speaker !== "") void sound.setSinkId(this.#speaker).catch(() => undefined)
-    // Refused without a click before; the page's join button is one.
-    void sound.play().catch(() => undefined)
-  }
-
-  #removeTile(mid: string): void {
-    const sound = this.#sounds.get(mid)
-    if (sound !== undefined) sound.srcObject = null
-    this.#sounds.delete(mid)
-    if (this.#tiles.delete(mid)) this.#change({})
-  }
-
   #onCounts(counts: MediaCounts, troubles: readonly Failing[]): void {
-    for (const { mid, quietMs } of counts.slots) {
-      const tile = this.#tiles.get(mid)
-      const isLive = quietMs < QUIET_MS
-      if (tile !== undefined && tile.isLive !== isLive) this.#tiles.set(mid, { ...tile, isLive })
-    }
+    this.#tiles.setQuiet(counts.slots)
     this.#change({ counts, troubles })
   }
 
   #onReplaced(connection: number): void {
-    for (const mid of [...this.#tiles.keys()]) this.#removeTile(mid)
-    this.#tracks.clear()
+    this.#tiles.clear()
     this.#tellMedia({ type: "connection", connection })
   }
 
   // --- what is shown ---
 
   #change(part: Partial<MeetingView>): void {
-    this.view = { ...this.view, ...part, tiles: [...this.#tiles.values()] }
+    this.view = { ...this.view, ...part, tiles: this.#tiles.all }
     this.onChange(this.view)
   }
 
@@ -319,7 +268,7 @@ export class Meeting {
     if (this.view.ended !== undefined) return
     this.#publishing.close()
     this.#subscribing.close()
-    for (const mid of [...this.#tiles.keys()]) this.#removeTile(mid)
+    this.#tiles.clear()
     this.#change({ ended: reason, phase: "left" })
     // Said goodbye by now; with the worker goes every key.
     setTimeout(() => {
@@ -330,20 +279,3 @@ export class Meeting {
 }
 
 const BROKEN = "Something went wrong in this page. Reload it to come back."
-
-/**
- * Have `video` show a tile, from the first picture on that is its sender's: the decoder may still give out pictures
- * of who was in the slot before.
- */
-export function showTile(video: HTMLVideoElement, tile: Tile): void {
-  video.style.visibility = "hidden"
-  video.srcObject = tile.stream
-  const look = (_now: number, picture: VideoFrameCallbackMetadata) => {
-    if (video.srcObject !== tile.stream) return
-    // Modulo 2^32. A browser that does not tell the timestamp is given a moment instead.
-    const behind = picture.rtpTimestamp === undefined ? 0 : (tile.rtpTimestamp - picture.rtpTimestamp) >>> 0
-    if (behind === 0 || behind >= 2 ** 31) video.style.visibility = ""
-    else video.requestVideoFrameCallback(look)
-  }
-  video.requestVideoFrameCallback(look)
-}

@@ -1,7 +1,8 @@
 /** What the browser itself knows of the connections: how loud who is, and how the transport is encrypted. */
 
-import type { Meeting, Tile } from "../conference/meeting.ts"
+import type { Meeting } from "../conference/meeting.ts"
 import { X_WING_SUITE } from "../conference/link.ts"
+import type { Tile } from "../conference/tiles.ts"
 import type { Suite } from "./scene.ts"
 
 interface Report {
