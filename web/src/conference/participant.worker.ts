@@ -1,11 +1,10 @@
 /**
  * The worker in which a participant takes part: the link, the MLS group and the WebSocket live here. Everything that
- * decides is in `session`; here are the clock, the connection and the reconnecting.
+ * decides is in `session`; here are the clock, and what is told to whom (`connection`, `worker_messages`).
  */
 
-import type { ClientMessage, Server, ServerMessage } from "../signaling/messages.ts"
-import { decodeServer, encodeClient } from "../signaling/messages.ts"
-import { MessageError } from "../signaling/errors.ts"
+import type { Server, ServerMessage } from "../signaling/messages.ts"
+import { Connection, type Speaker } from "./connection.ts"
 import type { Failing } from "./decrypt_health.ts"
 import { ConferenceError } from "./errors.ts"
 import { findHostKey } from "./host_key.ts"
@@ -16,9 +15,6 @@ import { hostKeyOf } from "./signing.ts"
 import { securityCode } from "./verification.ts"
 import type { FromKeys, FromParticipant, HostAction, Start, ToKeys, ToParticipant } from "./worker_messages.ts"
 
-const RETRY_FIRST_MS = 200
-const RETRY_MOST_MS = 2000
-const GIVE_UP_S = 60
 const MAX_PAUSE_S = 60 // a machine that slept looks around when it wakes
 const GOING_DOWN =
   "The server is being shut down. The meeting goes on if it is back within a minute; until then nobody is heard or seen."
@@ -29,23 +25,22 @@ function tell(message: FromParticipant): void {
   postMessage(message)
 }
 
-class Participant {
+class Participant implements Speaker {
   readonly #session: Session
   readonly #keys: MessagePort
+  readonly #connection: Connection
   /** All that touches the session, one after the other. */
   #queue: Promise<void> = Promise.resolve()
-  #socket: WebSocket | undefined
   #timer: ReturnType<typeof setTimeout> | undefined
   readonly #orders = new Map<number, () => void>()
   #orderNumber = 0
   #maySend = false
-  #isConnected = false
-  #lostAt: number | undefined
-  #pauseMs = RETRY_FIRST_MS
 
   constructor(session: Session, keys: MessagePort) {
     this.#session = session
     this.#keys = keys
+    const { server, meetingId } = session.link
+    this.#connection = new Connection(server, meetingId, this)
     keys.onmessage = ({ data }: MessageEvent<FromKeys>) => this.#onKeysMessage(data)
   }
 
@@ -58,8 +53,8 @@ class Participant {
   }
 
   take(message: Exclude<ToParticipant, Start>): void {
-    if (message.type === "media") this.#send(message.message)
-    else this.#do(() => this.#obey(message))
+    if (message.type === "media") this.#connection.send(message.message)
+    else this.inTurn(() => this.#obey(message))
   }
 
   async #obey(message: Exclude<ToParticipant, Start | { type: "media" }>): Promise<void> {
@@ -116,7 +111,8 @@ class Participant {
 
   // --- the queue ---
 
-  #do(task: () => Promise<void> | void): void {
+  /** Whatever touches the session does so when all that came before is done. */
+  inTurn(task: () => Promise<void> | void): void {
     this.#queue = this.#queue.then(async () => {
       try {
         await task()
@@ -132,7 +128,7 @@ class Participant {
   #fail(error: unknown): void {
     console.error("the participant failed", error instanceof Error ? error.stack : "")
     tell({ type: "event", event: { type: "ended", reason: "Something went wrong in this page. Reload it to come back." } })
-    this.#socket?.close()
+    this.#connection.close()
   }
 
   /** Keys first, then what is told, then what is shown: who acknowledges an epoch can decrypt it. */
@@ -143,10 +139,10 @@ class Participant {
       this.#maySend = this.#session.maySendMedia
       this.#keys.postMessage({ type: "may send", on: this.#maySend } satisfies ToKeys)
     }
-    for (const message of messages) this.#send(message)
+    for (const message of messages) this.#connection.send(message)
     for (const event of events) tell({ type: "event", event })
     this.#show()
-    if (this.#session.phase === "left") this.#socket?.close(1000)
+    if (this.hasLeft) this.#connection.close(1000)
     this.#setTimer()
   }
 
@@ -165,7 +161,7 @@ class Participant {
       type: "view",
       view: {
         phase: session.phase,
-        isConnected: this.#isConnected,
+        isConnected: this.#connection.isOpen,
         participantId: session.participantId,
         ownLeaf: session.group?.ownLeaf,
         epoch: session.group?.epoch,
@@ -192,14 +188,14 @@ class Participant {
     const due = Math.min(this.#session.nextTimer(), this.#session.roster.nextChange(now()))
     if (due === Infinity) return
     const pause = Math.max(0, Math.min(due - now(), MAX_PAUSE_S))
-    this.#timer = setTimeout(() => this.#do(() => this.#session.handleTimer(now())), 1000 * pause + 1)
+    this.#timer = setTimeout(() => this.inTurn(() => this.#session.handleTimer(now())), 1000 * pause + 1)
   }
 
   #onKeysMessage(message: FromKeys): void {
     if (message.type === "done") {
       this.#orders.get(message.number)?.()
       this.#orders.delete(message.number)
-    } else if (message.type === "troubles") this.#do(() => this.#report(message.troubles))
+    } else if (message.type === "troubles") this.inTurn(() => this.#report(message.troubles))
     else for (const each of message.misnamed) tell({ type: "event", event: { type: "warned", text: this.#sentence(each) } })
   }
 
@@ -225,55 +221,34 @@ class Participant {
   // --- the connection ---
 
   connect(): void {
-    const { server, meetingId } = this.#session.link
-    const socket = new WebSocket(`${server.replace(/^http/, "ws")}/ws/${meetingId}`)
-    let hasHeard = false
-    socket.onopen = () => this.#do(() => this.#opened(socket))
-    socket.onmessage = ({ data }) => {
-      const message = decoded(data)
-      if (message === undefined) return socket.close()
-      hasHeard = true
-      this.#take(message)
-    }
-    socket.onclose = () => this.#do(() => this.#closed(socket, hasHeard))
+    this.#connection.connect()
   }
 
-  #opened(socket: WebSocket): void {
-    if (this.#session.phase === "left") return socket.close(1000)
-    this.#socket = socket
+  get hasLeft(): boolean {
+    return this.#session.phase === "left"
+  }
+
+  opened(): void {
     this.#session.connected()
-    this.#isConnected = true
     tell({ type: "connected" })
   }
 
-  #closed(socket: WebSocket, hasHeard: boolean): void {
-    if (this.#socket === socket) this.#socket = undefined
-    if (this.#session.phase === "left") return
-    if (hasHeard) {
-      this.#lostAt = now()
-      this.#pauseMs = RETRY_FIRST_MS
-    }
-    const { server } = this.#session.link
-    const why = hasHeard
-      ? "The connection to the server is lost. It comes back by itself."
-      : `${server} cannot be reached, or has no such meeting: it is over, or the link is another server's.`
-    if (this.#isConnected) tell({ type: "disconnected", why })
-    this.#isConnected = false
-    if (this.#lostAt === undefined || now() - this.#lostAt > GIVE_UP_S) {
-      this.#session.leave()
-      return tell({ type: "event", event: { type: "ended", reason: why } })
-    }
-    setTimeout(() => this.connect(), this.#pauseMs * (0.5 + 0.5 * Math.random()))
-    this.#pauseMs = Math.min(2 * this.#pauseMs, RETRY_MOST_MS)
+  lost(why: string): void {
+    tell({ type: "disconnected", why })
   }
 
-  #take(message: ServerMessage): void {
+  gaveUp(why: string): void {
+    this.#session.leave()
+    tell({ type: "event", event: { type: "ended", reason: why } })
+  }
+
+  heard(message: ServerMessage): void {
     if (message.type === "slots") this.#announce(message)
     else if (message.type === "published" || message.type === "subscribe" || message.type === "ice_servers") {
       tell({ type: "media", message })
     } else if (message.type === "going_down") tell({ type: "event", event: { type: "warned", text: GOING_DOWN } })
     else {
-      this.#do(() => this.#session.receive(message, now()))
+      this.inTurn(() => this.#session.receive(message, now()))
       if (message.type === "resumed") tell({ type: "resumed" })
     }
   }
@@ -281,21 +256,6 @@ class Participant {
   #announce(message: Server<"slots">): void {
     this.#keys.postMessage({ type: "slots", slots: message.slots } satisfies ToKeys)
     tell({ type: "media", message })
-  }
-
-  /** Nothing is kept for the next connection, which begins with a resume. */
-  #send(message: ClientMessage): void {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(encodeClient(message))
-  }
-}
-
-function decoded(data: unknown): ServerMessage | undefined {
-  if (typeof data !== "string") return undefined
-  try {
-    return decodeServer(data)
-  } catch (error) {
-    if (error instanceof MessageError) return undefined
-    throw error
   }
 }
 
