@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from conference.link import MeetingLink
-from conference.messages import Chat, Hand, Reaction, Recording, Trouble
+from conference.messages import Chat, Hand, Reaction, Recording, Sending, Trouble
 from conference.policy import Policy
 from conference.roster import Person
 
@@ -136,6 +136,14 @@ class HandChanged:
 
 
 @dataclass(frozen=True)
+class SendingChanged:
+    """A member says what it sends; also to us who have just come, and again to others who come."""
+
+    sender: Person
+    sending: Sending
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something that the user should know: the server or a member did what it must not."""
 
@@ -164,11 +172,12 @@ Event = (
     | MuteRequested
     | Reacted
     | HandChanged
+    | SendingChanged
     | Warned
     | Ended
 )
 
-Said = Chat | Recording | Reaction | Hand
+Said = Chat | Recording | Reaction | Hand | Sending
 """What members tell each other that is for people, and for nothing else."""
 
 
@@ -183,3 +192,5 @@ def event_of(sender: Person, said: Said) -> Event:
             return Reacted(sender, emoji)
         case Hand(raised):
             return HandChanged(sender, raised)
+        case Sending():
+            return SendingChanged(sender, said)

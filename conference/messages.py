@@ -98,6 +98,16 @@ class Hand:
 
 
 @dataclass(frozen=True)
+class Sending:
+    """What I send: said when it changes, and to who comes. A claim, which what comes may contradict."""
+
+    microphone: Annotated[bool, Flag()]
+    """Whether what is sent as my sound is more than silence."""
+    camera: Annotated[bool, Flag()]
+    screen: Annotated[bool, Flag()]
+
+
+@dataclass(frozen=True)
 class MuteRequest:
     """A host asks this participant to fall silent; None asks everybody. Nobody else is heeded."""
 
@@ -125,7 +135,16 @@ class Decision:
 
 
 Message = (
-    Chat | Heartbeat | Recording | PolicyNotice | Reaction | Hand | MuteRequest | LobbyRequest | Decision
+    Chat
+    | Heartbeat
+    | Recording
+    | PolicyNotice
+    | Reaction
+    | Hand
+    | Sending
+    | MuteRequest
+    | LobbyRequest
+    | Decision
 )
 
 _STRUCTS = {wire_type(each): Struct(each, {"type": wire_type(each)}) for each in get_args(Message)}

@@ -45,6 +45,7 @@ from conference.policies import Policies
 from conference.refresh import Refresh
 from conference.roster import Person, Roster
 from conference.rules import Rules, checked_name, people_of
+from conference.sending_news import SendingNews
 from conference.verification import CodeInput
 from signaling import messages as wire
 from signaling.errors import ErrorCode
@@ -148,6 +149,7 @@ class Session:
         self._leader = CommitLeader()
         self._heartbeats = Heartbeats()
         self._has_hand_up = False
+        self._sending_news = SendingNews(chance)
         self._has_lasting_key = credentials is not None
         self._retry_at: float | None = None
         self._retries = 0
@@ -205,6 +207,9 @@ class Session:
                 self.ask_to_lead(now)  # whoever leads says that they are removed, but they are not
         if self._refreshing.is_due(now):
             self._refresh(now)
+        sending = self._sending_news.take(now)
+        if sending is not None:
+            self.tell(sending)
         self.moderation.handle_timer(now)
 
     def next_timer(self) -> float | None:
@@ -213,6 +218,7 @@ class Session:
             self._heartbeats.next_at,
             self._refreshing.next_at,
             self._forget_at,
+            self._sending_news.next_at,
             self.moderation.next_timer(),
         ]
         times = member_times if self.phase is Phase.MEMBER else [self._impatient_at, self._retry_at]
@@ -252,6 +258,10 @@ class Session:
         """Show all members, and who comes later, that we would like to speak."""
         self.tell(messages.Hand(on))
         self._has_hand_up = on
+
+    def set_sending(self, sending: messages.Sending, now: float) -> None:
+        """What we send: told to all members when it changes, and to who comes later. Any time."""
+        self._sending_news.set(sending, now)
 
     def report_troubles(self, troubles: tuple[messages.Trouble, ...], now: float) -> None:
         """What we cannot decrypt: told to all in each heartbeat, and at once when it is other than before."""
@@ -341,6 +351,7 @@ class Session:
         if self.phase is Phase.MEMBER and message.generation == self._generation:
             if message.next_epoch == self._member_group.epoch:
                 self._leader.drop_commit()  # it is not in the log, so it never got there
+            self._sending_news.tell_again(now)  # what was said meanwhile was lost
             return
         if self.phase is Phase.MEMBER:
             self._begin_anew()
@@ -506,6 +517,8 @@ class Session:
         self._send(wire.Ack(self._generation, group.epoch))
         if self._has_hand_up and (changed.joined or changed.returned):
             self.tell(messages.Hand(True))
+        has_newcomers = committer is None or bool(changed.joined or changed.returned)
+        self._sending_news.set_group(len(people), has_newcomers=has_newcomers, now=now)
         self.moderation.set_group(group, people, self._entrance.signature_key, now)
 
     def _epochs_of(self, group_id: bytes) -> Epochs:

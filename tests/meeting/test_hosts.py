@@ -16,6 +16,7 @@ from conference.events import (
     MuteRequested,
     PolicyChanged,
     Reacted,
+    SendingChanged,
     WaitingFor,
 )
 from conference.link import X_WING_SUITE, MeetingLink
@@ -538,6 +539,41 @@ def test_reactions_and_hands_reach_the_others_and_hands_who_comes_later(meeting:
     meeting.run(0.5)
     assert not events(dave, Reacted)
     assert [(event.sender.name, event.raised) for event in events(dave, HandChanged)] == [("Bob", True)]
+
+
+def test_what_is_sent_is_told_at_once_and_to_who_comes_later_but_not_too_often(meeting: Meeting) -> None:
+    bob, carol = meeting.devices["Bob"], meeting.devices["Carol"]
+    muted, loud = messages.Sending(False, True, False), messages.Sending(True, True, False)
+
+    def heard(device: Device) -> list[tuple[str, messages.Sending]]:
+        return [(event.sender.name, event.sending) for event in events(device, SendingChanged)]
+
+    meeting.act(bob, lambda session: session.set_sending(muted, meeting.now))
+    meeting.run(0.2)
+    assert heard(carol) == [("Bob", muted)]
+    for _ in range(50):  # a key that is held down
+        for sending in (loud, muted):
+            meeting.act(bob, lambda session, sending=sending: session.set_sending(sending, meeting.now))
+    meeting.run(0.9)
+    assert heard(carol) == [("Bob", muted), ("Bob", muted)]
+    dave = meeting.join("Dave")
+    meeting.settle(*THREE, "Dave")
+    meeting.run(1.0)
+    assert heard(dave) == [("Bob", muted)]
+    assert heard(carol) == [("Bob", muted)] * 3
+
+
+def test_what_is_sent_is_told_by_who_comes_and_again_by_who_was_cut_off(meeting: Meeting) -> None:
+    bob, carol = meeting.devices["Bob"], meeting.devices["Carol"]
+    meeting.drop(bob)
+    sending = messages.Sending(False, False, True)
+    meeting.act(bob, lambda session: session.set_sending(sending, meeting.now))
+    meeting.act(bob, lambda session: session.handle_timer(meeting.now))  # said, and lost
+    meeting.run(1.0)
+    assert not events(carol, SendingChanged)
+    meeting.connect(bob)
+    meeting.run(1.0)
+    assert [event.sending for event in events(carol, SendingChanged)] == [sending]
 
 
 # --- coming back --------------------------------------------------------------------------------------------

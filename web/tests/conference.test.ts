@@ -16,6 +16,7 @@ import {
   verifyAdmission,
   verifyReturn,
 } from "../src/conference/passes.ts"
+import { SendingNews } from "../src/conference/sending_news.ts"
 import { hostKeyOf, type Sign } from "../src/conference/signing.ts"
 import { normaliseCode, securityCode } from "../src/conference/verification.ts"
 import { readJson } from "./vectors.ts"
@@ -197,6 +198,32 @@ test("end-to-end messages", () => {
   for (const { fault, envelope, error } of invalid) {
     assert.throws(() => decode(own(fromHex(envelope))), { name: error }, fault)
   }
+})
+
+test("what is sent is told when it changes and to newcomers, and not too often", () => {
+  const news = new SendingNews(() => 1)
+  const muted = { microphone: false, camera: true, screen: false }
+  const loud = { ...muted, microphone: true }
+  news.set(muted, 0)
+  assert.equal(news.take(0), undefined) // to nobody
+  news.setGroup(3, true, 10)
+  assert.equal(news.take(10), undefined)
+  assert.deepEqual(news.take(10.06), muted)
+  news.set(loud, 10.1)
+  news.set(muted, 10.2)
+  news.set(loud, 10.3)
+  news.set(loud, 10.4)
+  assert.equal(news.nextAt, 10.56)
+  assert.deepEqual(news.take(10.56), loud)
+  assert.equal(news.nextAt, Infinity)
+  news.set({ ...loud }, 11)
+  assert.equal(news.nextAt, Infinity)
+  news.setGroup(100, false, 12)
+  assert.equal(news.nextAt, Infinity)
+  news.set(muted, 13)
+  assert.deepEqual(news.take(13), muted)
+  news.setGroup(101, true, 13.1)
+  assert.ok(Math.abs(news.nextAt - 15.12) < 1e-9) // not all at once: 0.02 s for each of 101
 })
 
 test("security codes", async () => {

@@ -5,6 +5,7 @@ import type { EpochSecret } from "./epoch_keys.ts"
 import type { Trouble } from "./messages.ts"
 import type { PolicyDocument } from "./policy.ts"
 import type { Person } from "./roster.ts"
+import type { Sending } from "./sending_news.ts"
 
 export type Event =
   | {
@@ -42,6 +43,8 @@ export type Event =
   | { readonly type: "mute requested"; readonly sender: Person }
   | { readonly type: "reacted"; readonly sender: Person; readonly emoji: string }
   | { readonly type: "hand changed"; readonly sender: Person; readonly raised: boolean }
+  /** A member says what it sends; also to us who have just come, and again to others who come. */
+  | { readonly type: "sending changed"; readonly sender: Person; readonly sending: Sending }
   /** No majority of the members confirms our epoch, so nothing is sent; `on` false when it is again. */
   | { readonly type: "sending paused"; readonly on: boolean }
   /** Something that the user should know: the server or a member did what it must not. */

@@ -31,6 +31,7 @@ import { Moderation, REMOVED } from "./moderation.ts"
 import { Policies } from "./policies.ts"
 import { type Person, isReturned, isSamePerson, Roster } from "./roster.ts"
 import { checkCommit, checkedName, peopleOf } from "./rules.ts"
+import { type Sending, SendingNews } from "./sending_news.ts"
 import type { HostKey } from "./signing.ts"
 import type { CodeInput } from "./verification.ts"
 
@@ -87,6 +88,7 @@ export class Session {
   #events: Event[] = []
   #keyOrders: KeyOrder[] = []
   #hasHandUp = false
+  readonly #sendingNews: SendingNews
 
   private constructor(
     link: MeetingLink,
@@ -110,6 +112,7 @@ export class Session {
     this.moderation = new Moderation(floor, this.policies, suite, hostKey, chance)
     this.#start = start
     this.#chance = chance
+    this.#sendingNews = new SendingNews(chance)
     this.#entrance = new Entrance(this.policies, suite, this.name)
     this.#leader = new CommitLeader(suite)
   }
@@ -168,13 +171,21 @@ export class Session {
       if (this.roster.departed(now).size) await this.#askToLead(now)
     }
     if (now >= this.#refreshAt) await this.#refresh(now)
+    const sending = this.#sendingNews.take(now)
+    if (sending !== undefined) await this.#tell({ type: "sending", ...sending })
     await this.moderation.handleTimer(now)
   }
 
   /** When `handleTimer` is due next; infinite if never. */
   nextTimer(): number {
     return this.phase === "member"
-      ? Math.min(this.#heartbeats.nextAt, this.#refreshAt, this.#forgetAt, this.moderation.nextTimer())
+      ? Math.min(
+          this.#heartbeats.nextAt,
+          this.#refreshAt,
+          this.#forgetAt,
+          this.#sendingNews.nextAt,
+          this.moderation.nextTimer(),
+        )
       : this.#impatientAt
   }
 
@@ -208,6 +219,11 @@ export class Session {
   async raiseHand(raised: boolean): Promise<void> {
     await this.#tell({ type: "hand", raised })
     this.#hasHandUp = raised
+  }
+
+  /** What we send: told to all members when it changes, and to who comes later. Any time. */
+  setSending(sending: Sending, now: number): void {
+    this.#sendingNews.set(sending, now)
   }
 
   /** What we cannot decrypt: told to all in each heartbeat, and at once when it is other than before. */
@@ -325,6 +341,7 @@ export class Session {
     if (this.phase === "member" && message.generation === this.generation) {
       // It is not in the log, so it never got there.
       if (message.next_epoch === this.#memberGroup.epoch) this.#leader.dropCommit()
+      this.#sendingNews.tellAgain(now) // what was said meanwhile was lost
       return
     }
     if (this.phase === "member") this.#beginAnew()
@@ -504,6 +521,8 @@ export class Session {
     if (this.#hasHandUp && (changes.joined.length || changes.returned.length)) {
       await this.#tell({ type: "hand", raised: true })
     }
+    const hasNewcomers = committer === undefined || changes.joined.length + changes.returned.length > 0
+    this.#sendingNews.setGroup(people.length, hasNewcomers, now)
     await this.moderation.setGroup(group, people, await this.#entrance.leafKey(), now)
   }
 
@@ -656,6 +675,11 @@ export class Session {
       case "hand":
         this.#events.push({ type: "hand changed", sender, raised: said.raised })
         return
+      case "sending": {
+        const { microphone, camera, screen } = said
+        this.#events.push({ type: "sending changed", sender, sending: { microphone, camera, screen } })
+        return
+      }
       case "policy_notice":
         return this.moderation.hearPolicy(sender, said, now)
       case "mute_request":
