@@ -22,7 +22,7 @@ from conference.drill.schedule import MIN_PARTICIPANTS
 from conference.drill.screen import Screen
 from conference.errors import ConferenceError
 from conference.proof.processes import RunError
-from conference.proof.verdict import Verdict, show_verdicts
+from conference.proof.verdict import Verdict, exit_code, show_verdicts
 
 MIN_SECONDS = 10.0
 MIN_CHURN = 6
@@ -30,7 +30,8 @@ REKEYS_NOT = "no-rekey-on-leave"
 
 
 async def drill(config: DrillConfig, *, json: Path | None = None, html: Path | None = None) -> int:
-    """Hold a drill. The exit code: 0 if every promise held, 1 if not, 2 if it could not be held."""
+    """Hold a drill. The exit code: 0 if every promise held, 1 if one did
+    not, 2 if there was no drill, 3 if this machine was too late with its work to tell."""
     screen = Screen()
     folder = Path(tempfile.mkdtemp(prefix="conclave-drill-"))
     try:
@@ -51,7 +52,7 @@ async def drill(config: DrillConfig, *, json: Path | None = None, html: Path | N
     if html is not None:
         await asyncio.to_thread(html.write_text, report(evidence, verdicts), "utf-8")
         screen.console.print(f"The report: {html}")
-    return 0 if all(verdict.held for verdict in verdicts) else 1
+    return exit_code(verdicts)
 
 
 async def drill_mls(
@@ -77,7 +78,7 @@ async def drill_mls(
         command = " ".join(["conclave", *sys.argv[1:]])
         await asyncio.to_thread(html.write_text, growth_report(growth, verdicts, command), "utf-8")
         screen.console.print(f"The report: {html}")
-    return 0 if all(verdict.held for verdict in verdicts) else 1
+    return exit_code(verdicts)
 
 
 def _check(config: DrillConfig) -> None:
@@ -118,6 +119,7 @@ def as_json(evidence: Evidence, verdicts: list[Verdict]) -> str:
     found = asdict(evidence)
     for stay in found["stays"].values():
         stay["streams"] = list(stay["streams"].values())
+    found["lateness"] = {slot: round(late_s, 4) for slot, late_s in evidence.lateness.slots.items()}
     for epoch in found["epochs"].values():
         epoch["codes"] = sorted(epoch["codes"])
     return json_.dumps(

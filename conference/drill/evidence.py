@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conference.drill.schedule import Kind
+from conference.proof.stalls import Lateness
 from conference.proof.verdict import Attempt
 
 
@@ -38,6 +39,38 @@ class Gap:
     end: float
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Media keys of a past epoch were still there."""
+
+    epoch: int
+    since: float
+    """When the next epoch was adopted."""
+    at: float
+
+    @property
+    def seconds(self) -> float:
+        return self.at - self.since
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A frame was sealed under an epoch although its sender had processed a later one long since."""
+
+    stay: str
+    epoch: int
+    since: float
+    """When the sender had processed the next epoch."""
+    at: float
+    """When it began to seal the frame."""
+    lag: int
+    """By how many epochs."""
+
+    @property
+    def seconds(self) -> float:
+        return self.at - self.since
+
+
 @dataclass
 class Stay:
     """What is known of one stay."""
@@ -62,6 +95,8 @@ class Stay:
     """RTP packets that came when the server had heard that it is gone; None if that was not measured."""
     packets_before: int = 0
     warnings: list[str] = field(default_factory=list)
+    kept: Kept | None = None
+    """Of all past epochs whose media keys it still held when that was looked at, the one kept longest."""
 
 
 @dataclass
@@ -149,6 +184,8 @@ class Theft:
     log: Attempt = field(default_factory=Attempt)
     opened: dict[int, Attempt] = field(default_factory=dict)
     """By epoch, frames of which it could read."""
+    kept: tuple[int, ...] = ()
+    """Earlier epochs whose media keys the victim had not erased yet: they were stolen with the rest."""
 
 
 @dataclass
@@ -166,7 +203,10 @@ class Evidence:
     held_back: list[Gap] = field(default_factory=list)
     """Streams that the server held back, because the path to their watcher did not take them."""
     stalls: list[tuple[float, float]] = field(default_factory=list)
-    """When this process stood still, or our server's waited for a processor."""
+    """When this process stood still, or our server's waited for a processor, for over 50 ms."""
+    lateness: Lateness = field(default_factory=Lateness)
+    """How much of each moment this process did not come to what it had to do, or our server's waited for a
+    processor."""
     round_trips_s: list[float] = field(default_factory=list)
     """From one participant by way of the server to the first of the others: there and back."""
     readable: dict[int, dict[str, Attempt]] = field(default_factory=dict)
@@ -175,6 +215,12 @@ class Evidence:
     frames_not_sealed: int = 0
     frames_of_nobody: int = 0
     """On the wire, but sealed by no participant of the drill."""
+    behind: dict[str, Behind] = field(default_factory=dict)
+    """By stay, the frame that was furthest behind its sender's own epoch, in time."""
+    longest_lag: int = 0
+    """By how many epochs any frame was behind."""
+    counters_reused: int = 0
+    """Frames on the wire under a key and counter that another frame had had."""
     failures: list[str] = field(default_factory=list)
     """What went wrong with the drill itself."""
     adversary_view: str = ""

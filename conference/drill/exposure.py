@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from conference.drill.evidence import Backward, Change, Evidence, Exposure
+from conference.drill.evidence import Backward, Behind, Change, Evidence, Exposure, Stay
 from conference.drill.stay import Sent, digest
 from conference.drill.wire import WireFrame
 from conference.proof.adversary import Hoard
 from conference.proof.verdict import Attempt
+from sframe import decode_header
 
 NEAR_S = 10.0
 CONTROL_S = 2.0
@@ -47,6 +48,8 @@ class Judge:
     """By participant id."""
     thief: Hoard | None = None
     _sampled: Counter[tuple[int, str]] = field(default_factory=Counter)
+    _counters: dict[tuple[bytes, int, int], int] = field(default_factory=dict)
+    """By base key, KID and counter, the frame that had them."""
 
     def judge(self, wire: Iterable[WireFrame], progress: Callable[[int], None] = lambda number: None) -> None:
         """Fill in what was open to whom."""
@@ -81,11 +84,20 @@ class Judge:
             self.evidence.frames_not_sealed += 1
         if sealed_at is None:
             self.evidence.frames_of_nobody += 1
+        if found is not None:
+            self._note_counter(found[0].base_key, frame)
         if found is None or sealed_at is None:
             return None
         return Known(frame, sealed_at, found[0].epoch, number)
 
+    def _note_counter(self, base_key: bytes, frame: WireFrame) -> None:
+        kid, counter, _ = decode_header(frame.payload, frame.clear)
+        name = digest(frame.payload)
+        if self._counters.setdefault((base_key, kid, counter), name) != name:
+            self.evidence.counters_reused += 1
+
     def _try(self, frame: Known) -> None:
+        self._note_behind(frame)
         for change in self.evidence.changes:
             if not frame.is_tried(change.at):
                 continue
@@ -111,13 +123,26 @@ class Judge:
 
     def _had_processed(self, frame: Known, change: Change) -> bool:
         """Whether the sender had processed the removal when it sealed this."""
-        sender = next(
-            each for each in self.evidence.stays.values() if each.participant_id == frame.wire.sender
-        )
         if change.epoch is None:
             return False
-        processed = [at for epoch, at in sender.epochs.items() if epoch >= change.epoch]
+        processed = [at for epoch, at in self._sender(frame).epochs.items() if epoch >= change.epoch]
         return bool(processed) and min(processed) <= frame.sealed_at
+
+    def _sender(self, frame: Known) -> Stay:
+        stays = self.evidence.stays.values()
+        return next(each for each in stays if each.participant_id == frame.wire.sender)
+
+    def _note_behind(self, frame: Known) -> None:
+        """How far its sender's keys were behind what the sender had processed."""
+        sender = self._sender(frame)
+        later = [at for epoch, at in sender.epochs.items() if epoch > frame.epoch and at <= frame.sealed_at]
+        if not later:
+            return
+        found = Behind(sender.name, frame.epoch, min(later), frame.sealed_at, len(later))
+        known = self.evidence.behind.get(sender.name)
+        if known is None or found.seconds > known.seconds:
+            self.evidence.behind[sender.name] = found
+        self.evidence.longest_lag = max(self.evidence.longest_lag, found.lag)
 
     def _try_backward(self, change: Change, backward: Backward, frame: Known) -> None:
         if change.commit_at is None:

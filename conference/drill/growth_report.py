@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from conference.drill.growth import Cost, Growth
-from conference.drill.report import SUITE_NAMES, head, page, promises, table
+from conference.drill.page import SUITE_NAMES, head, page, promises, table, wide
 from conference.drill.svg import (
     BLUE,
     DIM,
@@ -60,7 +60,9 @@ def growth_report(growth: Growth, verdicts: Sequence[Verdict], command: str) -> 
             "committer's path, and to every single member of a part that is blank: to half of all members "
             "right after all came at once (violet), to few once many have committed. Here those few who are "
             "held have, so in the largest groups more is blank than in a meeting that has gone on for a "
-            "while. A Welcome holds the whole tree.</p>" + _legend() + f'<div class="row">{plots}</div>',
+            "while. A Welcome holds the whole tree.</p>"
+            + wide(_legend(), "legend")
+            + f'<div class="row">{plots}</div>',
             _table(growth.costs),
             _method(),
         ],
@@ -125,7 +127,9 @@ def _table(costs: Sequence[Cost]) -> str:
         values = [[value for each in same if (value := of(each)) is not None] for _, _, of in PLOTS]
         cells = [number(round(percentile(each, 0.5), 2)) if each else "–" for each in values]
         rows.append([str(size), WORDS[kind], str(len(same)), *cells])
-    return "<h2>Every figure, at the median</h2>" + table(columns, rows, frozenset({0, *range(2, 8)}))
+    return "<h2>Every figure, at the median</h2>" + table(
+        columns, rows, frozenset({0, *range(2, 8)}), "every figure"
+    )
 
 
 def _method() -> str:

@@ -79,7 +79,7 @@ def timeline(evidence: Evidence) -> str:
         y = lanes[evidence.stays[evidence.theft.stay].seat]
         middle = y + BAR / 2
         svg.polygon([(x(at) - 6, middle), (x(at), y), (x(at) + 6, middle), (x(at), y + BAR)], RED, "stolen")
-        svg.text(x(at) + 8, y + BAR - 4, "state stolen", size=10, fill=RED, weight="600")
+        svg.text(x(at) + 8, y - 3, "state stolen", size=10, fill=RED, weight="600")
     return str(svg)
 
 

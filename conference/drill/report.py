@@ -1,42 +1,25 @@
 """The report of a drill: one HTML file that needs nothing else, for people who were not there."""
 
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from conference.drill import plots
 from conference.drill.evidence import Change, Evidence
-from conference.drill.promises import begin_of, first_pictures_s, ms, round_trip_s, switch_s
+from conference.drill.page import SUITE_NAMES, head, page, promises, table, wide
+from conference.drill.promises import begin_of, first_pictures_s, late_s, ms, round_trip_s, switch_s
 from conference.drill.schedule import Kind
 from conference.proof.verdict import Verdict
 
-SUITE_NAMES = {
-    83: "MLS_256_XWING_AES256GCM_SHA512_Ed25519 (hybrid post-quantum)",
-    1: "MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
-}
-
-STYLE = """
-:root { color-scheme: light; }
-body { font: 14px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: #1d2733; background: #fff;
-  max-width: 1100px; margin: 32px auto 64px; padding: 0 20px; }
-h1 { font-size: 26px; margin: 0 0 2px; } h2 { font-size: 18px; margin: 40px 0 6px;
-  border-bottom: 1px solid #e3e8ed; padding-bottom: 4px; }
-p { max-width: 82ch; margin: 6px 0 12px; } .dim { color: #66737f; }
-.banner { padding: 12px 16px; border-radius: 6px; margin: 18px 0; font-size: 16px; font-weight: 600; }
-.held { background: #e4f3ea; color: #14633c; } .broken { background: #fbe7e6; color: #9c221c; }
-table { border-collapse: collapse; width: 100%; font-size: 12.5px; margin: 8px 0; }
-th { text-align: left; font-weight: 600; color: #66737f; border-bottom: 1px solid #c9d1d8; padding: 4px 8px; }
-td { border-bottom: 1px solid #eef1f4; padding: 4px 8px; vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td:nth-child(2) { white-space: nowrap; } th.n { white-space: normal; vertical-align: bottom; }
-table.told td { white-space: normal; } td.mark { font-size: 15px; width: 20px; }
-.ok { color: #1f8a55; } .no { color: #c8322b; }
-svg { display: block; max-width: 100%; height: auto; font-family: inherit; margin: 6px 0; }
-.row { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 18px; margin: 10px 0; }
-dt { color: #66737f; } dd { margin: 0; } code { font-size: 12.5px; }
-@media print { body { margin: 0; max-width: none; } h2, svg, tr { break-inside: avoid; } }
-"""
+WORDS = (
+    ("epoch", "a time during which the members of the group, and the keys, are the same. They are numbered."),
+    ("commit", "a signed message of a member that ends an epoch: somebody is added or removed, or keys are "
+     "renewed. Whoever processes it has the keys of the next epoch; whoever it removes cannot."),
+    ("Welcome", "what somebody who joins is sent, to come into the group at the epoch that a commit began."),
+    ("to seal, to open", "to encrypt one frame of picture or sound, and to decrypt it, if it is whole."),
+    ("switch", "from then on a sender seals under the next epoch's keys."),
+    ("stay", "one participant from coming to going. Who comes back has another one, with a number: Eva 2."),
+    ("round trip", "from one participant to the server and on to another: what a message takes."),
+)  # fmt: skip
 
 
 def report(evidence: Evidence, verdicts: Sequence[Verdict]) -> str:
@@ -57,55 +40,6 @@ def report(evidence: Evidence, verdicts: Sequence[Verdict]) -> str:
     return page("Conclave: rotation drill", sections)
 
 
-def page(title: str, sections: Iterable[str]) -> str:
-    """An HTML page of these sections."""
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>\n'
-        + "\n".join(sections)
-        + "\n</body></html>\n"
-    )
-
-
-def head(title: str, began_at: float, facts: Iterable[tuple[str, str]], verdicts: Sequence[Verdict]) -> str:
-    """Title, verdict in a sentence, and how it was held."""
-    broken = [verdict for verdict in verdicts if not verdict.held]
-    banner = f"All {len(verdicts)} promises held."
-    if broken:
-        banner = f"{len(broken)} of {len(verdicts)} promises did not hold: " + "; ".join(
-            verdict.promise for verdict in broken
-        )
-    told = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(began_at))
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
-    return (
-        f'<h1>{escape(title)}</h1><div class="dim">{told}</div>'
-        f'<div class="banner {"broken" if broken else "held"}">{escape(banner)}</div><dl>{listed}</dl>'
-    )
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: frozenset[int]) -> str:
-    """Cells are text; those of the columns in `numbers` stand to the right."""
-
-    def cells(element: str, row: Sequence[str]) -> str:
-        return "".join(
-            f"<{element}{' class=n' if index in numbers else ''}>{escape(cell)}</{element}>"
-            for index, cell in enumerate(row)
-        )
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{cells('th', columns)}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def promises(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts, as a table."""
-    rows = "".join(
-        f'<tr><td class="mark {"ok" if verdict.held else "no"}">{"✔" if verdict.held else "✘"}</td>'
-        f"<td><b>{escape(verdict.promise)}</b></td><td>{escape(verdict.figure)}</td></tr>"
-        for verdict in verdicts
-    )
-    return f'<table class="told">{rows}</table>'
-
-
 def _head(evidence: Evidence, verdicts: Sequence[Verdict]) -> str:
     config = evidence.config
     loss = config.get("loss") or 0.0
@@ -119,6 +53,7 @@ def _head(evidence: Evidence, verdicts: Sequence[Verdict]) -> str:
         ("the adversaries were given", evidence.adversary_view),
         ("signaling, there and back", f"{ms(round_trip_s(evidence))} (nine in ten are faster)"),
         ("machine", f"{config.get('machine')}, Python {config.get('python')}; all in one process"),
+        ("it was late with its work", _lateness(evidence)),
         ("again by", str(config.get("command"))),
     ]  # fmt: skip
     if config.get("sabotage"):
@@ -126,18 +61,33 @@ def _head(evidence: Evidence, verdicts: Sequence[Verdict]) -> str:
     return head("Rotation drill", evidence.began_at, facts, verdicts)
 
 
+def _lateness(evidence: Evidence) -> str:
+    seconds = max(evidence.ended_at - evidence.began_at, 1e-9)
+    share = evidence.lateness.during(evidence.began_at, evidence.ended_at) / seconds
+    longest = max((end - begin for begin, end in evidence.stalls), default=0.0)
+    return f"{100 * share:.0f} % of the time; over 50 ms: {len(evidence.stalls)} times, {ms(longest)} at most"
+
+
 def _promises(verdicts: Sequence[Verdict]) -> str:
     return (
         "<h2>What was promised</h2><p>Where something must not succeed, the same attempt was also made where "
-        "it must, and a promise counts as kept only if that one did.</p>" + promises(verdicts)
+        "it must, and a promise counts as kept only if that one did. A question mark: a bound of time was "
+        "passed, but by no more than this machine was late meanwhile with what it had to do, so that nothing "
+        "is said about the promise.</p>" + promises(verdicts) + _words()
     )
+
+
+def _words() -> str:
+    words = "".join(f"<dt>{escape(word)}</dt><dd>{escape(told)}</dd>" for word, told in WORDS)
+    return f"<h2>Words</h2><dl>{words}</dl>"
 
 
 def _timeline(evidence: Evidence) -> str:
     return (
         "<h2>Epochs</h2><p>A lane for each seat, a bar for each stay in it. A bar's colour and number are "
         "the epoch whose keys that participant sealed its frames with at the time; where colours change in "
-        "one column, everybody switched together.</p>" + plots.legend() + plots.timeline(evidence)
+        "one column, everybody switched together.</p>"
+        + wide(plots.legend() + plots.timeline(evidence), "epochs over time")
     )
 
 
@@ -148,7 +98,7 @@ def _exposure(evidence: Evidence) -> str:
         "frame that the keys of who went could still open, by the time at which it was sealed. Crashes count "
         "from the end of the server's grace or their return, for until then nobody knows of them. "
         "On the right: what it opened of all that was sealed by senders who had processed the removal.</p>"
-        + plots.exposure(evidence)
+        + wide(plots.exposure(evidence), "exposure windows")
     )
 
 
@@ -162,13 +112,14 @@ def _readable(evidence: Evidence) -> str:
     theft = evidence.theft
     if theft is not None:
         healed = f"epoch {theft.healed_epoch}" if theft.healed_epoch is not None else "never"
+        kept = "".join(f", with media keys of epoch {each}, not yet erased" for each in theft.kept)
         text += (
             f"<p><b>A stolen state.</b> {theft.at - evidence.began_at:.0f} s into the drill all that "
-            f"{escape(theft.stay)} had saved was copied, in epoch {theft.epoch}. The thief knows the link "
+            f"{escape(theft.stay)} held was copied, in epoch {theft.epoch}{kept}. The thief knows the link "
             f"and ran every later commit through the copy; it followed {theft.log.opened} of "
             f"{theft.log.tried}. The victim's own next commit, by which its keys are new: {healed}.</p>"
         )
-    return text + plots.readable(evidence)
+    return text + wide(plots.readable(evidence), "who could read which epoch")
 
 
 def _distributions(evidence: Evidence) -> str:
@@ -186,7 +137,7 @@ def _freezes(evidence: Evidence) -> str:
         "processor (grey bands). Violet: keys were changing. Dots are amber if the keys may be why, red if "
         "for over 500 ms; grey if no keys changed, or if the server says that it held that stream back "
         "because the path to its watcher did not take it. The red line is 500 ms; what took over three "
-        "seconds stands at the upper edge.</p>" + plots.freezes(evidence)
+        "seconds stands at the upper edge.</p>" + wide(plots.freezes(evidence), "freezes")
     )
 
 
@@ -200,15 +151,16 @@ def _growth(evidence: Evidence) -> str:
 def _changes(evidence: Evidence) -> str:
     columns = (
         "s", "what", "epoch", "members", "commit", "processed", "switched", "last opened", "opened after",
-        "first picture", "commit bytes", "Welcome bytes",
+        "first picture", "commit bytes", "Welcome bytes", "late",
     )  # fmt: skip
     rows = [_change_row(change, evidence) for change in evidence.changes]
     return (
         "<h2>Every change</h2><p>Times are from the event, for crashes from the end of the grace or the "
         "return: to the first member's processing of the commit, to the last member's, to the last sender's "
         "switch, to the last frame that who went could open, to the joiner's first picture of the first and "
-        "of the last of those who were there and stayed.</p>"
-        + table(columns, rows, frozenset({0, *range(2, len(columns))}))
+        "of the last of those who were there and stayed. Late: for how long, until the last switch, this "
+        "machine did not come to what it had to do.</p>"
+        + table(columns, rows, frozenset({0, *range(2, len(columns))}), "every change")
     )
 
 
@@ -235,6 +187,7 @@ def _change_row(change: Change, evidence: Evidence) -> list[str]:
         f"{ms(firsts[0])} … {ms(firsts[-1])}" if firsts else "–",
         str(epoch.commit_bytes) if epoch else "–",
         str(epoch.welcome_bytes) if epoch and change.kind.comes else "–",
+        "–" if change.last_switch_at is None else ms(late_s(evidence, begin, change.last_switch_at)),
     ]
 
 
@@ -271,7 +224,7 @@ def _stays(evidence: Evidence) -> str:
         "<h2>Every stay</h2><p>Frames, of picture and sound together. Sounds that are missing were lost on "
         "their way or not sent in time by a machine with too much to do; frames that did not open are "
         "those that came and for which there was no key, or another reason that stands there.</p>"
-        + table(columns, rows, frozenset({1, 2, 3, 4, 5, 7}))
+        + table(columns, rows, frozenset({1, 2, 3, 4, 5, 7}), "every stay")
         + (f"<p>What participants were warned of:</p><ul>{warned}</ul>" if warned else "")
         + (f"<p>What went wrong with the drill itself:</p><ul>{failed}</ul>" if failed else "")
     )

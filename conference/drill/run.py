@@ -33,7 +33,7 @@ from conference.proof.adversary import EveryPSK, Follower, Hoard
 from conference.proof.clip import make_clip
 from conference.proof.processes import RunError
 from conference.proof.sabotage import CHEATS, Cheat
-from conference.proof.stalls import merged, watch_stalls
+from conference.proof.stalls import STALL_S, merged, watch_lateness
 from conference.proof.verdict import Attempt
 from conference.receive_path import MediaFrame
 from conference.roster import Person, Standing
@@ -124,7 +124,7 @@ class Drill:
         self.link = MeetingLink.create(stage.url, meeting_id, public, suite=self.config.suite)
         self._keys = self.link.keys()
         self._clip: Clip = await making
-        self._go(watch_stalls(self._stalled))
+        self._go(watch_lateness(self._late))
         self._go(self._show())
         self.screen.step(f"{len(self.plan.begin_with)} participants meet")
         for seat in self.plan.begin_with:
@@ -305,7 +305,12 @@ class Drill:
         self._thief = Follower(EveryPSK(self._keys.link_psk), partial(self._learn, victim))
         self._thief.group = stolen
         self._learn(victim, stolen)
-        self.evidence.theft = Theft(victim.stay.name, time.time(), group.epoch)
+        keys = victim.session.epoch_keys
+        kept = tuple(epoch for epoch in keys.retained() if epoch != group.epoch) if keys is not None else ()
+        for secret in victim.session.hoard.secrets:
+            if secret.epoch in kept:
+                self._thief_hoard.add(secret)
+        self.evidence.theft = Theft(victim.stay.name, time.time(), group.epoch, kept=kept)
         self.screen.say(f"somebody copies all that {victim.stay.name} has, in epoch {group.epoch}")
 
     def _learn(self, victim: Guest, group: mls.Group) -> None:
@@ -369,27 +374,32 @@ class Drill:
             self.evidence.failures.append(str(error) or repr(error))
             self.screen.say(f"failed: {error!r}")
 
-    def _stalled(self, begin: float, end: float, waited_s: float) -> None:
-        """This process stood still: others' freezes are not of the keys' making then."""
-        self.evidence.stalls.append((begin, end))
+    def _late(self, begin: float, end: float, waited_s: float) -> None:
+        """This process was late: if for long, freezes are not of the keys' making then."""
+        self.evidence.lateness.add(begin, end, end - begin)
+        if end - begin > STALL_S:
+            self.evidence.stalls.append((begin, end))
 
     def _was_late(self, within_s: float) -> bool:
         """Whether this process has just stood still, and may still have to read what came meanwhile."""
         stalls = self.evidence.stalls
         return bool(stalls) and stalls[-1][1] > time.time() - within_s
 
-    def _all_stalls(self) -> list[tuple[float, float]]:
-        """Of this process all; of the server's what it waited for a processor: the rest is its own."""
-        reports = self._the_stage.reports("stalled")
-        waits = [
-            (each["end"] - min(each["waited_s"], each["end"] - each["begin"]), each["end"])
-            for each in reports
-        ]
-        return merged([*self.evidence.stalls, *waits])
+    def _take_lateness_of_server(self) -> None:
+        """Of ours all counts; of the server's what it waited for a processor: the rest is its own."""
+        stalls = list(self.evidence.stalls)
+        for report in self._the_stage.reports("late"):
+            for begin, end, waited_s in report["spans"]:
+                self.evidence.lateness.add(begin, end, waited_s)
+                if end - begin > STALL_S:
+                    stalls.append((end - waited_s, end))
+        self.evidence.stalls = merged(stalls)
 
     async def _show(self) -> None:
         while True:
             self.screen.show(self.seats, self.log, self.evidence)
+            for guest in self._live():
+                guest.look_at_keys()
             await asyncio.sleep(0.5)
 
     def _look_at_rosters(self) -> None:
@@ -449,7 +459,8 @@ class Drill:
     async def judge(self) -> None:
         """Try everybody's keys on everything that was sent."""
         self.screen.step("Everybody's keys are tried on everything that was sent")
-        self.evidence.held_back, self.evidence.stalls = self._held(), self._all_stalls()
+        self.evidence.held_back = self._held()
+        self._take_lateness_of_server()
         trace(self.evidence, self.log)
         await asyncio.to_thread(self._follow_the_log)
         judge = Judge(

@@ -14,7 +14,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 
 import mls
-from conference.drill.evidence import Gap, Stay, Stream
+from conference.drill.evidence import Gap, Kept, Stay, Stream
 from conference.epoch_keys import Switched
 from conference.frames import CAMERA, KINDS, FrameSealer, Kind
 from conference.media import MediaOptions
@@ -273,6 +273,15 @@ class Guest:
         media = self.participant.media
         if not self.has_gone:
             self.stay.refused = {reason: count for reason, count in media.refused().items() if count}
+
+    def look_at_keys(self) -> None:
+        """Which past epochs' media keys are still there."""
+        keys, now = self.session.epoch_keys, time.time()
+        for epoch in keys.retained() if keys is not None else ():
+            since = [at for number, at in self.stay.epochs.items() if number > epoch]
+            kept = Kept(epoch, min(since), now) if since else None
+            if kept is not None and (self.stay.kept is None or kept.seconds > self.stay.kept.seconds):
+                self.stay.kept = kept
 
     async def linger(self, seconds: float, *, is_cut: bool) -> None:
         """Stay on the media connections, and count what comes if nothing should any more; then close them."""

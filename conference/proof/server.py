@@ -1,7 +1,8 @@
 """A server that can be looked into, and can lie: `conclave host`, and one lie that it can be told to tell.
 
 Reports a JSON object a line: `listening`, and `held` with the streams that the SFU holds back for now because
-the path to their watcher does not take them: watcher, publisher, context. And `stalled`, when it stood still.
+the path to their watcher does not take them: watcher, publisher, context. And `late`, each second, with
+begin and end of each time that it was, and for how long only because the machine had others to serve.
 
 Takes commands from standard input: `hide MEETING PARTICIPANT` says to all that this participant has left, and
 goes on serving it; `quit`.
@@ -16,12 +17,13 @@ from pathlib import Path
 
 from conference.host import Host, HostConfig, announce_as_json
 from conference.proof.commands import commands
-from conference.proof.stalls import watch_stalls
+from conference.proof.stalls import watch_lateness
 from signaling.effects import Send
 from signaling.limits import Limits
 from signaling.messages import Presence, State
 
 LOOK_EVERY_S = 0.1
+TELL_EVERY_S = 1.0
 
 
 def hide(host: Host, meeting_id: str, participant_id: str) -> None:
@@ -52,9 +54,27 @@ async def tell_held(host: Host) -> None:
             print(json.dumps({"kind": "held", "at": time.time(), "streams": told}), flush=True)
 
 
-def tell_stalled(begin: float, end: float, waited_s: float) -> None:
-    """This process stood still; for so long only because the machine had others to serve."""
-    print(json.dumps({"kind": "stalled", "begin": begin, "end": end, "waited_s": waited_s}), flush=True)
+class LatenessTold:
+    """Gathers when this process was late, and reports it."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[float, float, float]] = []
+
+    def note(self, begin: float, end: float, waited_s: float) -> None:
+        """It was."""
+        self._spans.append((begin, end, waited_s))
+
+    async def tell(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            self.tell_now()
+
+    def tell_now(self) -> None:
+        """What there is to tell."""
+        if self._spans:
+            print(json.dumps({"kind": "late", "spans": self._spans}), flush=True)
+        self._spans = []
 
 
 async def main() -> int:
@@ -76,7 +96,9 @@ async def main() -> int:
     )
     host = await Host.start(config)
     announce_as_json(config, host)
-    telling = [asyncio.create_task(tell_held(host)), asyncio.create_task(watch_stalls(tell_stalled))]
+    late = LatenessTold()
+    works = (tell_held(host), watch_lateness(late.note), late.tell())
+    telling = [asyncio.create_task(each) for each in works]
     try:
         async for command in commands():
             match command:
@@ -87,6 +109,7 @@ async def main() -> int:
     finally:
         for task in telling:
             task.cancel()
+        late.tell_now()
         await host.close()
     return 0
 

@@ -1,5 +1,7 @@
 """Keys tried on frames: what opens is counted where it belongs, and what nobody sealed is seen."""
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from conference.drill.schedule import Kind
 from conference.drill.stay import SealedFrame, Sent
 from conference.drill.wire import Spool, WireFrame
 from conference.proof.adversary import Hoard
-from conference.proof.stalls import merged
+from conference.proof.stalls import Lateness, merged, watch_lateness
 from sframe import EpochSecret, SendingEpochs, cipher_suite
 
 T = 1_800_000_000.0
@@ -129,6 +131,34 @@ def test_frames_in_the_clear_and_of_nobody_are_counted(meeting: Meeting) -> None
     assert (evidence.frames_on_wire, evidence.frames_not_sealed, evidence.frames_of_nobody) == (152, 1, 2)
 
 
+def test_a_sender_that_stays_behind_its_own_epoch_is_seen(meeting: Meeting) -> None:
+    meeting.send()
+    assert meeting.judge().behind == {}
+    late = Meeting()
+    late.send(epochs=((1, 0.0), (2, 7.0), (3, 10.0)))
+    behind = late.judge().behind["Ada"]
+    assert (behind.epoch, behind.lag) == (1, 1)
+    assert behind.seconds == pytest.approx(6.91 - 5.05)
+
+
+def test_how_many_epochs_a_sender_lags_is_seen(meeting: Meeting) -> None:
+    meeting.send(epochs=((1, 0.0), (3, 12.0)))
+    assert meeting.judge().longest_lag == 2
+
+
+def test_a_counter_that_begins_anew_is_seen(meeting: Meeting) -> None:
+    meeting.send()
+    meeting.wire.append(meeting.wire[-1])  # a duplicate is none
+    assert meeting.judge().counters_reused == 0
+    again = Meeting()
+    again.send()
+    anew = SendingEpochs(cipher_suite(SUITE))
+    anew.switch(secret(3))
+    sealed = anew.seal(1, b"\0another frame under the first counter", 1)
+    again.wire.append(WireFrame(T + 15, "ada", sealed, 1))
+    assert again.judge().counters_reused == 1
+
+
 def test_a_spool_gives_what_was_added(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     made = [SealedFrame(T + each, 1, b"frame", bytes([each]) * 100 * each, 1) for each in range(5)]
@@ -139,6 +169,31 @@ def test_a_spool_gives_what_was_added(tmp_path: Path) -> None:
         (each.began_at, each.sealed) for each in made
     ]
     assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o600
+
+
+def test_lateness_is_told_of_any_time() -> None:
+    late = Lateness()
+    late.add(T + 1.0, T + 1.2, 0.2)
+    late.add(T + 1.1, T + 1.2, 0.1)  # the server too, at the same time: no time is late twice
+    late.add(T + 5.0, T + 6.0, 0.1)
+    assert late.during(T, T + 10) == pytest.approx(0.3, abs=1e-3)
+    assert late.during(T + 1.05, T + 1.1) == pytest.approx(0.05, abs=1e-3)
+    assert late.during(T + 5.5, T + 5.6) == pytest.approx(0.01, abs=1e-3)
+    assert late.during(T + 2, T + 3) == 0
+
+
+async def test_a_loop_that_is_kept_busy_is_late() -> None:
+    late = Lateness()
+    watching = asyncio.create_task(
+        watch_lateness(lambda begin, end, waited_s: late.add(begin, end, end - begin))
+    )
+    await asyncio.sleep(0)
+    began = time.time()
+    while time.time() < began + 0.2:
+        pass
+    await asyncio.sleep(0.02)
+    watching.cancel()
+    assert late.during(began, began + 0.2) > 0.15
 
 
 def test_time_that_stood_still_twice_counts_once() -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from conference.drill.evidence import (
     Backward,
+    Behind,
     Change,
     Epoch,
     Evidence,
     Exposure,
     Gap,
+    Kept,
     Stay,
     Stream,
     Theft,
@@ -21,7 +23,8 @@ from conference.drill.growth_report import growth_report
 from conference.drill.promises import PROMISES, judge
 from conference.drill.report import report
 from conference.drill.schedule import Kind
-from conference.proof.verdict import Attempt
+from conference.proof.verdict import BROKEN, Attempt, exit_code
+from conference.proof.verdict import OPEN as OPEN_CODE
 
 T = 1_800_000_000.0
 
@@ -44,6 +47,7 @@ def good() -> Evidence:
     join.backward = Backward(Attempt(900, 0), Attempt(200, 190))
     join.first_frames = {"Ada": T + 10.2, "Bea": T + 10.3}
     members = {3: (ada, bea, cem), 4: (ada, bea), 5: (ada, bea, dan), 6: (ada, bea, dan)}
+    ada.kept = Kept(3, T + 5, T + 9.9)
     return Evidence(
         config={"participants": 4, "suite": 83},
         began_at=T,
@@ -85,12 +89,17 @@ def stay(name: str, seat: int, asked_at: float, epochs: dict[int, float]) -> Sta
 
 
 def broken(evidence: Evidence) -> set[str]:
-    return {verdict.promise for verdict in judge(evidence) if not verdict.held}
+    return {verdict.promise for verdict in judge(evidence) if verdict.is_broken}
 
 
-COMMITTED, ONE, GONE, FAST, CUT, PAST, SEES, FREEZE, LOST, SEALED, OPEN, GUESTS, HEALED = (
-    promise for promise, _ in PROMISES
-)
+def still_open(evidence: Evidence) -> set[str]:
+    return {verdict.promise for verdict in judge(evidence) if verdict.is_open}
+
+
+(
+    COMMITTED, ONE, GONE, FAST, CUT, PAST, SEES, BEHIND, FREEZE, LOST, SEALED, COUNTED, ERASED, OPEN, GUESTS,
+    HEALED,
+) = (promise for promise, _ in PROMISES)  # fmt: skip
 
 
 def leave_of(evidence: Evidence) -> Exposure:
@@ -114,6 +123,16 @@ def slow(evidence: Evidence) -> None:
     evidence.changes[0].switches["Bea"] = T + 5.1
 
 
+def stay_behind(evidence: Evidence) -> None:
+    evidence.behind["Ada"] = Behind("Ada", 4, T + 10, T + 11, 1)
+
+
+def steal_keys(evidence: Evidence) -> None:
+    """The thief finds media keys of an epoch that had long ended."""
+    theft = theft_of(evidence)
+    theft.at, theft.kept, theft.opened[3] = T + 12, (3,), Attempt(9, 9)
+
+
 FAULTS: list[tuple[str, set[str], Callable[[Evidence], object]]] = [
     ("the drill itself failed", {COMMITTED}, lambda e: e.failures.append("it broke")),
     ("two states in an epoch", {ONE}, lambda e: e.epochs[5].codes.add("other")),
@@ -130,6 +149,15 @@ FAULTS: list[tuple[str, set[str], Callable[[Evidence], object]]] = [
     ("the joiner opens nothing at all", {PAST}, lambda e: setattr(join_of(e).after, "opened", 0)),
     ("the joiner sees one of two", {SEES}, lambda e: e.changes[1].first_frames.pop("Bea")),
     ("it sees one late", {SEES}, lambda e: e.changes[1].first_frames.update(Bea=T + 16)),
+    (
+        "a sender that stays behind",
+        {BEHIND},
+        stay_behind,
+    ),
+    ("a sender three epochs behind", {BEHIND}, lambda e: setattr(e, "longest_lag", 3)),
+    ("a counter that began anew", {COUNTED}, lambda e: setattr(e, "counters_reused", 1)),
+    ("old keys that were not erased", {ERASED}, lambda e: setattr(e.stays["Ada"], "kept", Kept(3, T, T + 7))),
+    ("nobody looked for old keys", {ERASED}, lambda e: setattr(e.stays["Ada"], "kept", None)),
     ("a freeze", {FREEZE}, lambda e: e.gaps.append(Gap("Ada", "bea", 1, T + 5, T + 5.6))),
     ("a frame without a key", {LOST}, lambda e: e.stays["Ada"].refused.update({"unknown key": 1})),
     ("a forged frame", {LOST}, lambda e: e.stays["Ada"].refused.update({"bad tag": 1})),
@@ -143,6 +171,7 @@ FAULTS: list[tuple[str, set[str], Callable[[Evidence], object]]] = [
     ("the victim never healed", {HEALED}, lambda e: setattr(e.theft, "healed_epoch", None)),
     ("the thief reads on", {HEALED}, lambda e: setattr(theft_of(e).opened[6], "opened", 1)),
     ("the thief reads back", {HEALED}, lambda e: setattr(theft_of(e).opened[3], "opened", 1)),
+    ("the thief finds old keys", {HEALED}, steal_keys),
     ("the thief never read a thing", {HEALED}, lambda e: setattr(theft_of(e).opened[4], "opened", 0)),
 ]
 
@@ -201,11 +230,74 @@ class TestFreezes:
         assert not broken(evidence)
 
 
+LATE: list[tuple[str, str, Callable[[Evidence], object], tuple[float, float]]] = [
+    ("a slow switch", FAST, slow, (T + 5, T + 5.1)),
+    ("a picture seen late", SEES, lambda e: e.changes[1].first_frames.update(Bea=T + 16), (T + 12, T + 15)),
+    ("a picture never seen", SEES, lambda e: e.changes[1].first_frames.pop("Bea"), (T + 10, T + 20)),
+    (
+        "a sender that stays behind",
+        BEHIND,
+        stay_behind,
+        (T + 10, T + 10.5),
+    ),
+    ("a freeze", FREEZE, lambda e: e.gaps.append(Gap("Ada", "bea", 1, T + 5, T + 5.6)), (T + 5, T + 5.2)),
+    ("old keys", ERASED, lambda e: setattr(e.stays["Ada"], "kept", Kept(3, T, T + 7)), (T + 5, T + 7)),
+]
+
+
+@pytest.mark.parametrize(
+    ("promise", "spoil", "late"), [each[1:] for each in LATE], ids=[each[0] for each in LATE]
+)
+class TestAMachineThatIsLate:
+    """What passes a bound of time only because the machine was late is no broken promise, and no kept one."""
+
+    def test_leaves_open_what_it_accounts_for(
+        self, promise: str, spoil: Callable[[Evidence], object], late: tuple[float, float]
+    ) -> None:
+        evidence = good()
+        spoil(evidence)
+        evidence.lateness.add(*late, late[1] - late[0])
+        assert (broken(evidence), still_open(evidence)) == (set(), {promise})
+        assert exit_code(judge(evidence)) == OPEN_CODE
+
+    def test_at_another_time_accounts_for_nothing(
+        self, promise: str, spoil: Callable[[Evidence], object], late: tuple[float, float]
+    ) -> None:
+        evidence = good()
+        spoil(evidence)
+        evidence.lateness.add(T - 20, T - 10, 10.0)
+        evidence.lateness.add(*late, 0.1 * (late[1] - late[0]))
+        assert (broken(evidence), still_open(evidence)) == ({promise}, set())
+        assert exit_code(judge(evidence)) == BROKEN
+
+
+def test_one_switch_too_many_is_not_excused_by_another() -> None:
+    evidence = good()
+    slow(evidence)
+    evidence.lateness.add(T + 5, T + 5.1, 0.1)
+    second = Change(Kind.REMOVE, "Dan", T + 16, 6, None, T + 16)
+    second.switches, second.exposure = {"Ada": T + 17}, evidence.changes[0].exposure
+    evidence.changes.append(second)
+    evidence.stays["Dan"].packets_before, evidence.stays["Dan"].packets_after_cut = 9, 0
+    assert broken(evidence) == {FAST}
+
+
+def test_what_is_open_is_said_to_be() -> None:
+    evidence = good()
+    slow(evidence)
+    evidence.lateness.add(T + 5, T + 5.1, 0.1)
+    page = report(evidence, judge(evidence))
+    assert "1 of 16 cannot be judged: this machine was too late with its work." in page
+    assert f"Not to be judged: {FAST}." in page
+    evidence.strangers.append("Mallory")
+    assert f"Broken: {GUESTS}." in report(evidence, judge(evidence))
+
+
 def test_the_report_stands_alone_and_shows_what_is_there() -> None:
     evidence = good()
     evidence.stays["Cem"].warnings.append("<script>alert(1)</script>")
     page = report(evidence, judge(evidence))
-    assert "All 13 promises held." in page
+    assert "All 16 promises held." in page
     assert page.count("<svg") == page.count("</svg>") > 10
     assert "<script" not in page
     assert "http" not in page
@@ -214,7 +306,7 @@ def test_the_report_stands_alone_and_shows_what_is_there() -> None:
 
 
 def test_the_report_of_a_drill_without_anything_can_be_made() -> None:
-    assert "13 of 13 promises did not hold" in report(Evidence(), judge(Evidence()))
+    assert "16 of 16 promises did not hold" in report(Evidence(), judge(Evidence()))
 
 
 def trials() -> Trials:
