@@ -19,6 +19,8 @@ from conference.sources.tone import tone_frequency
 
 AUDIO_RATE: Final = 48_000
 TONE_SAMPLES: Final = AUDIO_RATE // 4
+QUIETEST: Final = 32
+"""Of 32768, 60 dB down: what a decoder makes of silence stays below."""
 MAX_CONCEALED: Final = AUDIO_RATE * 120 // 1000
 """Opus has faded to silence by then: what is missing beyond stays a gap in the timestamps."""
 
@@ -27,11 +29,15 @@ Decoded = VideoFrame | AudioFrame
 
 @dataclass(slots=True)
 class Seen:
-    """What a visit brought; `concealed` counts samples that stand for lost sound."""
+    """What a visit brought; `concealed` counts samples that stand for lost sound.
+
+    `is_heard` says that the rest was more than silence.
+    """
 
     frames: list[Decoded] = field(default_factory=list)
     errors: int = 0
     concealed: int = 0
+    is_heard: bool = False
     marks: list[tuple[Mark, int]] = field(default_factory=list)
     tones: list[float | None] = field(default_factory=list)
 
@@ -79,7 +85,9 @@ class AudioDecoder:
             seen.concealed += made
             missing -= made
             timestamp += made
+        first = len(seen.frames)
         made = self._add(frame.payload, frame.rtp_timestamp, seen)
+        seen.is_heard |= any(_is_heard(sound) for sound in seen.frames[first:])
         self._expected = (frame.mid, frame.rtp_timestamp + made)
         # RFC 6716 §3.1, §3.2.1: a packet of nothing but its first byte, saying "one frame", holds a frame of
         # no bytes, which a decoder takes for lost and conceals. (A packet of no bytes is the end to FFmpeg.)
@@ -115,3 +123,8 @@ class AudioDecoder:
         if self._heard_samples >= TONE_SAMPLES:
             seen.tones.append(tone_frequency(np.concatenate(self._heard), AUDIO_RATE))
             self._heard, self._heard_samples = [], 0
+
+
+def _is_heard(sound: Decoded) -> bool:
+    samples = sound.to_ndarray()
+    return bool(samples.size and max(samples.max(), -int(samples.min())) > QUIETEST)

@@ -19,9 +19,9 @@ from aiortc import MediaStreamTrack
 from conference.aiortc_seam import E2eePeerConnection
 from conference.decoders import Decoded
 from conference.decrypt_health import DecryptHealth
-from conference.frames import AUDIO, CAMERA, KINDS, FrameSealer, Kind, ReceivedFrame
+from conference.frames import AUDIO, CAMERA, KINDS, SCREEN, FrameSealer, Kind, ReceivedFrame
 from conference.grid_recording import GridRecording
-from conference.messages import Trouble
+from conference.messages import Sending, Trouble
 from conference.publishing import Publishing
 from conference.receive_path import Counts, MediaFrame, Misnamed, ReceivePath
 from conference.recording import unused_path
@@ -43,7 +43,6 @@ LOWEST_TONE_HZ: Final = 300.0
 TONES: Final = 64
 TONE_STEP_HZ: Final = 25.0
 WATCH_EVERY_S: Final = 1.0
-LIVE_S: Final = 3.0
 QUIET_S: Final = 1.5
 """Without media for so long after signaling came back, media's connections count as lost too."""
 CLOSE_S: Final = 5.0
@@ -125,6 +124,8 @@ class Media:
         """What we cannot decrypt."""
         self.on_troubles: Callable[[], None] = lambda: None
         """Called every second, when they have been looked at."""
+        self.on_sending: Callable[[], None] = lambda: None
+        """Called when `sending` may be another."""
         self._session = session
         self._options = options
         self._clock = clock
@@ -263,11 +264,15 @@ class Media:
             tone_hz=stats.tone_hz,
         )
 
-    def is_live(self, participant_id: str, kid_context: int) -> bool:
-        """Whether frames of a stream have opened of late."""
+    def opened_at(self, participant_id: str, kid_context: int) -> float | None:
+        """When the last frame of a stream was opened."""
         tile = self.path.tiles.get((participant_id, kid_context))
-        opened_at = tile.stats.opened_at if tile else None
-        return opened_at is not None and self._clock() - opened_at < LIVE_S
+        return tile.stats.opened_at if tile else None
+
+    def heard_at(self, participant_id: str) -> float | None:
+        """When there was more than silence in somebody's sound, if it is decoded."""
+        tile = self.path.tiles.get((participant_id, AUDIO))
+        return tile.stats.heard_at if tile else None
 
     # --- the end ---
 
@@ -295,6 +300,19 @@ class Media:
         """What we send, by context."""
         return self._made | self._given
 
+    @property
+    def sending(self) -> Sending:
+        """What we send, for the others to know."""
+        sent = {context for context, stream in self.own_streams.items() if not stream.is_muted}
+        return Sending(microphone=AUDIO in sent, camera=CAMERA in sent, screen=SCREEN in sent)
+
+    def mute(self, kid_context: int, is_muted: bool) -> None:
+        """Send silence or black as this context, or what there is again."""
+        stream = self.own_streams.get(kid_context)
+        if stream is not None:
+            stream.is_muted = is_muted
+            self.on_sending()
+
     def send(self, tracks: Mapping[int, MediaStreamTrack | None]) -> None:
         """Send these from now on, each as its context; None ends what is sent as that."""
         for context, track in tracks.items():
@@ -303,6 +321,7 @@ class Media:
                 ended.stop()
             if track is not None:
                 self._given[context] = self._own(context, track)
+        self.on_sending()
         if self._session.phase is Phase.MEMBER:
             self._publish()
 
@@ -315,6 +334,7 @@ class Media:
         """A file is over, a camera was unplugged: publish it no longer, or the others would wait for it."""
         if self._given.get(kid_context) is stream:
             del self._given[kid_context]
+            self.on_sending()
             if self._session.phase is Phase.MEMBER:
                 self._publish()
 
@@ -332,6 +352,7 @@ class Media:
             for stream in self._made.values():
                 stream.stop()
             self._made, self._made_for = self._make_sources(participant_id), participant_id
+        self.on_sending()
         return {context: stream.lend() for context, stream in sorted(self.own_streams.items())}
 
     def _make_sources(self, participant_id: str) -> dict[int, OwnStream]:

@@ -426,11 +426,13 @@ class Meeting:
         self.participant.media.send({SCREEN: None, SCREEN_AUDIO: None})
 
     def mute(self, *, microphone: bool | None = None, camera: bool | None = None) -> None:
-        """Send silence or black (True), or what there is again (False). None stays as it is."""
-        streams = self.participant.media.own_streams
+        """Send silence or black (True), or what there is again (False). None stays as it is.
+
+        The members are told; the server is not.
+        """
         for context, is_muted in ((AUDIO, microphone), (CAMERA, camera)):
-            if is_muted is not None and context in streams:
-                streams[context].is_muted = is_muted
+            if is_muted is not None:
+                self.participant.media.mute(context, is_muted)
 
     def start_recording(self, folder: Path, *, grid: bool = False) -> None:
         """Write what is decrypted to files in `folder`; all members are told, those who come later too.

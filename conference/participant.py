@@ -15,8 +15,10 @@ from urllib.parse import urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from conference.claims import Claims
 from conference.epoch_keys import Switched
 from conference.errors import ServerError
+from conference.events import SendingChanged
 from conference.frames import AUDIO, CAMERA, SCREEN, FrameSealer
 from conference.link import MeetingLink
 from conference.media import Media, MediaOptions
@@ -71,7 +73,8 @@ class Participant:
     """One device in a meeting, from joining to leaving.
 
     `on_event` may be set to be called, on the event loop, with what happens. Of the session's events,
-    `TroubleReported` comes as `DecryptionChanged`, and like `RecordingChanged` only when it brings news.
+    `TroubleReported` comes as `DecryptionChanged`, and like `RecordingChanged` and `SendingChanged` only when
+    it brings news.
     """
 
     def __init__(
@@ -96,6 +99,8 @@ class Participant:
         self._here: str | None = None
         """Our own address on the last connection."""
         self._recording: set[str] = set()
+        self._claims = Claims()
+        self.media.on_sending = self._tell_sending
         self._own_troubles: tuple[Undecrypted, ...] = ()
         self.media.on_troubles = self._look_at_own_troubles
         self._undecrypted: dict[str, tuple[Undecrypted, ...]] = {}
@@ -164,6 +169,10 @@ class Participant:
             self.session.set_recording(self.media.recordings.is_on)
             self.pump()
 
+    def _tell_sending(self) -> None:
+        self.session.set_sending(self.media.sending, self._clock())
+        self._changed.set()  # it may be due
+
     @property
     def is_connected(self) -> bool:
         """Whether there is a connection on which something can be said now."""
@@ -193,6 +202,9 @@ class Participant:
                 if on != (sender.participant_id in self._recording):
                     self._recording ^= {sender.participant_id}
                     self.on_event(event)
+            case SendingChanged(sender=sender, sending=sending):
+                if self._claims.take(sender.participant_id, sending, self._clock()):
+                    self.on_event(event)
             case TroubleReported():
                 self._take_troubles(event)
             case _:
@@ -202,6 +214,7 @@ class Participant:
         """Who has just come has not heard that we record; nor have the others, if that is ourselves."""
         present = {person.participant_id for person in event.members}
         self._recording &= present
+        self._claims.keep(present)
         self._undecrypted = {who: told for who, told in self._undecrypted.items() if who in present}
         is_news = bool(event.joined) or event.committer is None
         if self.media.recordings.is_on and is_news and self.session.phase is Phase.MEMBER:
@@ -261,6 +274,10 @@ class Participant:
         who = row.participant_id
         is_us = who == self.session.participant_id
         counts = self.media.counts_of(who)
+        now, claims = self._clock(), self._claims
+        sending = self.media.sending if is_us else claims.of(who)
+        is_muted = claims.is_muted(who, self.media.heard_at(who), now)
+        has_screen = claims.is_live(who, SCREEN, self.media.opened_at(who, SCREEN), now)
         return PersonStatus(
             participant_id=who,
             leaf=row.person.leaf if row.person else None,
@@ -269,7 +286,9 @@ class Participant:
             presence=row.presence,
             video=self.media.stream(who, CAMERA),
             audio=self.media.stream(who, AUDIO),
-            screen=self.media.stream(who, SCREEN) if self.media.is_live(who, SCREEN) else None,
+            screen=self.media.stream(who, SCREEN) if has_screen else None,
+            sending=sending,
+            is_muted=not self.media.sending.microphone if is_us else is_muted,
             refused=counts.dropped.total(),
             is_recording=self.media.recordings.is_on if is_us else who in self._recording,
             health=self._health(counts, row.person.leaf if row.person else None),

@@ -251,6 +251,8 @@ class ScreenReport:
 
     def status(self, status: Status) -> None:
         self._status = status
+        stopped = {(line.participant_id, True) for line in status.people if line.screen is None}
+        self._pictures = {of: each for of, each in self._pictures.items() if of not in stopped}
         self._draw()
 
     def say(self, text: str) -> None:
@@ -356,7 +358,11 @@ def _typed_line(text: str, cursor: int, width: int) -> Text:
 
 
 def _remarks(line: PersonStatus) -> str:
-    remarks = ["records"] if line.is_recording else []
+    remarks = ["muted"] if line.is_muted else []
+    if line.sending is not None and not line.sending.camera:
+        remarks.append("camera off")
+    if line.is_recording:
+        remarks.append("records")
     if line.screen is not None:
         remarks.append(f"screen: {line.screen.decoded} frames")
     if line.health.troubles:

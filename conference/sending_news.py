@@ -27,7 +27,8 @@ class SendingNews:
         """We send this now."""
         if sending != self._sending:
             self._sending = sending
-            self._owe(now)
+            at = max(now, self._not_before)
+            self.next_at = at if self.next_at is None else min(at, self.next_at)
 
     def set_group(self, members: int, *, has_newcomers: bool, now: float) -> None:
         """So many are in the group, and some have not heard of it; perhaps as we have just come ourselves."""
@@ -36,9 +37,10 @@ class SendingNews:
             self.tell_again(now)
 
     def tell_again(self, now: float) -> None:
-        """Somebody may not have heard of it."""
-        if self._sending is not None:
-            self._owe(now + self._chance.uniform(0, PER_MEMBER_S * self._members))
+        """Somebody may not have heard of it; perhaps many tell it at once."""
+        if self._sending is not None and self.next_at is None:
+            spread_s = self._chance.uniform(0, PER_MEMBER_S * self._members)
+            self.next_at = max(now, self._not_before) + spread_s
 
     def take(self, now: float) -> Sending | None:
         """What to tell now, if that is due."""
@@ -47,7 +49,3 @@ class SendingNews:
         self.next_at = None
         self._not_before = now + max(APART_S, PER_MEMBER_S * self._members)
         return self._sending if self._members > 1 else None
-
-    def _owe(self, at: float) -> None:
-        at = max(at, self._not_before)
-        self.next_at = at if self.next_at is None else min(at, self.next_at)

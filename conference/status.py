@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conference.messages import Reason
+from conference.messages import Reason, Sending
 from conference.recognition import Recognition
 from conference.roster import Person, Standing
 from conference.verification import CodeInput
@@ -154,6 +154,10 @@ class PersonStatus:
     """While one is shared."""
     refused: int = 0
     """Frames in its name that did not open."""
+    sending: Sending | None = None
+    """What it says that it sends; None if it has not said."""
+    is_muted: bool = False
+    """It says so, and nothing else is heard of it."""
     is_recording: bool = False
     """It says that it records."""
     health: SenderHealth = field(default_factory=SenderHealth)

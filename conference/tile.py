@@ -47,6 +47,7 @@ class TileStats:
     shed: int = 0
     key_frames_asked: int = 0
     opened_at: float | None = None
+    heard_at: float | None = None  # of sound that was more than silence
     width: int = 0
     height: int = 0
     last_mark: Mark | None = None
@@ -213,6 +214,8 @@ class Tile:
         stats.decoded += len(seen.frames)
         stats.decode_errors += seen.errors
         stats.concealed += seen.concealed
+        if seen.is_heard:
+            stats.heard_at = self._now
         for found, lateness_ms in seen.marks:
             stats.last_mark, stats.lateness_ms = found, lateness_ms
             if found.tag in stats.marks or len(stats.marks) < MAX_TAGS:

@@ -1,6 +1,7 @@
 """The public face: what a program writes to take part, in real meetings."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,8 +22,11 @@ from conference.meeting import (
     MemberLeft,
     RecordingSaved,
 )
+from conference.messages import Sending
+from conference.participant import Participant
 from conference.session import RecordingChanged
 from conference.sources import PushedAudio, PushedVideo, tone_frequency
+from conference.status import PersonStatus
 from tests.conference.conftest import WITHIN_S, House, is_settled, new_link, until
 
 E = TypeVar("E")
@@ -308,6 +312,12 @@ class Chair:
         return "\n".join(self.said)
 
 
+def line_of(viewer: Participant, meeting: Meeting) -> PersonStatus:
+    """How somebody sees who takes part in `meeting`."""
+    assert meeting.me is not None
+    return next(line for line in viewer.status().people if line.leaf == meeting.me.leaf)
+
+
 async def test_what_is_typed_is_said_or_done(house: House, tmp_path: Path) -> None:
     ada = await house.join("Ada")
     async with Meeting.join(str(house.link), name="Bob", microphone=PushedAudio()) as bob:
@@ -325,10 +335,15 @@ async def test_what_is_typed_is_said_or_done(house: House, tmp_path: Path) -> No
         who = await chair.type("/who")
         assert "Ada" in who
         assert "Bob" in who
+        ada_sees = partial(line_of, ada.participant, bob)
+        await until("Ada knows what Bob sends", lambda: ada_sees().sending == Sending(True, False, False))
         await chair.type("/mute")
         assert bob.participant.media.own_streams[0].is_muted
+        assert line_of(bob.participant, bob).is_muted
+        await until("Ada knows that Bob is muted", lambda: ada_sees().is_muted)
         await chair.type("/unmute")
         assert not bob.participant.media.own_streams[0].is_muted
+        await until("Ada knows that Bob is not", lambda: not ada_sees().is_muted)
         await chair.type(f"/record {tmp_path / 'out'}")
         assert "already" in await chair.type("/record")
         await until("Ada knows", lambda: ada.of_kind(RecordingChanged))

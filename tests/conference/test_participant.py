@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from conference import mark
 from conference.errors import ServerError
 from conference.media import SessionSealer, tag_of
-from conference.messages import Reason
+from conference.messages import Reason, Sending
 from conference.participant import GOING_DOWN
 from conference.reports import sentence
 from conference.session import (
@@ -227,3 +228,14 @@ async def test_a_server_that_forgot_the_meeting_is_not_asked_for_a_minute(house:
     with pytest.raises(ServerError, match="no such meeting"):
         async with asyncio.timeout(10):
             await ada.running
+
+
+async def test_who_claims_to_be_muted_and_is_heard_is_shown_as_heard(house: House) -> None:
+    ada, bob = await house.join("Ada"), await house.join("Bob", is_silent=True)
+    await until("Bob hears Ada", lambda: bob.hears(ada))
+    ada.media.on_sending = lambda: None  # a client that lies: it goes on sending its tone
+    ada.session.set_sending(Sending(microphone=False, camera=False, screen=False), time.monotonic())
+    ada.participant.pump()
+    await until("Bob has been told so", lambda: bob.line(ada).sending == Sending(False, False, False))
+    assert bob.line(ada).is_muted
+    await until("Bob sees that it is not so", lambda: not bob.line(ada).is_muted)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from conference.frames import AUDIO, CAMERA
 from conference.meeting import ReceivedVideo
-from conference.messages import Reason
+from conference.messages import Reason, Sending
 from conference.reports import JsonReport, ScreenReport, sentence
 from conference.roster import Person
 from conference.session import ChatReceived, EpochChanged, RecordingChanged
@@ -79,6 +79,21 @@ def test_the_screen_shows_who_records_and_who_cannot_be_decrypted(screen: Screen
     assert "3 frames refused (3 bad tag)" in shown
     screen.report.status(_status(_line(ADA), _line(BOB)))
     assert "recorded" not in screen.last()
+    screen.report.close()
+
+
+def test_the_screen_shows_who_is_muted_and_drops_a_screen_that_is_over(screen: Screen) -> None:
+    frame = av.VideoFrame.from_ndarray(np.full((180, 320, 3), 200, np.uint8), format="rgb24")
+    screen.report.picture(ReceivedVideo(BOB, frame, is_screen=True))
+    sending = Sending(microphone=False, camera=False, screen=True)
+    line = _line(BOB, is_muted=True, sending=sending, screen=StreamStatus(9, 9))
+    screen.report.status(_status(_line(ADA), line))
+    shown = " ".join(screen.last().replace("│", " ").split())
+    assert "Bob (screen)" in shown
+    assert "muted; camera off; screen: 9 frames" in shown
+    screen.report.status(_status(_line(ADA), _line(BOB, sending=Sending(True, True, False))))
+    shown = screen.last()
+    assert not any(word in shown for word in ("(screen)", "muted", "camera off"))
     screen.report.close()
 
 

@@ -28,7 +28,7 @@ export class SendingNews {
     const known = this.#sending
     if (known?.microphone === microphone && known.camera === camera && known.screen === screen) return
     this.#sending = { microphone, camera, screen }
-    this.#owe(now)
+    this.nextAt = Math.min(this.nextAt, Math.max(now, this.#notBefore))
   }
 
   /** So many are in the group, and some have not heard of it; perhaps as we have just come ourselves. */
@@ -37,9 +37,10 @@ export class SendingNews {
     if (hasNewcomers) this.tellAgain(now)
   }
 
-  /** Somebody may not have heard of it. */
+  /** Somebody may not have heard of it; perhaps many tell it at once. */
   tellAgain(now: number): void {
-    if (this.#sending !== undefined) this.#owe(now + this.#chance() * PER_MEMBER_S * this.#members)
+    if (this.#sending === undefined || this.nextAt !== Infinity) return
+    this.nextAt = Math.max(now, this.#notBefore) + this.#chance() * PER_MEMBER_S * this.#members
   }
 
   /** What to tell now, if that is due. */
@@ -48,9 +49,5 @@ export class SendingNews {
     this.nextAt = Infinity
     this.#notBefore = now + Math.max(APART_S, PER_MEMBER_S * this.#members)
     return this.#members > 1 ? this.#sending : undefined
-  }
-
-  #owe(at: number): void {
-    this.nextAt = Math.min(this.nextAt, Math.max(at, this.#notBefore))
   }
 }
