@@ -3,6 +3,8 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { decodeBase64url, fromHex, hex, own } from "../src/bytes.ts"
+import { Claims } from "../src/conference/claims.ts"
+import { CAMERA, SCREEN } from "../src/conference/frames.ts"
 import { hostHash, LinkKeys, MeetingLink } from "../src/conference/link.ts"
 import { decode, encode, type Message } from "../src/conference/messages.ts"
 import { type FurtherHost, Policy, verifyPolicy } from "../src/conference/policy.ts"
@@ -224,6 +226,26 @@ test("what is sent is told when it changes and to newcomers, and not too often",
   assert.deepEqual(news.take(13), muted)
   news.setGroup(101, true, 13.1)
   assert.ok(Math.abs(news.nextAt - 17.02) < 1e-9) // not all at once: 0.02 s for each of 101, after a pause
+})
+
+test("what is claimed shows at once, and hides nothing that arrives", () => {
+  const claims = new Claims()
+  const nothing = { microphone: false, camera: true, screen: false }
+  assert.equal(claims.isMuted("bob", undefined, 10), false)
+  assert.equal(claims.hasEnded("bob", SCREEN, undefined), false)
+  claims.take("bob", nothing, 10)
+  assert.deepEqual(claims.of("bob"), nothing)
+  assert.equal(claims.isMuted("bob", 10.9, 10.9), true) // it was under way
+  assert.equal(claims.isMuted("bob", 11.1, 11.1), false)
+  claims.take("bob", { ...nothing }, 11.2) // saying it again brings no grace
+  assert.equal(claims.isMuted("bob", 11.1, 14), false)
+  assert.equal(claims.isMuted("bob", 11.1, 14.2), true)
+  assert.equal(claims.hasEnded("bob", SCREEN, 10.5), true)
+  assert.equal(claims.hasEnded("bob", SCREEN, 11.1), false)
+  assert.equal(claims.hasEnded("bob", CAMERA, 10.5), false)
+  claims.keepOnly(new Set(["ada"]))
+  assert.equal(claims.of("bob"), undefined)
+  assert.equal(claims.isMuted("bob", undefined, 20), false)
 })
 
 test("security codes", async () => {

@@ -94,6 +94,7 @@ function person(name: string, more: Partial<Person> = {}): Person {
     isRecording: false,
     level: 0,
     isMuted: false,
+    hasCameraOff: false,
     unreadable: undefined,
     cannotReadUs: undefined,
     ...more,

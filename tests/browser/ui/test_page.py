@@ -3,18 +3,20 @@
 import asyncio
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
 
 from conference.link import MeetingLink
 from conference.media import tag_of
-from conference.messages import Reason, Trouble
+from conference.messages import Reason, Sending, Trouble
 from conference.session import Session
+from conference.status import PersonStatus
 from signaling import messages as wire
 from tests.browser.conftest import CAMERA_TAG, Browser, Page
 from tests.browser.ui.conftest import SIZES
-from tests.conference.conftest import House
+from tests.conference.conftest import House, until
 
 NO_DEVICES = (
     "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
@@ -137,6 +139,41 @@ async def test_a_screen_is_shared_and_shown_large(house: House, browser: Browser
     await bob.ask("screenshot", path=str(screenshots / "real-screen.png"))
     await click(ada, "#screen")
     await bob.until("it is gone", "document.querySelector('.large') === null")
+
+
+async def test_what_is_sent_is_told_and_what_is_heard_counts_for_more(house: House, browser: Browser) -> None:
+    bob = await house.join("Bob")
+    ada = await browser.join("Ada", house.link)
+
+    def line() -> PersonStatus | None:
+        return next((line for line in bob.participant.status().people if line.name == "Ada"), None)
+
+    async def bob_knows(what: str, expected: Sending) -> None:
+        await until(what, lambda: (told := line()) is not None and told.sending == expected)
+
+    await bob_knows("what Ada sends", Sending(microphone=True, camera=True, screen=False))
+    await click(ada, "#microphone", "#camera", "#screen")
+    await bob_knows("that it is another", Sending(microphone=False, camera=False, screen=True))
+    await until("Ada is muted, and her screen is seen", lambda: line().is_muted and line().screen)
+    await click(ada, "#screen")
+    await until("it is gone", lambda: line().screen is None)
+
+    # Bob says that he is muted, and goes on sending his tone.
+    of_bob = f".tile:has([data-owner='{bob.id}'])"
+    await ada.until("Bob is seen", f"document.querySelector({of_bob!r})")
+    bob.media.on_sending = lambda: None
+    bob.session.set_sending(Sending(microphone=False, camera=False, screen=False), time.monotonic())
+    bob.participant.pump()
+    muted = f"document.querySelector({of_bob!r})?.querySelector('[aria-label=muted]')"
+    await ada.until("Bob is taken for muted at first", f"{muted} != null")
+    await ada.until("he is heard", f"{muted} == null")
+    await ada.until(
+        "his picture is shown too", f"document.querySelector({of_bob!r})?.matches(':not(.stopped)')"
+    )
+    await ada.until(
+        "with what he says",
+        f"document.querySelector({of_bob!r})?.querySelector('[aria-label=\"camera off\"]')",
+    )
 
 
 async def test_another_microphone_is_taken_in_the_meeting(house: House, browser: Browser) -> None:

@@ -7,6 +7,7 @@ import type { Failing } from "./decrypt_health.ts"
 import type { Event } from "./events.ts"
 import { AUDIO, CAMERA } from "./frames.ts"
 import { Publishing } from "./publishing.ts"
+import type { Sending } from "./sending_news.ts"
 import { Subscribing } from "./subscribing.ts"
 import { type Tile, Tiles } from "./tiles.ts"
 import type {
@@ -137,6 +138,11 @@ export class Meeting {
 
   raiseHand(raised: boolean): void {
     this.#tell({ type: "hand", raised })
+  }
+
+  /** What we send, for the others to know; who comes later is told too. */
+  setSending(sending: Sending): void {
+    this.#tell({ type: "sending", sending })
   }
 
   /** As a host; what cannot be done is told by `onRefused`. */

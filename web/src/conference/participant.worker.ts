@@ -68,6 +68,8 @@ class Participant implements Speaker {
         return session.react(message.emoji)
       case "hand":
         return session.raiseHand(message.raised)
+      case "sending":
+        return session.setSending(message.sending, now())
       case "moderate":
         return this.#moderate(message.action)
       case "leave":

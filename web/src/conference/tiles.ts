@@ -14,6 +14,8 @@ export interface Tile extends TileKey {
   readonly rtpTimestamp: number
   /** Whether frames have come of late. */
   readonly isLive: boolean
+  /** When the last frame is known to have been opened, in seconds of the page's clock. */
+  readonly openedAt: number
 }
 
 export class Tiles {
@@ -45,7 +47,7 @@ export class Tiles {
     const kind = KINDS[key.kidContext]
     if (track === undefined || kind === undefined) return
     const stream = new MediaStream([track])
-    this.#tiles.set(mid, { ...key, kind, stream, rtpTimestamp, isLive: true })
+    this.#tiles.set(mid, { ...key, kind, stream, rtpTimestamp, isLive: true, openedAt: performance.now() / 1000 })
     if (kind === "audio") this.#play(mid, stream)
     this.#changed()
   }
@@ -59,8 +61,8 @@ export class Tiles {
   setQuiet(slots: readonly SlotCounts[]): void {
     for (const { mid, quietMs } of slots) {
       const tile = this.#tiles.get(mid)
-      const isLive = quietMs < QUIET_MS
-      if (tile !== undefined && tile.isLive !== isLive) this.#tiles.set(mid, { ...tile, isLive })
+      const openedAt = (performance.now() - quietMs) / 1000
+      if (tile !== undefined) this.#tiles.set(mid, { ...tile, isLive: quietMs < QUIET_MS, openedAt })
     }
   }
 

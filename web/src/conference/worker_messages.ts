@@ -8,6 +8,7 @@ import type { Failing } from "./decrypt_health.ts"
 import type { Event, KeyOrder } from "./events.ts"
 import type { Misnamed, TileKey } from "./receive_path.ts"
 import type { Person, Row } from "./roster.ts"
+import type { Sending } from "./sending_news.ts"
 import type { Phase } from "./session.ts"
 import type { SecurityCode } from "./verification.ts"
 
@@ -43,6 +44,7 @@ export type ToParticipant =
   | { readonly type: "code"; readonly request: number }
   | { readonly type: "react"; readonly emoji: string }
   | { readonly type: "hand"; readonly raised: boolean }
+  | { readonly type: "sending"; readonly sending: Sending }
   | { readonly type: "moderate"; readonly action: HostAction }
   | { readonly type: "media"; readonly message: MediaAnswer }
 

@@ -1,5 +1,6 @@
 /** Makes the scene of a real meeting, and carries its user's intents to it. */
 
+import { Claims } from "../conference/claims.ts"
 import { AUDIO, CAMERA, SCREEN } from "../conference/frames.ts"
 import { MeetingLink } from "../conference/link.ts"
 import type { Event } from "../conference/events.ts"
@@ -26,7 +27,8 @@ import { levelOf, levelsOf, suitesOf, transportOf } from "./statistics.ts"
 import { type EpochEvent, Timeline } from "./timeline.ts"
 
 const LEVELS_EVERY_MS = 400
-const SILENT_AFTER = 10 // looks without any sound, not even noise: muted
+const HEARD = 0.001 // of 1: what a decoder makes of silence stays below
+const SILENT_AFTER = 10 // looks without any sound, not even noise: who does not tell is taken for muted
 const REACTION_MS = 3000
 const PASSING_MS = 6000
 const REPORT_VALID_S = 20 // of what somebody cannot decrypt; it is repeated in every heartbeat
@@ -74,6 +76,9 @@ export class LiveMeeting {
   #levels: ReadonlyMap<string, number> = new Map()
   /** How many looks long nothing at all was heard, by participant id. */
   readonly #silentFor = new Map<string, number>()
+  /** When somebody made more than silence, by participant id, in seconds. */
+  readonly #heardAt = new Map<string, number>()
+  readonly #claims = new Claims()
   #transport: string | undefined
   readonly #screen: ScreenShare
   #wakeLock: WakeLockSentinel | undefined
@@ -93,9 +98,10 @@ export class LiveMeeting {
     this.meeting.onConnection = (isConnected, why) => isConnected && this.#pass(why)
     this.meeting.onSwitched = (epoch) => this.#onSwitched(epoch)
     const setTrack = (kidContext: number, track: MediaStreamTrack | null) => this.meeting.setTrack(kidContext, track)
-    this.#screen = new ScreenShare(setTrack, () => this.onChange())
+    this.#screen = new ScreenShare(setTrack, () => this.#sendsOther())
     media.onTrack = (source, track) => this.meeting.setTrack(source === "microphone" ? AUDIO : CAMERA, track)
-    media.onChange = () => this.onChange()
+    media.onChange = () => this.#sendsOther()
+    this.#sendsOther()
     this.#timer = setInterval(() => void this.#look(), LEVELS_EVERY_MS)
   }
 
@@ -130,6 +136,8 @@ export class LiveMeeting {
         return this.#set(this.#hands, event.sender, event.raised)
       case "recording changed":
         return this.#set(this.#recording, event.sender, event.on)
+      case "sending changed":
+        return this.#claims.take(event.sender.participantId, event.sending, performance.now() / 1000)
       case "trouble reported":
         return this.#onReport(event)
       case "waiting for":
@@ -156,6 +164,7 @@ export class LiveMeeting {
     if (committer === undefined) this.#waitingFor = undefined
     this.#comparisons.enter(epoch, members, committer === undefined ? [] : joined, left, Date.now())
     this.#timeline.enter(event, this.#generation, this.meeting.view.ownLeaf)
+    this.#claims.keepOnly(new Set(members.map(({ participantId }) => participantId)))
     for (const { participantId } of left) for (const set of [this.#hands, this.#recording]) set.delete(participantId)
   }
 
@@ -204,12 +213,20 @@ export class LiveMeeting {
     this.onChange()
   }
 
-  /** How loud who is; whoever makes no sound at all has muted. */
+  /** What we send may be another. */
+  #sendsOther(): void {
+    const { isMicrophoneOn, isCameraOn } = this.#media
+    this.meeting.setSending({ microphone: isMicrophoneOn, camera: isCameraOn, screen: this.#screen.isOn })
+    this.onChange()
+  }
+
+  /** How loud who is, and who can be heard at all. */
   async #look(): Promise<void> {
     if (document.hidden || this.#stage !== "meeting") return
     this.#levels = await levelsOf(this.meeting)
     for (const { owner, level } of this.#sounds()) {
       this.#silentFor.set(owner, level ? 0 : (this.#silentFor.get(owner) ?? 0) + 1)
+      if ((level ?? 0) > HEARD) this.#heardAt.set(owner, performance.now() / 1000)
     }
     this.#transport ??= await transportOf(this.meeting)
     this.onChange()
@@ -310,7 +327,10 @@ export class LiveMeeting {
       .filter(({ owner }) => owner === participantId)
       .sort((one, other) => other.sinceS - one.sinceS)[0]
     const sound = view.tiles.find(({ owner, kidContext }) => owner === participantId && kidContext === AUDIO)
+    const sending = this.#claims.of(participantId)
     const isSilent = sound?.isLive !== true || (this.#silentFor.get(participantId) ?? 0) >= SILENT_AFTER
+    const isMuted =
+      sending === undefined ? isSilent : this.#claims.isMuted(participantId, this.#heardAt.get(participantId), now)
     return {
       key: `${participantId} ${person?.leaf ?? "-"}`,
       participantId,
@@ -325,20 +345,33 @@ export class LiveMeeting {
       hasHandUp: isSelf ? this.#isHandUp : this.#hands.has(participantId),
       isRecording: this.#recording.has(participantId),
       level: isSelf ? this.#media.level : levelOf(sound, this.#levels),
-      isMuted: person !== undefined && (isSelf ? !this.#media.isMicrophoneOn : isSilent),
+      isMuted: person !== undefined && (isSelf ? !this.#media.isMicrophoneOn : isMuted),
+      hasCameraOff: !isSelf && sending?.camera === false,
       unreadable: isSelf || failing === undefined ? undefined : { ...failing, epoch: failing.epoch ?? undefined },
       cannotReadUs: isValid ? { ...reported.trouble, sinceS: reported.trouble.sinceS + now - reported.at } : undefined,
     }
   }
 
   #pictures(view: MeetingView): Picture[] {
-    const others = view.tiles.filter(({ kind }) => kind === "video").map(pictureOf)
+    const others = view.tiles.filter(({ kind }) => kind === "video").map((tile) => this.#pictureOf(tile))
     const { participantId } = view
     if (participantId === undefined) return others
     const camera = this.#media.tracks.camera
     const screen = this.#screen.picture
     const own = [camera && ownPicture(participantId, camera, false), screen && ownPicture(participantId, screen, true)]
     return [...own.filter((picture) => !!picture), ...others]
+  }
+
+  #pictureOf(tile: Tile): Picture {
+    const { owner, kidContext, openedAt } = tile
+    return {
+      key: tile.stream.id,
+      participantId: owner,
+      isScreen: kidContext === SCREEN,
+      isSelf: false,
+      isLive: tile.isLive && !this.#claims.hasEnded(owner, kidContext, openedAt),
+      attach: (video) => showTile(video, tile),
+    }
   }
 
   #hosting({ isHost, isLinksHost, isLocked, hasLobby, waiting }: MeetingView): Hosting | undefined {
@@ -408,17 +441,6 @@ export class LiveMeeting {
     if (shown === undefined) return
     this.#comparisons.setCode(shown)
     this.onChange()
-  }
-}
-
-function pictureOf(tile: Tile): Picture {
-  return {
-    key: tile.stream.id,
-    participantId: tile.owner,
-    isScreen: tile.kidContext === SCREEN,
-    isSelf: false,
-    isLive: tile.isLive,
-    attach: (video) => showTile(video, tile),
   }
 }
 

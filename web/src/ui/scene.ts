@@ -44,6 +44,8 @@ export interface Person {
   /** Loudness of the decrypted sound, 0 to 1; undefined: no sound comes. */
   readonly level: number | undefined
   readonly isMuted: boolean
+  /** It says that no picture of its camera is sent; what comes all the same is shown. */
+  readonly hasCameraOff: boolean
   /** Why we cannot decrypt this person. */
   readonly unreadable: Trouble | undefined
   /** Why this person cannot decrypt us. */

@@ -48,6 +48,7 @@ export function Tile({ person, picture, reactions, isPaused, isPinned, onPin }: 
       <Veil person={person} picture={picture} isPaused={isPaused && person.isSelf} />
       <figcaption>
         {person.isMuted && !picture?.isScreen && <Flag icon="microphone off" label="muted" />}
+        {person.hasCameraOff && picture?.isLive && !picture.isScreen && <Flag icon="camera off" label="camera off" />}
         {person.hasHandUp && <Flag icon="hand" label="hand raised" look="hand" />}
         {person.isRecording && <Flag icon="record" label="recording" look="record" />}
         <span class="tile-name">
@@ -78,7 +79,7 @@ function Flag({
   label,
   look = "",
 }: {
-  readonly icon: "microphone off" | "hand" | "record" | "check"
+  readonly icon: "microphone off" | "camera off" | "hand" | "record" | "check"
   readonly label: string
   readonly look?: string
 }) {

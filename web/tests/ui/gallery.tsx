@@ -57,6 +57,7 @@ function person(at: number, more: Partial<Person> = {}): Person {
     isRecording: false,
     level: 0,
     isMuted: false,
+    hasCameraOff: false,
     unreadable: undefined,
     cannotReadUs: undefined,
     ...more,
