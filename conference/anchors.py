@@ -9,7 +9,7 @@ Its profile takes no Ed25519 authority, only RSA and NIST curves. Leaves are Ed2
 
 import datetime
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,6 +27,15 @@ from cryptography.x509.verification import (
 
 from conference.certified_name import quietly
 
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
+"""What the library makes of octets that are no certificate, or none that it knows."""
 _KNOWN_LIST_EXTENSIONS = (x509.CRLNumber, x509.AuthorityKeyIdentifier)
 
 
@@ -73,7 +82,7 @@ class Anchors:
                 return self._judge(leaf, others, now)
         except _RefusedError as refused:
             return Verdict(refused.standing, "", "", refused.why)
-        except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, UnsupportedAlgorithm):
+        except _UNREADABLE:
             return Verdict(Standing.INVALID, "", "", "It cannot be read.")
 
     def _judge(
@@ -150,7 +159,7 @@ def is_list_of(given: x509.CertificateRevocationList, issuer: x509.Certificate) 
             return False
         usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
         return usage.crl_sign and given.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
-    except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension, UnsupportedAlgorithm):
+    except (*_UNREADABLE, x509.ExtensionNotFound):
         return False
 
 
@@ -167,31 +176,45 @@ def authority_of(leaf: x509.Certificate) -> str:
 def _shown(name: x509.Name) -> str:
     for kind in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
         for each in name.get_attributes_for_oid(kind):
-            if isinstance(each.value, str) and each.value.isprintable():
+            if isinstance(each.value, str) and each.value.isprintable() and each.value.strip():
                 return each.value
     return "an authority without a name"
 
 
 def mail_address(leaf: x509.Certificate) -> str:
     """The first mail address in a certificate; empty if there is none."""
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ""
-    return next((each for each in names.get_values_for_type(x509.RFC822Name) if each.isprintable()), "")
+    addresses = (each.value for each in _alternative_names(leaf) if isinstance(each, x509.RFC822Name))
+    return next((each for each in addresses if each.isprintable()), "")
 
 
 def _check_constrained_names(path: Sequence[x509.Certificate]) -> None:
-    """Constraints bind the alternative names only; without any, a common name would escape them."""
-    constrained = any(_has(each, x509.NameConstraints) for each in path[1:])
-    if constrained and not _has(path[0], x509.SubjectAlternativeName):
-        raise _RefusedError(
-            Standing.INVALID, "Its authority may give certain names only, and it has none of that form."
-        )
+    """Constraints bind the alternative names only; who has none that they bind would escape them.
+
+    Those on directory names, which the library does not apply and the subject would have to keep to, refuse.
+    """
+    named = {type(each) for each in _alternative_names(path[0])}
+    for constraints in itertools.chain.from_iterable(map(_constraints, path[1:])):
+        subtrees = (*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ()))
+        bound = {type(each) for each in subtrees}
+        if x509.DirectoryName in bound:
+            raise _RefusedError(
+                Standing.INVALID, "Its authority is constrained in a way that is not checked here."
+            )
+        if not named & bound:
+            raise _RefusedError(
+                Standing.INVALID, "Its authority may give certain names only, and it has none of that form."
+            )
 
 
-def _has(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> bool:
-    return any(isinstance(each.value, kind) for each in certificate.extensions)
+def _constraints(authority: x509.Certificate) -> Iterator[x509.NameConstraints]:
+    return (each.value for each in authority.extensions if isinstance(each.value, x509.NameConstraints))
+
+
+def _alternative_names(leaf: x509.Certificate) -> Iterable[x509.GeneralName]:
+    try:
+        return leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
 
 
 def _check_usage(policy: Policy, certificate: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
@@ -205,8 +228,8 @@ def _check_usage(policy: Policy, certificate: x509.Certificate, usage: x509.Exte
 
 
 def _check_signs(policy: Policy, certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
-    if usage is not None and not usage.digital_signature:
-        raise ValueError("it is not for signatures")
+    if usage is not None and (usage.key_cert_sign or not usage.digital_signature):
+        raise ValueError("it is not for a person's signatures")
 
 
 def _end_entity() -> ExtensionPolicy:

@@ -14,6 +14,18 @@ from cryptography.x509.oid import NameOID
 
 NOW = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
+KEY_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
+"""As they stand in the extension."""
 LEAF_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
@@ -70,14 +82,12 @@ class Authority:
         usage: Sequence[str] | None = None,
     ) -> x509.Certificate:
         usage = usage or (("key_cert_sign", "crl_sign") if is_authority else ("digital_signature",))
-        kinds = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
-                 "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")  # fmt: skip
         builder = (
             x509.CertificateBuilder(self.subject, subject, key, serial or x509.random_serial_number())
             .not_valid_before(begins)
             .not_valid_after(ends)
             .add_extension(x509.BasicConstraints(is_authority, None), True)
-            .add_extension(x509.KeyUsage(*(kind in usage for kind in kinds)), True)
+            .add_extension(x509.KeyUsage(*(kind in usage for kind in KEY_USAGES)), True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False)
         )
