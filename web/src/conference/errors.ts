@@ -6,6 +6,7 @@
  *       LinkError       the meeting link, or what was typed for one, cannot be used
  *       ServerError     the server could not be reached, refused us, or broke the protocol
  *       StorageError    the browser keeps nothing, or what it kept is not of our form
+ *       CertificateError  a certificate or a revocation list cannot be read, or does not hold
  *       MemberError     a member sent what the meeting's rules do not allow
  *         PolicyError     the commit or document breaks the meeting's policy
  *         EnvelopeError   an end-to-end message is malformed
@@ -29,6 +30,10 @@ export class ServerError extends ConferenceError {
 
 export class StorageError extends ConferenceError {
   override readonly name: string = "StorageError"
+}
+
+export class CertificateError extends ConferenceError {
+  override readonly name: string = "CertificateError"
 }
 
 export class MemberError extends ConferenceError {

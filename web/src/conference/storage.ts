@@ -6,9 +6,9 @@
 import { StorageError } from "./errors.ts"
 
 const DATABASE = "conclave"
-const VERSION = 2
+const VERSION = 3
 /** Key path by store; null: keys are given. */
-const STORES = { "host keys": null, known_keys: "key", identity: null } as const
+const STORES = { "host keys": null, known_keys: "key", identity: null, authorities: "id" } as const
 export type StoreName = keyof typeof STORES
 
 /**
