@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from conference.messages import Reason, Trouble
-from conference.receive_path import MISNAMED_AFTER_S, Counts, Misnamed
+from conference.receive_path import MAX_SLOTS, MISNAMED_AFTER_S, Counts, Misnamed
 from conference.receive_path import Reason as Dropped
 
 FAILING_AFTER_S: Final = 2.0
@@ -56,6 +56,8 @@ class DecryptHealth:
         known = self._announced.get(mid)
         if owner is None or kid_context is None:
             self._announced.pop(mid, None)
+        elif known is None and len(self._announced) >= MAX_SLOTS:
+            return
         elif known is None or (known.owner, known.kid_context) != (owner, kid_context):
             self._announced[mid] = _Announced(owner, kid_context, now)
 

@@ -18,6 +18,7 @@ from sframe.errors import BadTag, NoSuchSender, OwnFrame, ProtocolError, Replaye
 
 WAIT_S: Final = 1.0
 MISNAMED_AFTER_S: Final = 1.0
+MAX_SLOTS: Final = 1024  # that are announced: as many as one message names, and more than anybody has
 MAX_WAITING_FRAMES: Final = 128  # of a slot
 MAX_WAITING_BYTES: Final = 1 << 20  # of a slot
 
@@ -217,6 +218,8 @@ class ReceivePath(Generic[TileT]):
 
     def announce(self, mid: str, owner: Hashable | None, kid_context: int | None, now: float) -> None:
         """The server says whose stream is in a slot. Nothing waits for it, and it decides nothing."""
+        if mid not in self._slots and len(self._slots) >= MAX_SLOTS:
+            return
         slot = self._slots.setdefault(mid, _Slot())
         slot.announced = None if owner is None or kid_context is None else (owner, kid_context)
         self._compare(slot, now)

@@ -20,6 +20,8 @@ from tests.conference.conftest import House
 CAMERA_TAG, CLIP_TAG = 0xCAFE, 0xC11B
 SIZE, RATE, SECONDS = (320, 240), 15, 2
 WITHIN_S = 20.0
+SCREENSHOTS = Path(__file__).parents[2] / "out" / "screenshots"
+TURN_CLOCK = Path(__file__).with_name("turn_clock.js")
 
 
 class Page:
@@ -80,6 +82,19 @@ class Page:
         await self.evaluate(f"void watchTile({owner!r}, {tag})")
         await self.until(f"it sees {owner}", f"watched[{owner!r}].right.size >= {pictures}")
         assert await self.evaluate(f"watched[{owner!r}].wrong") == 0
+
+    async def turn_clock(self, seconds: float) -> None:
+        """For the worker that takes part, so much time has passed; what is due then, happens."""
+        text = f"{TURN_CLOCK.read_text()};turnClock({seconds})"
+        await self.ask("evaluateInWorker", worker="participant", expression=text)
+
+    async def says(self, text: str, selector: str = "body") -> None:
+        shown = f"[...document.querySelectorAll({selector!r})].map((each) => each.innerText).join(' ')"
+        await self.until(f"{selector} says {text!r}", f"{shown}.includes({text!r})")
+
+    async def click(self, *selectors: str) -> None:
+        for selector in selectors:
+            await self.ask("click", selector=selector)
 
     async def close(self) -> None:
         await self.ask("close")
@@ -157,6 +172,12 @@ async def browser(driver: Driver) -> AsyncIterator[Browser]:
     opened = Browser(driver)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    return SCREENSHOTS
 
 
 def takes_all(house: House) -> House:

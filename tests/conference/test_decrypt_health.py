@@ -8,7 +8,7 @@ from conference.decrypt_health import DecryptHealth as Health
 from conference.epoch_keys import EpochKeys, EpochSecret
 from conference.frames import CAMERA, ReceivedFrame
 from conference.messages import Reason, Trouble
-from conference.receive_path import ReceivePath
+from conference.receive_path import MAX_SLOTS, ReceivePath
 from conference.reports import undecrypted
 from conference.status import Undecrypted
 
@@ -202,3 +202,11 @@ def test_the_sentences() -> None:
     )
     many = tuple(stream(1, Reason.WRONG_SENDER, f"P{number}") for number in range(9))
     assert undecrypted(many).endswith("; and so with 4 more")
+
+
+def test_announcements_without_end_are_cut(world: World) -> None:
+    for number in range(3 * MAX_SLOTS):
+        world.announce(f"m{number}", "ben")
+    assert len(world.path.slots()) == MAX_SLOTS
+    world.run(10.0, _keys(ANN))
+    assert world.reasons() == [Reason.NOTHING_RECEIVED]  # Ben's; what was announced before goes on

@@ -68,6 +68,7 @@ for (const id of [1, 83]) {
     const rest = [two.leader, alice!.group!, two.joined[0]!]
     const after = await Promise.all(rest.map((each) => each.process(refresh.message, [], 0)))
     assert.ok(after.every(({ hasPath, group }) => hasPath && group !== undefined))
+    assert.equal(refresh.hasPath, true)
     await agree(suite, [refresh.group, ...after.map(({ group }) => group!)])
   })
 }
@@ -83,6 +84,16 @@ test("a late message of the epoch before is read until that is forgotten", async
   group!.forgetPastEpochs(50)
   group!.forgetPastEpochs(51)
   await assert.rejects(group!.decrypt(late[1]!), /too long ago/)
+})
+
+test("who only adds has the keys that it had, and knows that", async () => {
+  const suite = await loadSuite(1)
+  const alice = await Group.create(suite, random(16), await bundle(suite, "Alice"))
+  const { keyPackage } = await bundle(suite, "Bob")
+  const adds = await alice.commit({ add: [keyPackage], remove: [], psk, authenticatedData: binding }, 0)
+  assert.equal(adds.hasPath, false)
+  const renews = await adds.group.commit({ add: [], remove: [], psk: undefined, authenticatedData: binding }, 0)
+  assert.equal(renews.hasPath, true)
 })
 
 test("two commits of one epoch do not share a generation", async () => {

@@ -6,7 +6,7 @@ import { own, type Octets } from "../src/bytes.ts"
 import { DecryptHealth, nearestEpoch } from "../src/conference/decrypt_health.ts"
 import type { Opened } from "../src/conference/epoch_keys.ts"
 import { Heartbeats } from "../src/conference/heartbeat.ts"
-import { ReceivePath, type TileKey } from "../src/conference/receive_path.ts"
+import { MAX_SLOTS, ReceivePath, type TileKey } from "../src/conference/receive_path.ts"
 import { type Person, Roster } from "../src/conference/roster.ts"
 import { SFrameProtocolError } from "../src/sframe/errors.ts"
 
@@ -148,6 +148,16 @@ test("a stream that the server goes on naming as another's is found out, once fo
   const [found, ...more] = health.newlyMisnamed(2)
   assert.deepEqual([found?.announced?.owner, found?.actual.owner, more.length], ["eve", "ada", 0])
   assert.deepEqual(health.newlyMisnamed(2), [])
+})
+
+test("announcements without end are cut", () => {
+  const world = new World()
+  const health = new DecryptHealth(world.path)
+  for (let number = 0; number < 3 * MAX_SLOTS; number++) {
+    world.path.announce(`m${number}`, `p${number}`, 1)
+    health.announce(`m${number}`, `p${number}`, 1, 0)
+  }
+  assert.deepEqual([world.path.slots().size, health.troubles(0, 9).length], [MAX_SLOTS, MAX_SLOTS])
 })
 
 function person(leaf: number, participantId: string): Person {

@@ -5,14 +5,12 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from signaling.server import PAGE_HEADERS
 from tests.browser.chromium import WEB, why_not
 
-SCREENSHOTS = Path(__file__).parents[3] / "out" / "screenshots"
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 780}}
 
 
@@ -43,9 +41,3 @@ def gallery() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/gallery.html"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="session")
-def screenshots() -> Path:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    return SCREENSHOTS

@@ -60,6 +60,8 @@ export interface CommitUnderWay {
   readonly group: Group
   readonly policy: Policy
   readonly removes: boolean
+  /** Whether our leaf's keys are new by it: not if it only adds. */
+  readonly renews: boolean
   readonly keyPackages: readonly string[]
   /** The knocks that it answers, by participant id. */
   readonly knocks: ReadonlyMap<string, Octets>
@@ -154,7 +156,7 @@ export class CommitLeader {
     const pending = this.#pending
     if (pending === undefined || !equal(pending.message, message)) return undefined
     this.#pending = undefined
-    this.wantsRefresh = false
+    if (pending.renews) this.wantsRefresh = false
     // Only what it did: who has knocked once more since then is to be added once more.
     for (const [who, knock] of pending.knocks) if (this.#joins.get(who) === knock) this.#joins.delete(who)
     for (const who of pending.left) this.#leaves.delete(who)
@@ -238,6 +240,7 @@ export class CommitLeader {
       group: built.group,
       policy: on.policy,
       removes: gone.length > 0,
+      renews: built.hasPath,
       keyPackages: [...adds.values()].map(({ presented }) => presented.reference),
       knocks: new Map(joined.map((who) => [who, this.#joins.get(who)!])),
       left: new Set([...this.#leaves, ...gone]),

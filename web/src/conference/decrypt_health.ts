@@ -7,7 +7,7 @@
 
 import { epochBits } from "../sframe/epochs.ts"
 import type { Reason } from "./messages.ts"
-import type { Counts, Dropped, Misnamed, ReceivePath, TileKey } from "./receive_path.ts"
+import { type Counts, type Dropped, MAX_SLOTS, type Misnamed, type ReceivePath, type TileKey } from "./receive_path.ts"
 
 const FAILING_AFTER_S = 2 // longer than a frame waits for its key
 const SILENT_AFTER_S = 5
@@ -39,6 +39,7 @@ export class DecryptHealth {
   announce(mid: string, owner: string | null, kidContext: number | null, now: number): void {
     const known = this.#announced.get(mid)
     if (owner === null || kidContext === null) this.#announced.delete(mid)
+    else if (known === undefined && this.#announced.size >= MAX_SLOTS) return
     else if (known?.owner !== owner || known.kidContext !== kidContext) {
       this.#announced.set(mid, { owner, kidContext, since: now })
     }

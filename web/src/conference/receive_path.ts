@@ -15,6 +15,7 @@ const WAIT_S = 1
 const BIND_S = 0.3
 const ASK_AGAIN_S = 0.5
 const MISNAMED_AFTER_S = 1
+export const MAX_SLOTS = 1024 // that are announced: as many as one message names, and more than anybody has
 
 /** Why a frame was dropped. */
 export type Dropped = Refusal | "wrong kind" | "not bound" | "no key frame yet"
@@ -107,6 +108,7 @@ export class ReceivePath {
 
   /** The server says whose stream is in a slot. Nothing waits for it, and it decides nothing. */
   announce(mid: string, owner: string | null, kidContext: number | null): void {
+    if (!this.#slots.has(mid) && this.#slots.size >= MAX_SLOTS) return
     const slot = this.#slot(mid)
     slot.announced = owner === null || kidContext === null ? undefined : { owner, kidContext }
     this.#compare(slot)

@@ -38,6 +38,7 @@ import type { CodeInput } from "./verification.ts"
 const REFRESH_S = 300
 const REFRESH_PER_MEMBER_S = 10
 const ASK_AGAIN_S = 10 // for a refresh that was not granted, or whose commit was lost
+const ASK_SOON_S = 1.5 // for who does not want to wait: a term that has just begun is over its first second by then
 const PAST_EPOCHS_S = 10 // how long chat of an epoch that is over can still be read; then its keys are erased
 const STALE_S = 900 // a refresh that is so long past due is kept from us on purpose
 const PATIENCE_S = 15
@@ -237,6 +238,7 @@ export class Session {
   async rotate(now: number): Promise<void> {
     if (this.phase !== "member") throw new MisuseError("Keys rotate in a meeting; this session is not in one.")
     await this.#refresh(now)
+    this.#refreshAt = now + ASK_SOON_S
   }
 
   /** What `securityCode` makes this epoch's code from. */
@@ -437,6 +439,7 @@ export class Session {
     if (own !== undefined) {
       await this.policies.enforce(own.policy)
       for (const each of own.keyPackages) this.#usedKeyPackages.add(each)
+      if (own.renews) this.#refreshed()
       return this.#adopt(own.group, this.personAt(group.epoch, group.ownLeaf), own.removes, now)
     }
     try {
@@ -511,7 +514,7 @@ export class Session {
     const others = people.filter(({ leaf }) => leaf !== group.ownLeaf)
     this.#heartbeats.setGroup(group.epoch, others.map(({ leaf }) => leaf), now)
     this.#checkIsolation(now)
-    if (this.#refreshAt === Infinity || committer?.leaf === group.ownLeaf) this.#scheduleRefresh(people.length, now)
+    if (this.#refreshAt === Infinity) this.#scheduleRefresh(people.length, now)
     const changes = changesOf(before, people)
     this.#events.push({ type: "epoch changed", epoch: group.epoch, members: people, ...changes, committer })
     this.#send({ type: "ack", generation: this.generation, epoch: group.epoch })

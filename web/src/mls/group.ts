@@ -60,6 +60,8 @@ export interface PendingCommit {
   readonly message: Octets
   readonly welcome: Octets | undefined
   readonly group: Group
+  /** Whether it has a path, so that our leaf's keys are new. */
+  readonly hasPath: boolean
 }
 
 const MAX_PAST = 4 // epochs whose late messages can still be read
@@ -299,8 +301,15 @@ export class Group {
         message: own(encodeMlsMessage(made.commit)),
         welcome: welcome && own(encodeMlsMessage({ version: "mls10", wireformat: "mls_welcome", welcome })),
         group,
+        hasPath: !equal(group.#ownEncryptionKey, this.#ownEncryptionKey),
       }
     })
+  }
+
+  get #ownEncryptionKey(): Uint8Array {
+    const node = this.#state.ratchetTree[leafToNodeIndex(toLeafIndex(this.ownLeaf))]
+    if (node?.nodeType !== "leaf") throw new MLSError("Our own leaf is blank.")
+    return node.leaf.hpkePublicKey
   }
 
   #pskProposal(psk: Psk): Proposal {

@@ -31,6 +31,9 @@ const HEARD = 0.001 // of 1: what a decoder makes of silence stays below
 const SILENT_AFTER = 10 // looks without any sound, not even noise: who does not tell is taken for muted
 const REACTION_MS = 3000
 const PASSING_MS = 6000
+const NOT_ROTATED_AFTER_MS = 10_000
+const NOT_ROTATED =
+  "Your keys are not new yet: the server has not let this page commit them. It goes on asking, and says so if that takes too long."
 const REPORT_VALID_S = 20 // of what somebody cannot decrypt; it is repeated in every heartbeat
 const MAX_LINES = 1000
 
@@ -410,6 +413,7 @@ export class LiveMeeting {
     },
     rotate: () => {
       this.#timeline.askForRotation()
+      setTimeout(() => this.#timeline.isRotating && this.#pass(NOT_ROTATED), NOT_ROTATED_AFTER_MS)
       this.meeting.rotate()
       this.onChange()
     },

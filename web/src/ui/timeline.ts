@@ -24,8 +24,9 @@ export class Timeline {
   /** The group is at a new epoch. */
   enter({ epoch, joined, left, returned, committer }: EpochEvent, generation: number, ownLeaf: number | undefined): void {
     const isOwn = committer !== undefined && committer.leaf === ownLeaf
-    const isOwnRotation = isOwn && this.isRotating
-    if (isOwnRotation) this.isRotating = false
+    const onlyAdds = joined.length > 0 && left.length + returned.length === 0 // and so renews nobody's keys
+    const isOwnRotation = isOwn && this.isRotating && !onlyAdds
+    if (isOwnRotation || committer === undefined) this.isRotating = false // whoever comes anew has a fresh leaf
     const line: EpochLine = {
       generation,
       epoch,
