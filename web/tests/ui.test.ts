@@ -3,12 +3,14 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { own } from "../src/bytes.ts"
+import { KnownKeys } from "../src/conference/known_keys.ts"
+import { recognise } from "../src/conference/recognition.ts"
 import type { Person as Member, Standing } from "../src/conference/roster.ts"
 import { Comparisons } from "../src/ui/comparison.ts"
 import { noticesOf, type Situation } from "../src/ui/notices.ts"
 import type { EpochLine, Person } from "../src/ui/scene.ts"
 import { columnsFor, seatsOf } from "../src/ui/stage.tsx"
-import { eventOf, healthOf, pace, spellDuration, spellNames } from "../src/ui/words.ts"
+import { eventOf, healthOf, howManyAreKnown, pace, spellDuration, spellNames } from "../src/ui/words.ts"
 
 function member(leaf: number, name: string, key = leaf): Member {
   return { leaf, name, participantId: `id ${leaf}`, signatureKey: own(new Uint8Array(32).fill(key)), certificates: [] }
@@ -22,35 +24,35 @@ function compared(): Comparisons {
   const comparisons = new Comparisons()
   comparisons.enter(7, [ada, bob], [], [], 0)
   comparisons.setCode({ epoch: 7, code: "AAAAA", qr: "" })
-  comparisons.compare(7, true, 1)
+  comparisons.compare(7, true, "everybody", 1)
   return comparisons
 }
 
 test("a comparison vouches for who was there, and for nobody who came later", () => {
   const comparisons = compared()
-  assert.equal(comparisons.trustOf(bob, false), "compared")
+  assert.equal(comparisons.cameSince(bob), false)
   comparisons.enter(8, [ada, bob, eve], [eve], [], 2)
-  assert.equal(comparisons.trustOf(bob, false), "compared")
-  assert.equal(comparisons.trustOf(eve, false), "new")
-  assert.deepEqual(comparisons.comparison?.joinedSince, ["Eve"])
-  assert.equal(comparisons.trustOf(member(1, "Bob", 99), false), "new") // the same name and leaf, another key
+  assert.equal(comparisons.cameSince(bob), false)
+  assert.equal(comparisons.cameSince(eve), true)
+  assert.deepEqual(comparisons.comparison?.joinedSince, [eve])
+  assert.equal(comparisons.cameSince(member(1, "Bob", 99)), true) // the same name and leaf, another key
 })
 
 test("a comparison of an epoch that is over does not vouch for who came in between", () => {
   const comparisons = new Comparisons()
   comparisons.enter(7, [ada, bob], [], [], 0)
   comparisons.enter(8, [ada, bob, eve], [eve], [], 1)
-  comparisons.compare(7, true, 2)
-  assert.equal(comparisons.trustOf(eve, false), "new")
-  assert.deepEqual(comparisons.comparison?.joinedSince, ["Eve"])
+  comparisons.compare(7, true, "everybody", 2)
+  assert.equal(comparisons.cameSince(eve), true)
+  assert.deepEqual(comparisons.comparison?.joinedSince, [eve])
 })
 
 test("who flickers in and out stays seen", () => {
   const comparisons = compared()
   comparisons.enter(8, [ada, bob, eve], [eve], [], 2)
   comparisons.enter(9, [ada, bob], [], [eve], 3)
-  assert.deepEqual(comparisons.comparison?.joinedSince, ["Eve"])
-  assert.deepEqual(comparisons.comparison?.leftSince, ["Eve"])
+  assert.deepEqual(comparisons.comparison?.joinedSince, [eve])
+  assert.deepEqual(comparisons.comparison?.leftSince, [eve])
 })
 
 test("codes are kept for ten minutes, and nothing outlives its group", () => {
@@ -58,24 +60,55 @@ test("codes are kept for ten minutes, and nothing outlives its group", () => {
   comparisons.enter(8, [ada, bob], [], [], 599_000)
   comparisons.setCode({ epoch: 8, code: "BBBBB", qr: "" })
   assert.deepEqual(
-    comparisons.codes.map(({ epoch }) => epoch),
+    comparisons.codes(undefined).map(({ epoch }) => epoch),
     [7, 8],
   )
   comparisons.enter(9, [ada, bob], [], [], 601_000)
   assert.deepEqual(
-    comparisons.codes.map(({ epoch }) => epoch),
+    comparisons.codes(undefined).map(({ epoch }) => epoch),
     [8],
   )
   comparisons.forget()
   assert.equal(comparisons.comparison, undefined)
-  assert.equal(comparisons.trustOf(bob, false), "uncompared")
+  assert.equal(comparisons.cameSince(eve), false)
+})
+
+test("a comparison vouches for all who were there, or for one of them", () => {
+  const comparisons = new Comparisons()
+  comparisons.enter(7, [ada, bob, eve], [], [], 0)
+  comparisons.setCode({ epoch: 7, code: "AAAAA", qr: "" })
+  const [{ people } = { people: [] }] = comparisons.codes(ada.signatureKey)
+  assert.deepEqual(
+    people.map(({ name }) => name),
+    ["Bob", "Eve"],
+  )
+  assert.deepEqual(comparisons.compare(7, true, { key: people[1]!.key }, 1), [eve])
+  assert.deepEqual(comparisons.compare(7, true, "everybody", 1), [ada, bob, eve])
+  assert.deepEqual(comparisons.compare(8, true, "everybody", 1), [])
+  assert.deepEqual(comparisons.compare(7, false, "everybody", 1), [])
+})
+
+test("who comes by a name that was compared, with another key, is a danger that cannot be dismissed", () => {
+  const known = new KnownKeys([{ key: eve.signatureKey, name: "bob", comparedAt: 1_800_000_000 }])
+  const people = [person("Bob", { recognition: recognise(bob, known) }), person("Ada")]
+  const [found, ...more] = noticesOf(situation({ people }))
+  assert.deepEqual([found?.level, found?.canBeDismissed, more.length], ["danger", false, 0])
+  assert.match(found!.text, /^⚠ ~Bob: NOT THE KEY that was compared on 2027-01-15\. /)
+  assert.equal(howManyAreKnown(people), undefined)
+  const aware = [person("Eve", { recognition: recognise(eve, known) }), person("Ada")]
+  assert.equal(howManyAreKnown(aware), "1 of 2 known")
+  assert.deepEqual(noticesOf(situation({ people: aware })), [])
+})
+
+test("records that cannot be read are told of", () => {
+  assert.equal(noticesOf(situation({ damaged: 1 }))[0]?.level, "warning")
 })
 
 test("codes that differ undo what was compared", () => {
   const comparisons = compared()
-  comparisons.compare(7, false, 2)
+  comparisons.compare(7, false, "everybody", 2)
   assert.ok(comparisons.hasDiffered)
-  assert.equal(comparisons.trustOf(bob, false), "uncompared")
+  assert.equal(comparisons.cameSince(eve), false)
 })
 
 function person(name: string, more: Partial<Person> = {}): Person {
@@ -83,10 +116,10 @@ function person(name: string, more: Partial<Person> = {}): Person {
     key: name,
     participantId: name,
     leaf: 1,
-    name,
+    recognition: recognise(member(1, name), KnownKeys.none),
     isSelf: false,
     isHost: false,
-    trust: "uncompared",
+    cameSince: false,
     hasCertificate: false,
     standing: "aligned",
     presence: "member",
@@ -111,6 +144,7 @@ function situation(more: Partial<Situation> = {}): Situation {
     waiting: [],
     isStale: false,
     joinedSinceCompared: [],
+    damaged: 0,
     warnings: [],
     dismissed: new Set(),
     ...more,
@@ -161,9 +195,9 @@ test("what was dismissed comes again only when there is more of it", () => {
 
 test("health in words", () => {
   const bobs = person("Bob", { cannotReadUs: { reason: "no key", epoch: 41, sinceS: 12.7 } })
-  assert.deepEqual(healthOf(bobs), ["Bob cannot decrypt you since 12 s: no key for epoch 41."])
+  assert.deepEqual(healthOf(bobs), ["~Bob cannot decrypt you since 12 s: no key for epoch 41."])
   const deaf = person("Bob", { unreadable: { reason: "nothing received", epoch: undefined, sinceS: 65 } })
-  assert.deepEqual(healthOf(deaf), ["You cannot decrypt Bob since 1 min: nothing arrives."])
+  assert.deepEqual(healthOf(deaf), ["You cannot decrypt ~Bob since 1 min: nothing arrives."])
   assert.equal(spellDuration(7300), "2 h")
   assert.equal(spellNames(["Ada", "Bob", "Cem", "Dan", "Eve"]), "Ada, Bob, Cem and 2 more")
 })
@@ -193,7 +227,7 @@ test("epochs in words", () => {
 })
 
 test("every member has a seat, every screen one more, and who is only in the room none", () => {
-  const people = [person("Ada"), person("Bob"), person("?", { leaf: undefined, name: undefined })]
+  const people = [person("Ada"), person("Bob"), person("?", { leaf: undefined, recognition: undefined })]
   const picture = (participantId: string, isScreen: boolean) => ({
     key: participantId,
     participantId,

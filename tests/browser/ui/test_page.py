@@ -85,7 +85,7 @@ async def test_a_meeting_from_the_first_page_to_the_goodbye(
     await picture(bob, "security-phone")
     await click(ada, "#compared")
     await says(ada, "Nobody has joined since.", ".verdict.good")
-    await says(ada, "Compared", ".holders .trust.compared")
+    await says(ada, "Compared on", ".holders .trust.good")
     await ada.until("the transport is known", "document.querySelector('.suites').innerText.includes('DTLS')")
     await click(ada, "#rotate")
     await says(ada, "You rotated your keys", "#timeline")

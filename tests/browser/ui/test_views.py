@@ -60,7 +60,7 @@ async def test_a_ghost_and_a_split_meeting_are_impossible_to_overlook_and_a_dela
     browser: Browser, gallery: str
 ) -> None:
     page = await open_gallery(browser, gallery, "desktop", "light")
-    assert "Hedy holds the keys of this meeting, but the server does not show it" in await text(
+    assert "~Hedy holds the keys of this meeting, but the server does not show it" in await text(
         page, "ghost", ".notice.danger"
     )
     assert "Hidden by the server" in await text(page, "ghost", ".tile.ghost")
@@ -74,11 +74,40 @@ async def test_a_ghost_and_a_split_meeting_are_impossible_to_overlook_and_a_dela
     assert "Coming or going" in await text(page, "pending", ".holders")
 
 
+async def test_another_key_under_a_name_that_was_compared_is_impossible_to_overlook(
+    browser: Browser, gallery: str
+) -> None:
+    page = await open_gallery(browser, gallery, "desktop", "light")
+    warned = await text(page, "changed-key", ".notice.danger")
+    assert "⚠ ~Bob: NOT THE KEY that was compared on 2026-11-21" in warned
+    assert not await page.evaluate("document.querySelector('.notice.danger [aria-label=Dismiss]')")
+    assert "Look here" in await text(page, "changed-key", "#security")
+    assert "Not the key that you compared" in await text(page, "changed-key", ".tile.ghost .veil")
+    assert "⚠ ~Bob" in await text(page, "changed-key", ".row.ghost")
+
+
+async def test_who_is_known_looks_unlike_who_is_not(browser: Browser, gallery: str) -> None:
+    page = await open_gallery(browser, gallery, "desktop", "light")
+    assert "2 of 3 known" in await text(page, "known", "#security")
+    tiles = await text(page, "known", ".tile-name")
+    assert "✔ Bob" in tiles
+    assert "~Cem Yılmaz" in tiles
+    assert "Compared on 2026-11-21" in await text(page, "known", ".holders")
+    assert "You, by the key that is the same in each meeting" in await text(page, "known", ".holders")
+    people = await text(page, "known-people", ".memory-list")
+    assert people.count("Compared on") == 4
+    await page.ask("click", selector="[aria-label='Forget Bob']")
+    forgot, key = (await page.evaluate("wanted"))[-1]
+    assert (forgot, list(key.values())) == ("forget", [0] * 32)
+    assert "One record cannot be read" in await text(page, "known-people", ".memory .problem")
+    assert "This browser keeps nothing" in await text(page, "keeps-nothing", ".code-card")
+
+
 async def test_what_does_not_decrypt_is_told_by_name_time_and_reason(browser: Browser, gallery: str) -> None:
     page = await open_gallery(browser, gallery, "desktop", "light")
     health = await text(page, "trouble", ".holders .health")
-    assert "Bob cannot decrypt you since 12 s: no key for epoch 41." in health
-    assert "You cannot decrypt Cem Yılmaz since 7 s: what arrives was changed on the way." in health
+    assert "~Bob cannot decrypt you since 12 s: no key for epoch 41." in health
+    assert "You cannot decrypt ~Cem Yılmaz since 7 s: what arrives was changed on the way." in health
 
 
 async def test_the_security_panel_says_what_was_compared_and_who_came_since(

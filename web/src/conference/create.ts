@@ -4,6 +4,7 @@ import { identifier, struct } from "../signaling/kinds.ts"
 import { LinkError, ServerError } from "./errors.ts"
 import { keepHostKey } from "./host_key.ts"
 import { MeetingLink } from "./link.ts"
+import { createKeyPair } from "./signing.ts"
 
 const answer = struct({ meeting_id: identifier })
 
@@ -17,7 +18,7 @@ export interface CreateOptions {
 /** A link to a new meeting on the page's own server. ServerError with what the user can do. */
 export async function createMeeting(options: CreateOptions = {}): Promise<MeetingLink> {
   const meetingId = await askForMeeting(options.token)
-  const hostKey = (await crypto.subtle.generateKey("Ed25519", false, ["sign", "verify"])) as CryptoKeyPair
+  const hostKey = await createKeyPair()
   const publicKey = new Uint8Array(await crypto.subtle.exportKey("raw", hostKey.publicKey))
   let link: MeetingLink
   try {

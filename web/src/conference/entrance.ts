@@ -5,14 +5,13 @@
  * had, so that one commit swaps the two.
  */
 
-import { decodeBase64url, equal, type Octets, own, random, utf8 } from "../bytes.ts"
+import { decodeBase64url, equal, type Octets, random, utf8 } from "../bytes.ts"
 import { Group } from "../mls/group.ts"
 import {
   createKeyPackage,
   encodePackage,
   type KeyPackageBundle,
   present,
-  type SignatureKeyPair,
 } from "../mls/key_package.ts"
 import type { CiphersuiteImpl } from "../mls/suite.ts"
 import { type Client, PROTOCOL, type Server } from "../signaling/messages.ts"
@@ -32,6 +31,8 @@ export class Entrance {
   generation = 0
   /** Of the generation's group, as the server says; of no consequence until a Welcome agrees. */
   groupId: Octets = new Uint8Array()
+  /** Of our leaf: by which others know us. */
+  readonly leafKey: HostKey
   readonly #policies: Policies
   readonly #suite: CiphersuiteImpl
   readonly #name: string
@@ -40,11 +41,17 @@ export class Entrance {
   #isFounding = false
   #knock: Client<"knock"> | undefined
   #bundle: KeyPackageBundle | undefined
-  #signatureKey: SignatureKeyPair | undefined
   /** The group in which we have, or had, a leaf, and that leaf's participant id. */
   #former: { readonly groupId: Octets; readonly participantId: string } | undefined
 
-  constructor(policies: Policies, suite: CiphersuiteImpl, name: string) {
+  /** `suite` signs by `leafKey`. */
+  constructor(
+    policies: Policies,
+    suite: CiphersuiteImpl,
+    name: string,
+    leafKey: HostKey,
+  ) {
+    this.leafKey = leafKey
     this.#policies = policies
     this.#suite = suite
     this.#name = name
@@ -53,12 +60,6 @@ export class Entrance {
   /** We have a leaf in this group, under our present participant id. */
   entered(groupId: Octets): void {
     this.#former = { groupId, participantId: this.#ownId }
-  }
-
-  /** The key of our leaf, by which others know us. */
-  async leafKey(): Promise<HostKey> {
-    const pair = await this.#keyPair()
-    return { key: own(pair.publicKey), sign: async (text) => own(await this.#suite.signature.sign(pair.signKey, text)) }
   }
 
   /** Come as somebody whom the server does not know. */
@@ -139,7 +140,7 @@ export class Entrance {
   /** Whether we say that a leaf of this group is ours. */
   async #claim(groupId: Octets, reference: Octets): Promise<ByLink | Return> {
     if (this.#former === undefined || !equal(this.#former.groupId, groupId)) return BY_LINK
-    return createReturn(this.#former.participantId, (await this.leafKey()).sign, groupId, reference)
+    return createReturn(this.#former.participantId, this.leafKey.sign, groupId, reference)
   }
 
   /** The knock at this group that was not answered yet: its Welcome may be on the way. */
@@ -193,12 +194,8 @@ export class Entrance {
   async #createBundle(nowS: number): Promise<KeyPackageBundle> {
     const lifetime = { nowS, lastsS: KEY_PACKAGE_LIFETIME_S }
     const applicationId = decodeBase64url(this.#ownId)!
-    return createKeyPackage(this.#suite, utf8(this.#name), applicationId, await this.#keyPair(), lifetime)
-  }
-
-  async #keyPair(): Promise<SignatureKeyPair> {
-    this.#signatureKey ??= await this.#suite.signature.keygen()
-    return this.#signatureKey
+    const signatureKey = await this.#suite.signature.keygen() // each time the same
+    return createKeyPackage(this.#suite, utf8(this.#name), applicationId, signatureKey, lifetime)
   }
 
   get #ownId(): string {

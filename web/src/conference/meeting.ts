@@ -30,6 +30,8 @@ export interface MeetingOptions {
   readonly link: string
   readonly passphrase: string | null
   readonly name: string
+  /** Come with this browser's identity. */
+  readonly isLasting: boolean
   readonly microphone: MediaStreamTrack | null
   readonly camera: MediaStreamTrack | null
 }
@@ -54,6 +56,8 @@ const NOTHING: ParticipantView = {
   rows: [],
   isIsolated: false,
   isCodeStale: false,
+  hasLastingKey: false,
+  ownKey: undefined,
   policyVersion: 0,
   isLocked: false,
   hasLobby: false,
@@ -91,8 +95,8 @@ export class Meeting {
     this.#media.onmessage = ({ data }: MessageEvent<FromMedia>) => this.#onMedia(data)
     for (const worker of [this.#participant, this.#media]) worker.onerror = () => this.#end(BROKEN)
     this.#tellMedia({ type: "keys", port: channel.port2 }, [channel.port2])
-    const { link, passphrase, name, microphone, camera } = options
-    this.#tell({ type: "start", link, passphrase, name, port: channel.port1 }, [channel.port1])
+    const { link, passphrase, name, isLasting, microphone, camera } = options
+    this.#tell({ type: "start", link, passphrase, name, isLasting, port: channel.port1 }, [channel.port1])
     const configuration = () => ({ iceServers: this.#iceServers })
     const send = (message: MediaAnswer) => this.#tell({ type: "media", message })
     this.#publishing = new Publishing(this.#media, send, configuration)

@@ -6,9 +6,10 @@
 import type { Server, ServerMessage } from "../signaling/messages.ts"
 import { Connection, type Speaker } from "./connection.ts"
 import type { Failing } from "./decrypt_health.ts"
-import { ConferenceError } from "./errors.ts"
+import { ConferenceError, StorageError } from "./errors.ts"
 import { findHostKey } from "./host_key.ts"
 import { MeetingLink } from "./link.ts"
+import { type Borrowed, borrowIdentity } from "./own_identity.ts"
 import type { Misnamed } from "./receive_path.ts"
 import { Session } from "./session.ts"
 import { hostKeyOf } from "./signing.ts"
@@ -29,6 +30,7 @@ class Participant implements Speaker {
   readonly #session: Session
   readonly #keys: MessagePort
   readonly #connection: Connection
+  readonly #release: () => void
   /** All that touches the session, one after the other. */
   #queue: Promise<void> = Promise.resolve()
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -36,20 +38,25 @@ class Participant implements Speaker {
   #orderNumber = 0
   #maySend = false
 
-  constructor(session: Session, keys: MessagePort) {
+  /** `release` lets go of what another tab may want, when this stay is over. */
+  constructor(session: Session, keys: MessagePort, release: () => void) {
     this.#session = session
+    this.#release = release
     this.#keys = keys
     const { server, meetingId } = session.link
     this.#connection = new Connection(server, meetingId, this)
     keys.onmessage = ({ data }: MessageEvent<FromKeys>) => this.#onKeysMessage(data)
   }
 
-  static async create({ link: text, passphrase, name, port }: Start): Promise<Participant> {
+  static async create({ link: text, passphrase, name, port, isLasting }: Start): Promise<Participant> {
     const link = MeetingLink.parse(text)
     const start = { now: now(), wallTimeS: Date.now() / 1000 }
-    const pair = await findHostKey(link.meetingId)
+    const pair = await orNothing(findHostKey(link.meetingId))
     const hostKey = pair && (await hostKeyOf(pair))
-    return new Participant(await Session.create(link, link.keys(passphrase), name, start, hostKey), port)
+    const borrowed = isLasting ? await borrowOrTell(link.meetingId) : undefined
+    const ownKeys = { hostKey, lastingKey: borrowed?.key }
+    const session = await Session.create(link, link.keys(passphrase), name, start, ownKeys)
+    return new Participant(session, port, borrowed?.release ?? (() => undefined))
   }
 
   take(message: Exclude<ToParticipant, Start>): void {
@@ -144,7 +151,10 @@ class Participant implements Speaker {
     for (const message of messages) this.#connection.send(message)
     for (const event of events) tell({ type: "event", event })
     this.#show()
-    if (this.hasLeft) this.#connection.close(1000)
+    if (this.hasLeft) {
+      this.#connection.close(1000)
+      this.#release()
+    }
     this.#setTimer()
   }
 
@@ -172,6 +182,8 @@ class Participant implements Speaker {
         rows,
         isIsolated: session.isIsolated,
         isCodeStale: session.isCodeStale,
+        hasLastingKey: session.hasLastingKey,
+        ownKey: session.ownKey,
         policyVersion: inForce.version,
         isLocked: inForce.isLocked,
         hasLobby: inForce.document.lobby,
@@ -258,6 +270,27 @@ class Participant implements Speaker {
   #announce(message: Server<"slots">): void {
     this.#keys.postMessage({ type: "slots", slots: message.slots } satisfies ToKeys)
     tell({ type: "media", message })
+  }
+}
+
+/** A browser that keeps nothing has nothing of this either. */
+async function orNothing<T>(found: Promise<T>): Promise<T | undefined> {
+  try {
+    return await found
+  } catch (error) {
+    if (error instanceof StorageError) return undefined
+    throw error
+  }
+}
+
+async function borrowOrTell(meetingId: string): Promise<Borrowed | undefined> {
+  try {
+    return await borrowIdentity(meetingId)
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error
+    const text = `${error.message} Here you come with a fresh key: nobody knows you again by it.`
+    tell({ type: "event", event: { type: "warned", text } })
+    return undefined
   }
 }
 

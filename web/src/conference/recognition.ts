@@ -129,7 +129,8 @@ export function remarkOf(found: Recognition): string {
   }
 }
 
-function spellDay(seconds: number | undefined): string {
+/** "on 2026-11-21", of seconds since 1970. */
+export function spellDay(seconds: number | undefined): string {
   // A number may be too large for a date.
   const date = new Date(1000 * (seconds ?? NaN))
   return Number.isNaN(date.getTime()) ? "before" : `on ${date.toISOString().slice(0, 10)}`

@@ -15,7 +15,7 @@
 import { equal, type Octets } from "../bytes.ts"
 import { MLSError } from "../mls/errors.ts"
 import type { ApplicationMessage, Group } from "../mls/group.ts"
-import { type CiphersuiteImpl, loadSuite } from "../mls/suite.ts"
+import { type CiphersuiteImpl, loadSuite, signedBy } from "../mls/suite.ts"
 import type { ErrorCode } from "../signaling/errors.ts"
 import type { ClientMessage, DismissReason, Server, ServerMessage } from "../signaling/messages.ts"
 import { CommitLeader, type Leading, type Situation } from "./commit_leader.ts"
@@ -32,7 +32,7 @@ import { Policies } from "./policies.ts"
 import { type Person, isReturned, isSamePerson, Roster } from "./roster.ts"
 import { checkCommit, checkedName, peopleOf } from "./rules.ts"
 import { type Sending, SendingNews } from "./sending_news.ts"
-import type { HostKey } from "./signing.ts"
+import { createKeyPair, type HostKey, hostKeyOf } from "./signing.ts"
 import type { CodeInput } from "./verification.ts"
 
 const REFRESH_S = 300
@@ -44,6 +44,10 @@ const STALE_S = 900 // a refresh that is so long past due is kept from us on pur
 const PATIENCE_S = 15
 const UNANSWERED =
   "Still waiting: nobody has answered. Either the members cannot, or the server holds back what we ask or what they answer."
+const RETRIES = 3 // of who has a lasting key, for longer than a grace lasts
+const RETRY_S = 5
+const STILL_HERE =
+  "The members did not let you in yet. If you were here until a moment ago, they are about to see that you went; trying again."
 const MAX_SETBACKS = 5 // who loses its place more often than that in SETBACK_S gives up
 const SETBACK_S = 60
 /** SFrame suite and size of its keys, by MLS suite (DESIGN §6). */
@@ -60,6 +64,12 @@ export interface Start {
   readonly wallTimeS: number
 }
 
+/** The keys that we bring: the meeting's host's, and one of our leaf by which members know us from other meetings. */
+export interface OwnKeys {
+  readonly hostKey?: HostKey | undefined
+  readonly lastingKey?: HostKey | undefined
+}
+
 export class Session {
   readonly name: string
   readonly policies: Policies
@@ -72,6 +82,8 @@ export class Session {
   isIsolated = false
   /** Whether our leaf's keys are long past their time: see the event. */
   isCodeStale = false
+  /** Whether members may know us from other meetings. */
+  readonly hasLastingKey: boolean
   readonly #start: Start
   readonly #chance: () => number
   readonly #entrance: Entrance
@@ -84,6 +96,8 @@ export class Session {
   #refreshAt = Infinity
   #refreshDue: number | undefined
   #impatientAt = Infinity
+  #retryAt = Infinity
+  #retries = 0
   #forgetAt = Infinity
   #outbox: ClientMessage[] = []
   #events: Event[] = []
@@ -97,7 +111,8 @@ export class Session {
     suite: CiphersuiteImpl,
     name: string,
     start: Start,
-    hostKey: HostKey | undefined,
+    { hostKey, lastingKey }: OwnKeys,
+    leafKey: HostKey,
     chance: () => number,
   ) {
     this.name = checkedName(name)
@@ -111,26 +126,28 @@ export class Session {
       end: (reason: string) => this.#end(reason),
     }
     this.moderation = new Moderation(floor, this.policies, suite, hostKey, chance)
+    this.hasLastingKey = lastingKey !== undefined
     this.#start = start
     this.#chance = chance
     this.#sendingNews = new SendingNews(chance)
-    this.#entrance = new Entrance(this.policies, suite, this.name)
+    this.#entrance = new Entrance(this.policies, suite, this.name, leafKey)
     this.#leader = new CommitLeader(suite)
   }
 
   /**
-   * `hostKey` makes us the meeting's host; `chance` gives numbers from 0 to 1. MisuseError for a name that may be
-   * none, or another meeting's key.
+   * `chance` gives numbers from 0 to 1. MisuseError for a name that may be none, or another meeting's host's key.
    */
   static async create(
     link: MeetingLink,
     keys: LinkKeys,
     name: string,
     start: Start,
-    hostKey?: HostKey,
+    ownKeys: OwnKeys = {},
     chance: () => number = Math.random,
   ): Promise<Session> {
-    return new Session(link, keys, await loadSuite(link.suite), name, start, hostKey, chance)
+    const leafKey = ownKeys.lastingKey ?? (await hostKeyOf(await createKeyPair()))
+    const suite = signedBy(await loadSuite(link.suite), leafKey)
+    return new Session(link, keys, suite, name, start, ownKeys, leafKey, chance)
   }
 
   // --- what the driver calls -------------------------------------------------------------------------------
@@ -162,6 +179,10 @@ export class Session {
       this.#impatientAt = Infinity
       if (this.phase === "waiting to be let in") this.#events.push({ type: "waiting for", text: UNANSWERED })
     }
+    if (now >= this.#retryAt) {
+      this.#retryAt = Infinity
+      if (this.phase === "waiting to be let in") await this.#knock(this.generation, this.#entrance.groupId, now)
+    }
     if (this.phase !== "member") return
     if (this.#heartbeats.isDue(now)) {
       const troubles = this.troubles.slice(0, messages.MAX_TROUBLES)
@@ -187,7 +208,7 @@ export class Session {
           this.#sendingNews.nextAt,
           this.moderation.nextTimer(),
         )
-      : this.#impatientAt
+      : Math.min(this.#impatientAt, this.#retryAt)
   }
 
   /** What is to be sent, in order; what has happened, in order; what is to become of media's keys, before both. */
@@ -259,6 +280,11 @@ export class Session {
   /** What the server calls us; undefined until it does. */
   get participantId(): string | undefined {
     return this.#entrance.participantId
+  }
+
+  /** Our signature key, by which the others know us. */
+  get ownKey(): Octets {
+    return this.#entrance.leafKey.key
   }
 
   get leader(): string | null {
@@ -409,7 +435,15 @@ export class Session {
     if (message.reason === "unneeded" && (isWaiting || this.phase === "member")) {
       return this.#lose("The server cannot bring us into step with the group.", now)
     }
-    if (isWaiting) this.#end(DISMISSED[message.reason])
+    if (!isWaiting) return
+    if (message.reason === "policy" && this.hasLastingKey && this.#retries < RETRIES) {
+      // Our leaf from before a crash may still be there: a key is in the group once (RFC 9420 §7.3).
+      this.#retries++
+      this.#retryAt = now + RETRY_S
+      this.#impatientAt = Infinity
+      return void this.#events.push({ type: "waiting for", text: STILL_HERE })
+    }
+    this.#end(DISMISSED[message.reason])
   }
 
   async #onWelcome(message: Server<"welcome">, now: number): Promise<void> {
@@ -457,7 +491,7 @@ export class Session {
     const rules = { policies: lawful, usedKeyPackages: this.#usedKeyPackages, linkHost: this.link.host }
     const policy = await checkCommit(rules, group, received)
     if (received.group === undefined) {
-      const isHostsWish = policy.excludes((await this.#entrance.leafKey()).key)
+      const isHostsWish = policy.excludes(this.ownKey)
       return this.#end(isHostsWish ? REMOVED : "The members removed this participant.")
     }
     for (const { reference } of received.adds) this.#usedKeyPackages.add(reference)
@@ -526,7 +560,7 @@ export class Session {
     }
     const hasNewcomers = committer === undefined || changes.joined.length + changes.returned.length > 0
     this.#sendingNews.setGroup(people.length, hasNewcomers, now)
-    await this.moderation.setGroup(group, people, await this.#entrance.leafKey(), now)
+    await this.moderation.setGroup(group, people, this.#entrance.leafKey, now)
   }
 
   /** A group that was begun afresh shares nothing with the one before. */

@@ -17,13 +17,18 @@ export async function isSigned(key: Octets, signature: Octets, text: Octets): Pr
   }
 }
 
-/** The key by which one decides, and how it signs. */
+/** A key of ours, a host's or a leaf's, and how it signs. */
 export interface HostKey {
   readonly key: Octets
   readonly sign: Sign
 }
 
-/** The meeting's host's key, of which the browser shows the public half only. */
+/** A fresh pair, of which nobody can take a copy: the private half is a handle of the browser's. */
+export function createKeyPair(): Promise<CryptoKeyPair> {
+  return crypto.subtle.generateKey("Ed25519", false, ["sign", "verify"]) as Promise<CryptoKeyPair>
+}
+
+/** The pair as a key that signs, of which the browser shows the public half only. */
 export async function hostKeyOf(pair: CryptoKeyPair): Promise<HostKey> {
   return {
     key: new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey)),

@@ -3,6 +3,7 @@
  * worker the keys of media; they speak over a channel of their own, so that no key passes through the page's thread.
  */
 
+import type { Octets } from "../bytes.ts"
 import type { ClientMessage, Server, Slot } from "../signaling/messages.ts"
 import type { Failing } from "./decrypt_health.ts"
 import type { Event, KeyOrder } from "./events.ts"
@@ -19,6 +20,8 @@ export interface Start {
   readonly link: string
   readonly passphrase: string | null
   readonly name: string
+  /** Come with this browser's identity. */
+  readonly isLasting: boolean
   /** To the media worker. */
   readonly port: MessagePort
 }
@@ -65,6 +68,10 @@ export interface ParticipantView {
   readonly rows: readonly Row[]
   readonly isIsolated: boolean
   readonly isCodeStale: boolean
+  /** Whether others may know us from other meetings. */
+  readonly hasLastingKey: boolean
+  /** The signature key by which the others know us; undefined before the session has begun. */
+  readonly ownKey: Octets | undefined
   readonly policyVersion: number
   readonly isLocked: boolean
   readonly hasLobby: boolean

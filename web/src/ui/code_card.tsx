@@ -4,10 +4,19 @@ import { generate } from "lean-qr"
 import { useEffect, useRef, useState } from "preact/hooks"
 import { Icon } from "./icons.tsx"
 import { Dialog } from "./parts.tsx"
-import type { Code, Intents, Security } from "./scene.ts"
+import type { Code, Intents, Memory, Security, Whom } from "./scene.ts"
 
 /** The code does not change under who reads it: later epochs are a step away. */
-export function CodeCard({ security, intents }: { readonly security: Security; readonly intents: Intents }) {
+export function CodeCard({
+  security,
+  memory,
+  intents,
+}: {
+  readonly security: Security
+  readonly memory: Memory
+  readonly intents: Intents
+}) {
+  const [whom, setWhom] = useState<Whom>("everybody")
   const [chosen, choose] = useState<number>()
   const [isLarge, showLarge] = useState(false)
   const { codes, epoch } = security
@@ -26,7 +35,10 @@ export function CodeCard({ security, intents }: { readonly security: Security; r
       </section>
     )
   const step = (by: number) => choose(codes[codes.indexOf(shown) + by]?.epoch)
-  const isCompared = security.comparison?.epoch === shown.epoch
+  const isSomebody = typeof whom !== "string" && shown.people.some(({ key }) => key === whom.key)
+  const meant = typeof whom === "string" || isSomebody ? whom : "everybody"
+  const { comparison } = security
+  const isCompared = comparison?.epoch === shown.epoch && spell(comparison.whom) === spell(meant)
   const isLast = shown === codes.at(-1)
   return (
     <section class="code-card" aria-labelledby="security-code">
@@ -63,17 +75,18 @@ export function CodeCard({ security, intents }: { readonly security: Security; r
         </p>
       )}
       <p class="quiet">Read out the epoch and all twenty characters. Everybody has to see the same.</p>
+      {shown.people.length > 0 && <Remembering code={shown} whom={meant} problem={memory.problem} onChoose={setWhom} />}
       <div class="buttons">
         <button
           type="button"
           id="compared"
           class="button primary"
           disabled={isCompared}
-          onClick={() => intents.compared(shown.epoch, true)}
+          onClick={() => intents.compared(shown.epoch, true, meant)}
         >
           {isCompared ? "Compared" : "We compared it"}
         </button>
-        <button type="button" class="button" onClick={() => intents.compared(shown.epoch, false)}>
+        <button type="button" class="button" onClick={() => intents.compared(shown.epoch, false, meant)}>
           It differs
         </button>
         <button type="button" id="show-large" class="button" onClick={() => showLarge(true)}>
@@ -87,6 +100,43 @@ export function CodeCard({ security, intents }: { readonly security: Security; r
         </Dialog>
       )}
     </section>
+  )
+}
+
+const spell = (whom: Whom) => (typeof whom === "string" ? whom : `key ${whom.key}`)
+
+/** Equal codes say that we are in the same group; who of the others is who, only whoever was spoken with has shown. */
+function Remembering({
+  code: { people },
+  whom,
+  problem,
+  onChoose,
+}: {
+  readonly code: Code
+  readonly whom: Whom
+  readonly problem: string | undefined
+  readonly onChoose: (whom: Whom) => void
+}) {
+  if (problem !== undefined) {
+    return <p class="quiet">{problem} Whom you compare is known until you close the page.</p>
+  }
+  const choose = (value: string) =>
+    onChoose(value === "everybody" || value === "nobody" ? value : { key: value.slice("key ".length) })
+  return (
+    <label class="field remembering">
+      <span>Know again in later meetings</span>
+      <select id="whom" value={spell(whom)} onChange={(event) => choose(event.currentTarget.value)}>
+        <option value="everybody">{people.length === 1 ? people[0]!.name : `everybody here, ${people.length}`}</option>
+        {people.length > 1 &&
+          people.map(({ key, name }) => (
+            <option key={key} value={`key ${key}`}>
+              only {name}
+            </option>
+          ))}
+        <option value="nobody">nobody, just for now</option>
+      </select>
+      <small>Works with those who keep their identity. Others come with another key next time, which sounds an alarm.</small>
+    </label>
   )
 }
 

@@ -3,9 +3,9 @@
  * for. A comparison names one epoch; it holds for the signature keys that were in the group then, and for no others.
  */
 
-import { encodeBase64url } from "../bytes.ts"
+import { encodeBase64url, equal, type Octets } from "../bytes.ts"
 import type { Person } from "../conference/roster.ts"
-import type { Code, Comparison, Trust } from "./scene.ts"
+import type { Code, Whom } from "./scene.ts"
 
 const KEPT_MS = 600_000
 const MAX_EPOCHS = 256
@@ -14,7 +14,18 @@ interface Epoch {
   readonly epoch: number
   readonly at: number
   readonly members: readonly Person[]
-  code: Code | undefined
+  code: CodeOf | undefined
+}
+
+type CodeOf = Omit<Code, "people">
+
+/** What the user said of a code, and who came and went since. */
+export interface Compared {
+  readonly epoch: number
+  readonly at: number
+  readonly whom: Whom
+  readonly joinedSince: readonly Person[]
+  readonly leftSince: readonly Person[]
 }
 
 interface Seen {
@@ -28,8 +39,8 @@ export class Comparisons {
   #epochs: Epoch[] = []
   #joined: Seen[] = []
   #left: Seen[] = []
-  #compared: { readonly epoch: number; readonly at: number } | undefined
-  /** Signature keys that the comparison vouches for. */
+  #compared: { readonly epoch: number; readonly at: number; readonly whom: Whom } | undefined
+  /** Signature keys of the epoch that was compared. */
   #pinned = new Set<string>()
   hasDiffered = false
 
@@ -59,34 +70,46 @@ export class Comparisons {
     this.hasDiffered = false
   }
 
-  setCode(code: Code): void {
+  setCode(code: CodeOf): void {
     const found = this.#epochs.find(({ epoch }) => epoch === code.epoch)
     if (found !== undefined) found.code = code
   }
 
-  /** The user says that everybody's code of this epoch was the same, or was not. */
-  compare(epoch: number, isSame: boolean, at: number): void {
+  /**
+   * The user says that the code of this epoch was the same, and whom that vouches for; or that it was not. Returns
+   * the members for whom it does, us among them.
+   */
+  compare(epoch: number, isSame: boolean, whom: Whom, at: number): readonly Person[] {
     const found = this.#epochs.find((each) => each.epoch === epoch)
-    if (found === undefined) return
+    if (found === undefined) return []
     this.hasDiffered = !isSame
-    this.#compared = isSame ? { epoch, at } : undefined
+    this.#compared = isSame ? { epoch, at, whom } : undefined
     this.#pinned = new Set(isSame ? found.members.map(keyOf) : [])
+    if (!isSame) return []
+    return typeof whom === "string" ? found.members : found.members.filter((each) => keyOf(each) === whom.key)
   }
 
-  get codes(): Code[] {
-    return this.#epochs.flatMap(({ code }) => code ?? [])
+  /** Of the epochs that can still be compared; `ownKey` is not among the people for whom a code stands. */
+  codes(ownKey: Octets | undefined): Code[] {
+    return this.#epochs.flatMap(({ code, members }) => {
+      const others = members.filter(({ signatureKey }) => ownKey === undefined || !equal(signatureKey, ownKey))
+      return code === undefined ? [] : { ...code, people: others.map((each) => ({ key: keyOf(each), name: each.name })) }
+    })
   }
 
-  get comparison(): Comparison | undefined {
+  hasCode(epoch: number | undefined): boolean {
+    return this.#epochs.some((each) => each.epoch === epoch && each.code !== undefined)
+  }
+
+  get comparison(): Compared | undefined {
     if (this.#compared === undefined) return undefined
-    const { epoch, at } = this.#compared
-    const since = (seen: readonly Seen[]) => seen.filter((each) => each.epoch > epoch).map(({ person }) => person.name)
-    return { epoch, at, joinedSince: since(this.#joined), leftSince: since(this.#left) }
+    const since = (seen: readonly Seen[]) =>
+      seen.filter(({ epoch }) => epoch > this.#compared!.epoch).map(({ person }) => person)
+    return { ...this.#compared, joinedSince: since(this.#joined), leftSince: since(this.#left) }
   }
 
-  trustOf(person: Person | undefined, isSelf: boolean): Trust {
-    if (isSelf) return "self"
-    if (this.#compared === undefined || person === undefined) return "uncompared"
-    return this.#pinned.has(keyOf(person)) ? "compared" : "new"
+  /** Whether this key was not in the group when a code was compared. */
+  cameSince(person: Person | undefined): boolean {
+    return this.#compared !== undefined && person !== undefined && !this.#pinned.has(keyOf(person))
   }
 }

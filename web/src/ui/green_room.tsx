@@ -3,8 +3,9 @@
 import { useState } from "preact/hooks"
 import { DeviceMenus } from "./device_menus.tsx"
 import { Icon, Mark } from "./icons.tsx"
-import { Avatar, CopyButton, Level, Tool } from "./parts.tsx"
-import type { Devices, Intents, Picture } from "./scene.ts"
+import { MemoryDialog } from "./memory.tsx"
+import { Avatar, CopyButton, Level, Switch, Tool } from "./parts.tsx"
+import type { Devices, Intents, Memory, MemoryIntents, Picture } from "./scene.ts"
 import { Video } from "./tile.tsx"
 
 export interface GreenRoom {
@@ -21,11 +22,16 @@ export interface GreenRoom {
   readonly deviceProblem: string | undefined
   readonly isBusy: boolean
   readonly problem: string | undefined
+  readonly memory: Memory
+  /** Whether we come with this browser's identity. */
+  readonly isLasting: boolean
 }
 
-export type GreenRoomIntents = Pick<Intents, "setMicrophone" | "setCamera" | "chooseDevice"> & {
-  join(name: string, passphrase: string | null): void
-}
+export type GreenRoomIntents = Pick<Intents, "setMicrophone" | "setCamera" | "chooseDevice"> &
+  MemoryIntents & {
+    setLasting(on: boolean): void
+    join(name: string, passphrase: string | null): void
+  }
 
 interface Props {
   readonly room: GreenRoom
@@ -86,6 +92,7 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
             </label>
           )}
           <DeviceMenus devices={room.devices} onChoose={intents.chooseDevice} />
+          <Lasting room={room} intents={intents} />
           {room.problem !== undefined && (
             <p class="problem" role="alert">
               {room.problem}
@@ -104,6 +111,35 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
         </form>
       </div>
     </main>
+  )
+}
+
+/** Whether others are to know us again. Off, and nothing kept, until it is wanted. */
+function Lasting({ room, intents }: { readonly room: GreenRoom; readonly intents: GreenRoomIntents }) {
+  const [isOpen, open] = useState(false)
+  const { identity, identityProblem, people } = room.memory
+  return (
+    <div class="lasting">
+      <Switch
+        id="lasting"
+        label="Let people know me again in this browser"
+        hint="Those you meet can tell that it is you in two meetings; the server cannot."
+        isOn={room.isLasting}
+        onChange={intents.setLasting}
+      />
+      {identityProblem !== undefined && (
+        <p class="problem" role="alert">
+          {identityProblem} You come with a fresh key.
+        </p>
+      )}
+      {identity !== undefined && !room.isLasting && <small class="quiet">Not this time. Your identity stays here.</small>}
+      {(identity !== undefined || identityProblem !== undefined || people.length > 0) && (
+        <button type="button" id="memory" class="link" onClick={() => open(true)}>
+          Who is known again
+        </button>
+      )}
+      {isOpen && <MemoryDialog memory={room.memory} intents={intents} onClose={() => open(false)} />}
+    </div>
   )
 }
 

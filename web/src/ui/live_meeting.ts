@@ -1,14 +1,18 @@
 /** Makes the scene of a real meeting, and carries its user's intents to it. */
 
+import { equal, type Octets } from "../bytes.ts"
 import { Claims } from "../conference/claims.ts"
 import { AUDIO, CAMERA, SCREEN } from "../conference/frames.ts"
 import { MeetingLink } from "../conference/link.ts"
 import type { Event } from "../conference/events.ts"
 import { Meeting, type MeetingView } from "../conference/meeting.ts"
+import type { Recogniser } from "../conference/recogniser.ts"
+import { isVerified, type Recognition, shown } from "../conference/recognition.ts"
 import type { Person as Member, Row } from "../conference/roster.ts"
 import { showTile, type Tile } from "../conference/tiles.ts"
 import type { HostAction } from "../conference/worker_messages.ts"
 import { Comparisons } from "./comparison.ts"
+import type { IdentityChoice } from "./identity_choice.ts"
 import type { LocalMedia } from "./local_media.ts"
 import { noticesOf, type Warning } from "./notices.ts"
 import { ScreenShare } from "./screen_share.ts"
@@ -16,12 +20,14 @@ import type {
   ChatLine,
   Hosting,
   Intents,
+  Memory,
   Person,
   Picture,
   Reaction,
   Scene,
   Stage,
   Trouble,
+  Whom,
 } from "./scene.ts"
 import { levelOf, levelsOf, suitesOf, transportOf } from "./statistics.ts"
 import { type EpochEvent, Timeline } from "./timeline.ts"
@@ -41,6 +47,8 @@ export interface LiveMeetingOptions {
   readonly link: MeetingLink
   readonly name: string
   readonly passphrase: string | null
+  readonly recogniser: Recogniser
+  readonly identity: IdentityChoice
   readonly media: LocalMedia
   /** Turn the lobby on at once, being the host. */
   readonly wantsLobby: boolean
@@ -65,7 +73,11 @@ export class LiveMeeting {
   #wasMember = false
   #generation = 0
   #waitingFor: string | undefined
+  readonly #recogniser: Recogniser
+  readonly #identity: IdentityChoice
   readonly #comparisons = new Comparisons()
+  /** The keys that are known by comparisons in this meeting. */
+  readonly #pinned: Octets[] = []
   readonly #timeline = new Timeline()
   #chat: ChatLine[] = []
   #reactions: Reaction[] = []
@@ -88,13 +100,17 @@ export class LiveMeeting {
   #next = 0
   #timer: ReturnType<typeof setInterval> | undefined
 
-  constructor({ link, name, passphrase, media, wantsLobby }: LiveMeetingOptions) {
+  constructor({ link, name, passphrase, recogniser, identity, media, wantsLobby }: LiveMeetingOptions) {
     this.#link = link
     this.#name = name
     this.#media = media
+    this.#recogniser = recogniser
+    this.#identity = identity
+    recogniser.onChange = identity.onChange = () => this.onChange()
+    const isLasting = identity.isUsed
     this.#wantsLobby = wantsLobby
     const { microphone, camera } = media.tracks
-    this.meeting = new Meeting({ link: link.spell(), name, passphrase, microphone, camera })
+    this.meeting = new Meeting({ link: link.spell(), name, passphrase, isLasting, microphone, camera })
     this.meeting.onChange = (view) => this.#onView(view)
     this.meeting.onEvent = (event) => this.#onEvent(event)
     this.meeting.onRefused = (why) => this.#pass(why)
@@ -132,7 +148,7 @@ export class LiveMeeting {
       case "epoch changed":
         return this.#onEpoch(event)
       case "chat received":
-        return this.#say(event.sender.name, false, event.text)
+        return this.#say(this.#shown(event.sender), false, event.text)
       case "reacted":
         return this.#react(event.sender.participantId, event.emoji)
       case "hand changed":
@@ -148,7 +164,7 @@ export class LiveMeeting {
         return
       case "mute requested":
         void this.#media.setMicrophone(false)
-        return this.#pass(`${event.sender.name} asked you to fall silent. You are muted; unmute when you like.`)
+        return this.#pass(`${this.#shown(event.sender)} asked you to fall silent. You are muted; unmute when you like.`)
       case "link changed":
         this.#link = MeetingLink.parse(event.link)
         this.onLink(event.link)
@@ -166,7 +182,8 @@ export class LiveMeeting {
     const { epoch, members, joined, left, committer } = event
     if (committer === undefined) this.#waitingFor = undefined
     this.#comparisons.enter(epoch, members, committer === undefined ? [] : joined, left, Date.now())
-    this.#timeline.enter(event, this.#generation, this.meeting.view.ownLeaf)
+    const nameOf = (person: Member) => this.#shown(person)
+    this.#timeline.enter(event, this.#generation, this.meeting.view.ownLeaf, nameOf)
     this.#claims.keepOnly(new Set(members.map(({ participantId }) => participantId)))
     for (const { participantId } of left) for (const set of [this.#hands, this.#recording]) set.delete(participantId)
   }
@@ -184,6 +201,16 @@ export class LiveMeeting {
       const trouble = { reason: worst.reason, epoch: worst.epoch ?? undefined, sinceS: worst.since_s }
       this.#reported.set(sender.participantId, { at: performance.now() / 1000, trouble })
     }
+  }
+
+  /** How well a member is known. */
+  #recognise(person: Member): Recognition {
+    const { ownKey } = this.meeting.view
+    return this.#recogniser.recognise(person, ownKey !== undefined && equal(person.signatureKey, ownKey))
+  }
+
+  #shown(person: Member): string {
+    return shown(this.#recognise(person))
   }
 
   #set(set: Set<string>, { participantId }: Member, on: boolean): void {
@@ -269,7 +296,8 @@ export class LiveMeeting {
   get scene(): Scene {
     const { view } = this.meeting
     const people = this.#people(view)
-    const { codes, comparison, hasDiffered } = this.#comparisons
+    const { comparison, hasDiffered } = this.#comparisons
+    const joinedSince = comparison?.joinedSince ?? []
     const hosting = this.#hosting(view)
     const isOut = this.#wasMember && view.phase !== "member"
     return {
@@ -284,13 +312,19 @@ export class LiveMeeting {
       reactions: this.#reactions,
       security: {
         epoch: view.epoch,
-        codes,
-        comparison,
+        codes: this.#comparisons.codes(view.ownKey),
+        comparison: comparison && {
+          ...comparison,
+          joinedSince: joinedSince.map((each) => this.#shown(each)),
+          leftSince: comparison.leftSince.map((each) => this.#shown(each)),
+        },
         hasDiffered,
+        hasLastingKey: view.hasLastingKey,
         suites: suitesOf(this.#link.suite, this.#transport),
         timeline: this.#timeline.lines,
         isRotating: this.#timeline.isRotating,
       },
+      memory: memoryOf(this.#recogniser, this.#identity),
       notices: noticesOf({
         people,
         isPaused: view.isIsolated,
@@ -298,8 +332,9 @@ export class LiveMeeting {
         returning: isOut ? (this.#waitingFor ?? "You lost your place in the group, and knock again.") : undefined,
         hasDiffered,
         isStale: view.isCodeStale,
-        waiting: hosting?.waiting.map(({ name }) => name) ?? [],
-        joinedSinceCompared: comparison?.joinedSince ?? [],
+        waiting: hosting?.waiting.map(({ recognition }) => shown(recognition)) ?? [],
+        joinedSinceCompared: joinedSince.filter((each) => !isVerified(this.#recognise(each))).map(({ name }) => name),
+        damaged: this.#recogniser.damaged,
         warnings: this.#warnings,
         dismissed: this.#dismissed,
       }),
@@ -338,10 +373,10 @@ export class LiveMeeting {
       key: `${participantId} ${person?.leaf ?? "-"}`,
       participantId,
       leaf: person?.leaf,
-      name: person?.name,
+      recognition: person && this.#recognise(person),
       isSelf,
       isHost: view.hosts.includes(participantId) || (isSelf && view.isHost),
-      trust: this.#comparisons.trustOf(person, isSelf),
+      cameSince: !isSelf && this.#comparisons.cameSince(person),
       hasCertificate: (person?.certificates.length ?? 0) > 0,
       standing,
       presence,
@@ -379,7 +414,7 @@ export class LiveMeeting {
 
   #hosting({ isHost, isLinksHost, isLocked, hasLobby, waiting }: MeetingView): Hosting | undefined {
     if (!isHost) return undefined
-    const guests = waiting.map(({ participantId, name }) => ({ participantId, name }))
+    const guests = waiting.map((each) => ({ participantId: each.participantId, recognition: this.#recognise(each) }))
     return { isLocked, hasLobby, waiting: guests, canNameHosts: isLinksHost }
   }
 
@@ -418,10 +453,13 @@ export class LiveMeeting {
       this.onChange()
     },
     showCode: () => void this.#showCode(),
-    compared: (epoch, isSame) => {
-      this.#comparisons.compare(epoch, isSame, Date.now())
+    compared: (epoch, isSame, whom) => {
+      void this.#compare(epoch, isSame, whom)
       this.onChange()
     },
+    forget: (key) => void this.#recogniser.forget([key]),
+    forgetDamaged: () => void this.#recogniser.forgetDamaged(),
+    forgetIdentity: () => void this.#identity.forget(),
     dismiss: (notice) => {
       this.#dismissed.add(notice)
       this.onChange()
@@ -438,14 +476,28 @@ export class LiveMeeting {
     end: () => this.#moderate({ type: "end" }),
   }
 
+  /** Codes that differ after all undo what was remembered by them. */
+  async #compare(epoch: number, isSame: boolean, whom: Whom): Promise<void> {
+    const { ownKey } = this.meeting.view
+    const members = this.#comparisons.compare(epoch, isSame, whom, Date.now())
+    if (!isSame) return this.#recogniser.forget(this.#pinned.splice(0))
+    const others = members.filter(({ signatureKey }) => ownKey === undefined || !equal(signatureKey, ownKey))
+    this.#pinned.push(...others.map(({ signatureKey }) => signatureKey))
+    await this.#recogniser.remember(others, whom !== "nobody")
+  }
+
   async #showCode(): Promise<void> {
     const { epoch } = this.meeting.view
-    if (this.#comparisons.codes.some((code) => code.epoch === epoch)) return
+    if (this.#comparisons.hasCode(epoch)) return
     const shown = await this.meeting.code()
     if (shown === undefined) return
     this.#comparisons.setCode(shown)
     this.onChange()
   }
+}
+
+export function memoryOf({ remembered, damaged, problem }: Recogniser, own: IdentityChoice): Memory {
+  return { people: remembered, damaged, problem, identity: own.identity, identityProblem: own.problem }
 }
 
 export function ownPicture(participantId: string, track: MediaStreamTrack, isScreen: boolean): Picture {

@@ -7,14 +7,21 @@ import { ConferenceError, ServerError } from "../conference/errors.ts"
 import { findHostKey } from "../conference/host_key.ts"
 import { DEFAULT_SUITE, MeetingLink, X25519_SUITE } from "../conference/link.ts"
 import { whyUnsupported } from "../conference/support.ts"
+import { Recogniser } from "../conference/recogniser.ts"
 import { type GreenRoomIntents, GreenRoomPage } from "./green_room.tsx"
 import { type Home, HomePage, SentencePage, type Wishes } from "./home_page.tsx"
-import { LiveMeeting, ownPicture } from "./live_meeting.ts"
+import { IdentityChoice } from "./identity_choice.ts"
+import { LiveMeeting, memoryOf, ownPicture } from "./live_meeting.ts"
 import { LocalMedia } from "./local_media.ts"
 import { MeetingPage } from "./meeting_page.tsx"
 
 const page = document.querySelector<HTMLElement>("#page")!
 const LEVEL_EVERY_MS = 100
+
+/** What this browser keeps of people, for as long as the page is open. */
+const recogniser = new Recogniser()
+const identity = new IdentityChoice()
+const remembered = Promise.all([recogniser.refresh(), identity.open()])
 
 function show(view: preact.ComponentChild): void {
   render(view, page)
@@ -59,14 +66,19 @@ function showHome(): void {
 async function showGreenRoom(link: MeetingLink, wantsLobby = false): Promise<void> {
   const media = new LocalMedia()
   const isHost = (await findHostKey(link.meetingId).catch(() => undefined)) !== undefined
+  await remembered
   const intents: GreenRoomIntents = {
     setMicrophone: (on) => void media.setMicrophone(on),
     setCamera: (on) => void media.setCamera(on),
     chooseDevice: (kind, id) => void media.choose(kind, id),
     join: (name, passphrase) => {
       clearInterval(timer)
-      showMeeting(new LiveMeeting({ link, name, passphrase, media, wantsLobby }))
+      showMeeting(new LiveMeeting({ link, name, passphrase, recogniser, identity, media, wantsLobby }))
     },
+    setLasting: (on) => void identity.use(on),
+    forget: (key) => void recogniser.forget([key]),
+    forgetDamaged: () => void recogniser.forgetDamaged(),
+    forgetIdentity: () => void identity.forget(),
   }
   const draw = () => {
     const camera = media.tracks.camera
@@ -82,10 +94,12 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false): Promise<voi
       deviceProblem: media.problem,
       isBusy: false,
       problem: undefined,
+      memory: memoryOf(recogniser, identity),
+      isLasting: identity.isUsed,
     }
     show(<GreenRoomPage room={room} intents={intents} />)
   }
-  media.onChange = draw
+  media.onChange = recogniser.onChange = identity.onChange = draw
   const timer = setInterval(draw, LEVEL_EVERY_MS)
   draw()
   void media.open()

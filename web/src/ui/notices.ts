@@ -3,8 +3,10 @@
  * another meeting; a mere delay is none, and the roster holds it back for five seconds (conference/roster).
  */
 
+import { likeness } from "../conference/known_keys.ts"
+import { isAlarming } from "../conference/recognition.ts"
 import type { Notice, Person } from "./scene.ts"
-import { nameOf, spellNames } from "./words.ts"
+import { alarmOf, nameOf, plainNameOf, spellNames } from "./words.ts"
 
 const SHOW = { label: "Show", intent: "show security" } as const
 const OPEN_DOOR = { label: "Show", intent: "show people" } as const
@@ -28,6 +30,8 @@ export interface Situation {
   /** Who waits for us, being a host, to let them in. */
   readonly waiting: readonly string[]
   readonly joinedSinceCompared: readonly string[]
+  /** How many records of people who were compared cannot be read. */
+  readonly damaged: number
   /** What the core warned of, and what is said for a moment. */
   readonly warnings: readonly Warning[]
   readonly dismissed: ReadonlySet<string>
@@ -56,6 +60,9 @@ function dangers({ people, isPaused, hasDiffered }: Situation): Notice[] {
       SHOW,
     )
   }
+  for (const { key, recognition } of people) {
+    if (recognition !== undefined && isAlarming(recognition)) add(`alarm ${key}`, alarmOf(recognition), SHOW)
+  }
   const ghosts = people.filter(({ standing }) => standing === "in the group but not in the room")
   if (ghosts.length) {
     const [holds, hides] = ghosts.length === 1 ? ["holds", "it"] : ["hold", "them"]
@@ -68,7 +75,7 @@ function dangers({ people, isPaused, hasDiffered }: Situation): Notice[] {
   return found
 }
 
-function warnings({ warnings: warned, people, isStale }: Situation): Notice[] {
+function warnings({ warnings: warned, people, isStale, damaged }: Situation): Notice[] {
   const strangers = people.filter(
     ({ standing, presence }) => standing === "in the room but not in the group" && presence !== "waiting",
   )
@@ -80,7 +87,7 @@ function warnings({ warnings: warned, people, isStale }: Situation): Notice[] {
     canBeDismissed: true,
   }))
   for (const same of namesakes(people)) {
-    const text = `${same.length} people here are called ${nameOf(same[0]!)}. Names are self-chosen: ask who is who.`
+    const text = `${same.length} people here are called ${plainNameOf(same[0]!)}. Names are self-chosen: ask who is who.`
     found.push({
       key: `namesakes ${same.map(({ key }) => key).join()}`,
       level: "warning",
@@ -88,6 +95,10 @@ function warnings({ warnings: warned, people, isStale }: Situation): Notice[] {
       action: SHOW,
       canBeDismissed: true,
     })
+  }
+  if (damaged > 0) {
+    const text = "Of some people whom you compared, this browser cannot read the record: they are shown as new."
+    found.push({ key: "damaged", level: "warning", text, action: SHOW, canBeDismissed: true })
   }
   if (isStale) {
     const text =
@@ -114,8 +125,8 @@ function warnings({ warnings: warned, people, isStale }: Situation): Notice[] {
 function namesakes(people: readonly Person[]): Person[][] {
   const byName = new Map<string, Person[]>()
   for (const person of people) {
-    if (person.name === undefined) continue
-    const name = person.name.normalize("NFKC").trim().toLowerCase()
+    if (person.recognition === undefined) continue
+    const name = likeness(person.recognition.callsItself)
     byName.set(name, [...(byName.get(name) ?? []), person])
   }
   return [...byName.values()].filter((same) => same.length > 1)

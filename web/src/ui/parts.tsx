@@ -2,7 +2,9 @@
 
 import type { ComponentChildren } from "preact"
 import { useEffect, useRef, useState } from "preact/hooks"
+import { type Recognition, remarkOf, signOf } from "../conference/recognition.ts"
 import { Icon, type IconName } from "./icons.tsx"
+import { lookOf } from "./words.ts"
 
 interface ToolProps {
   readonly icon: IconName
@@ -112,6 +114,19 @@ export function Switch({ label, hint, isOn, onChange, id }: SwitchProps) {
         onChange={(event) => onChange(event.currentTarget.checked)}
       />
     </label>
+  )
+}
+
+/** A name behind the sign that says what it is worth (docs/identity.md); no name can put one there. */
+export function Name({ recognition, otherwise }: { readonly recognition: Recognition | undefined; readonly otherwise: string }) {
+  if (recognition === undefined) return <bdi>{otherwise}</bdi>
+  return (
+    <>
+      <span class={`sign ${lookOf(recognition)}`} title={remarkOf(recognition)}>
+        {signOf(recognition)}
+      </span>
+      <bdi>{recognition.name}</bdi>
+    </>
   )
 }
 

@@ -1,10 +1,11 @@
 /** Who is here, and what the host can do about it. */
 
 import { useState } from "preact/hooks"
+import { remarkOf } from "../conference/recognition.ts"
 import { Icon } from "./icons.tsx"
-import { Avatar, CopyButton, Switch, Tool } from "./parts.tsx"
+import { Avatar, CopyButton, Name, Switch, Tool } from "./parts.tsx"
 import type { Hosting, Intents, Person, Scene } from "./scene.ts"
-import { healthOf, nameOf, standingOf } from "./words.ts"
+import { healthOf, lookOf, plainNameOf, standingOf, trustOf } from "./words.ts"
 
 export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
   const members = scene.people.filter(({ leaf }) => leaf !== undefined)
@@ -51,17 +52,20 @@ function Row({
   readonly intents: Intents
 }) {
   const [isOpen, open] = useState(false)
-  const name = nameOf(person)
-  const isGhost = person.standing === "in the group but not in the room"
+  const name = plainNameOf(person)
+  const isGhost = person.standing === "in the group but not in the room" || lookOf(person.recognition) === "alarm"
   return (
     <li class={isGhost ? "row ghost" : "row"}>
       <Avatar name={name} />
       <div class="row-words">
         <span class="row-name">
-          <bdi>{name}</bdi>
+          <Name recognition={person.recognition} otherwise={name} />
           {person.isSelf && <em> you</em>}
           {person.isHost && <em> host</em>}
         </span>
+        {person.recognition !== undefined && !person.isSelf && (
+          <small class={`trust ${lookOf(person.recognition)}`}>{trustOf(person)}</small>
+        )}
         {person.standing !== "aligned" && <small>{standingOf(person).text}</small>}
         {healthOf(person).map((sentence) => (
           <small key={sentence} class="health">
@@ -78,11 +82,6 @@ function Row({
         {person.isMuted && (
           <span role="img" aria-label="muted" class="flag">
             <Icon name="microphone off" />
-          </span>
-        )}
-        {person.trust === "compared" && (
-          <span role="img" aria-label="compared" class="flag good">
-            <Icon name="check" />
           </span>
         )}
       </span>
@@ -116,16 +115,19 @@ function Door({ hosting, intents }: { readonly hosting: Hosting; readonly intent
     <section class="door" aria-labelledby="people-door">
       <h3 id="people-door">At the door</h3>
       <ul>
-        {hosting.waiting.map(({ participantId, name }) => (
-          <li key={participantId} class="row">
-            <Avatar name={name} />
+        {hosting.waiting.map(({ participantId, recognition }) => (
+          <li key={participantId} class={lookOf(recognition) === "alarm" ? "row ghost" : "row"}>
+            <Avatar name={recognition.name} />
             <div class="row-words">
-              <span class="row-name">{name}</span>
+              <span class="row-name">
+                <Name recognition={recognition} otherwise="" />
+              </span>
+              <small class={`trust ${lookOf(recognition)}`}>{remarkOf(recognition)}</small>
             </div>
             <button
               type="button"
               class="button primary"
-              aria-label={`Let in ${name}`}
+              aria-label={`Let in ${recognition.name}`}
               onClick={() => intents.admit(participantId, true)}
             >
               Let in
@@ -133,7 +135,7 @@ function Door({ hosting, intents }: { readonly hosting: Hosting; readonly intent
             <button
               type="button"
               class="button"
-              aria-label={`No, not ${name}`}
+              aria-label={`No, not ${recognition.name}`}
               onClick={() => intents.admit(participantId, false)}
             >
               No

@@ -3,16 +3,13 @@
  * keys, connections or workers; `live_meeting` makes a scene of the real thing, the tests make others.
  */
 
+import type { KnownKey } from "../conference/known_keys.ts"
+import type { OwnIdentity } from "../conference/own_identity.ts"
+import type { Recognition } from "../conference/recognition.ts"
 import type { Standing } from "../conference/roster.ts"
 
 /** Where the user is on the way through a meeting. */
 export type Stage = "connecting" | "waiting" | "meeting" | "ended"
-
-/**
- * How sure we are who somebody is. "compared": we compared a security code while this key was in the group. "new":
- * the key came after that. "uncompared": no code was compared yet.
- */
-export type Trust = "self" | "compared" | "new" | "uncompared"
 
 export type TroubleReason = "no key" | "bad tag" | "replayed" | "wrong sender" | "nothing received"
 
@@ -29,11 +26,12 @@ export interface Person {
   readonly key: string
   readonly participantId: string
   readonly leaf: number | undefined
-  /** undefined for who is only in the server's list, which knows no names. */
-  readonly name: string | undefined
+  /** How well this person is known; undefined for who is only in the server's list, which knows no names. */
+  readonly recognition: Recognition | undefined
   readonly isSelf: boolean
   readonly isHost: boolean
-  readonly trust: Trust
+  /** Whether this key came after a code was compared. */
+  readonly cameSince: boolean
   /** The name is a certificate's, which this page has no roots to check by. */
   readonly hasCertificate: boolean
   readonly standing: Standing
@@ -101,11 +99,24 @@ export interface Code {
   /** What its QR code says. */
   readonly qr: string
   readonly epoch: number
+  /** The others for whom it stands. */
+  readonly people: readonly Compared[]
 }
+
+export interface Compared {
+  /** The signature key, as base64url. */
+  readonly key: string
+  readonly name: string
+}
+
+/** Whose keys are remembered when a code was the same: "nobody" is for this page only, else one key. */
+export type Whom = "everybody" | "nobody" | { readonly key: string }
 
 export interface Comparison {
   readonly epoch: number
   readonly at: number
+  /** With whom, last. */
+  readonly whom: Whom
   readonly joinedSince: readonly string[]
   readonly leftSince: readonly string[]
 }
@@ -124,6 +135,8 @@ export interface Security {
   readonly comparison: Comparison | undefined
   /** The user said that the codes differ. */
   readonly hasDiffered: boolean
+  /** Whether we come with an identity by which others may know us. */
+  readonly hasLastingKey: boolean
   readonly suites: readonly Suite[]
   /** The newest first. */
   readonly timeline: readonly EpochLine[]
@@ -139,9 +152,29 @@ export interface Notice {
   readonly canBeDismissed: boolean
 }
 
+/** What this browser keeps of people. */
+export interface Memory {
+  /** Whom it remembers. */
+  readonly people: readonly KnownKey[]
+  /** How many records cannot be read. */
+  readonly damaged: number
+  /** Why nothing outlives this page. */
+  readonly problem: string | undefined
+  readonly identity: OwnIdentity | undefined
+  /** Why there is no identity, or why it cannot be used. */
+  readonly identityProblem: string | undefined
+}
+
+export interface MemoryIntents {
+  /** This key counts as never compared. */
+  forget(key: KnownKey["key"]): void
+  forgetDamaged(): void
+  forgetIdentity(): void
+}
+
 export interface Guest {
   readonly participantId: string
-  readonly name: string
+  readonly recognition: Recognition
 }
 
 /** What the host sees besides. */
@@ -180,6 +213,7 @@ export interface Scene {
   readonly chat: readonly ChatLine[]
   readonly reactions: readonly Reaction[]
   readonly security: Security
+  readonly memory: Memory
   readonly notices: readonly Notice[]
   readonly hosting: Hosting | undefined
   readonly devices: Devices
@@ -195,7 +229,7 @@ export interface Scene {
   readonly ended: string | undefined
 }
 
-export interface Intents {
+export interface Intents extends MemoryIntents {
   setMicrophone(on: boolean): void
   setCamera(on: boolean): void
   shareScreen(on: boolean): void
@@ -206,8 +240,8 @@ export interface Intents {
   rotate(): void
   /** The security panel is looked at: have the present epoch's code computed. */
   showCode(): void
-  /** The user says that the code of this epoch was the same for everybody, or was not. */
-  compared(epoch: number, isSame: boolean): void
+  /** The user says that the code of this epoch was the same, and whom to know again by that; or that it was not. */
+  compared(epoch: number, isSame: boolean, whom: Whom): void
   dismiss(notice: string): void
   leave(): void
   again(): void

@@ -6,18 +6,28 @@
 import { useState } from "preact/hooks"
 import { CodeCard } from "./code_card.tsx"
 import { Icon, type IconName } from "./icons.tsx"
+import { MemoryDialog } from "./memory.tsx"
+import { Name } from "./parts.tsx"
 import type { Comparison, EpochLine, Intents, Person, Scene } from "./scene.ts"
-import { claimOf, eventOf, healthOf, nameOf, pace, spellNames, spellTime, standingOf, trustOf } from "./words.ts"
+import { claimOf, eventOf, healthOf, howManyAreKnown, lookOf, pace, plainNameOf, spellNames, spellTime, standingOf, trustOf } from "./words.ts"
 
 export function SecurityPanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
   const { security } = scene
+  const [isMemoryOpen, openMemory] = useState(false)
   return (
     <div class="security">
       <Verdict scene={scene} />
-      <CodeCard security={security} intents={intents} />
+      <CodeCard security={security} memory={scene.memory} intents={intents} />
       <section aria-labelledby="security-people">
-        <h3 id="security-people">Who holds the keys</h3>
-        <Holders people={scene.people} />
+        <div class="section-head">
+          <h3 id="security-people">Who holds the keys</h3>
+          <button type="button" id="memory" class="button" onClick={() => openMemory(true)}>
+            <Icon name="people" />
+            Known people
+          </button>
+        </div>
+        <Holders people={scene.people} hasLastingKey={security.hasLastingKey} />
+        {isMemoryOpen && <MemoryDialog memory={scene.memory} intents={intents} onClose={() => openMemory(false)} />}
       </section>
       <section aria-labelledby="security-keys">
         <div class="section-head">
@@ -63,12 +73,22 @@ function Verdict({ scene }: { readonly scene: Scene }) {
       {[...dangers, ...warnings].map(({ key, level, text }) => (
         <Sentence key={key} look={level === "danger" ? "danger" : "news"} icon="warning" text={text} />
       ))}
-      {dangers.length === 0 && <Compared comparison={scene.security.comparison} />}
+      {dangers.length === 0 && <Compared comparison={scene.security.comparison} known={howManyAreKnown(scene.people)} />}
     </div>
   )
 }
 
-function Compared({ comparison }: { readonly comparison: Comparison | undefined }) {
+function Compared({
+  comparison,
+  known,
+}: {
+  readonly comparison: Comparison | undefined
+  readonly known: string | undefined
+}) {
+  if (comparison === undefined && known !== undefined) {
+    const text = `${known} to you from before; names behind a ~ are self-chosen.`
+    return <Sentence look={known.startsWith("All") ? "good" : "news"} icon="people" text={text} />
+  }
   if (comparison === undefined) {
     const text = "Encrypted from end to end. Compare the code once to know that nobody sits in between."
     return <Sentence look="" icon="lock" text={text} />
@@ -95,7 +115,7 @@ function Sentence({ look, icon, text }: SentenceProps) {
 }
 
 /** The members of the group, and beside each what the server claims. */
-function Holders({ people }: { readonly people: readonly Person[] }) {
+function Holders({ people, hasLastingKey }: { readonly people: readonly Person[]; readonly hasLastingKey: boolean }) {
   return (
     <table class="holders">
       <thead>
@@ -106,25 +126,27 @@ function Holders({ people }: { readonly people: readonly Person[] }) {
       </thead>
       <tbody>
         {people.map((person) => (
-          <Holder key={person.key} person={person} />
+          <Holder key={person.key} person={person} hasLastingKey={hasLastingKey} />
         ))}
       </tbody>
     </table>
   )
 }
 
-function Holder({ person }: { readonly person: Person }) {
+function Holder({ person, hasLastingKey }: { readonly person: Person; readonly hasLastingKey: boolean }) {
   const standing = standingOf(person)
   const health = healthOf(person)
   const isHolder = person.leaf !== undefined
+  const look = lookOf(person.recognition)
+  const own = hasLastingKey ? "You, by the key that is the same in each meeting" : "You, by a key for this meeting only"
   return (
-    <tr class={standing.level === "danger" ? "danger" : ""}>
+    <tr class={standing.level === "danger" || look === "alarm" ? "danger" : ""}>
       <th scope="row">
         <span class="holder-name">
-          <bdi>{isHolder ? nameOf(person) : "Nobody"}</bdi>
+          <Name recognition={person.recognition} otherwise={isHolder ? plainNameOf(person) : "Nobody"} />
           {person.leaf !== undefined && <small>leaf {person.leaf}</small>}
         </span>
-        <small class={`trust ${person.trust}`}>{isHolder ? trustOf(person) : "without keys"}</small>
+        <small class={`trust ${look} ${person.cameSince ? "new" : ""}`}>{person.isSelf ? own : trustOf(person)}</small>
         {health.map((sentence) => (
           <small key={sentence} class="health">
             {sentence}
@@ -184,15 +206,17 @@ export function SecurityButton({
   readonly onClick: () => void
 }) {
   const { comparison, epoch } = scene.security
+  const known = howManyAreKnown(scene.people)
   const isInDanger = scene.notices.some(({ level }) => level === "danger")
   const text = isInDanger
     ? "Look here"
     : comparison === undefined
-      ? "Not compared"
+      ? (known ?? "Not compared")
       : comparison.joinedSince.length
         ? "New people"
         : "Compared"
-  const look = isInDanger ? "danger" : comparison === undefined ? "" : comparison.joinedSince.length ? "news" : "good"
+  const isGood = comparison === undefined ? known?.startsWith("All") : comparison.joinedSince.length === 0
+  const look = isInDanger ? "danger" : isGood ? "good" : comparison === undefined ? "" : "news"
   return (
     <button
       type="button"

@@ -2,9 +2,9 @@
 
 import { useEffect, useRef } from "preact/hooks"
 import { Icon } from "./icons.tsx"
-import { Avatar } from "./parts.tsx"
+import { Avatar, Name } from "./parts.tsx"
 import type { Person, Picture, Reaction } from "./scene.ts"
-import { healthOf, nameOf, whyNoPicture } from "./words.ts"
+import { healthOf, lookOf, plainNameOf, whyNoPicture } from "./words.ts"
 
 const SPEAKING = 0.02
 
@@ -34,10 +34,10 @@ interface TileProps {
 }
 
 export function Tile({ person, picture, reactions, isPaused, isPinned, onPin }: TileProps) {
-  const name = nameOf(person)
+  const name = plainNameOf(person)
   const isGhost = person.standing === "in the group but not in the room"
   const looks = ["tile"]
-  if (isGhost) looks.push("ghost")
+  if (isGhost || lookOf(person.recognition) === "alarm") looks.push("ghost")
   if ((person.level ?? 0) > SPEAKING && !person.isMuted) looks.push("speaking")
   if (picture?.isScreen) looks.push("screen")
   if (picture?.isLive === false) looks.push("stopped")
@@ -52,11 +52,10 @@ export function Tile({ person, picture, reactions, isPaused, isPinned, onPin }: 
         {person.hasHandUp && <Flag icon="hand" label="hand raised" look="hand" />}
         {person.isRecording && <Flag icon="record" label="recording" look="record" />}
         <span class="tile-name">
-          <bdi>{name}</bdi>
+          <Name recognition={person.recognition} otherwise={name} />
           {picture?.isScreen && ", screen"}
           {person.isSelf && <em> you</em>}
         </span>
-        {person.trust === "compared" && <Flag icon="check" label="compared" look="good" />}
       </figcaption>
       <button
         type="button"
@@ -79,7 +78,7 @@ function Flag({
   label,
   look = "",
 }: {
-  readonly icon: "microphone off" | "camera off" | "hand" | "record" | "check"
+  readonly icon: "microphone off" | "camera off" | "hand" | "record"
   readonly label: string
   readonly look?: string
 }) {
@@ -104,6 +103,8 @@ function Veil({
   if (person.standing === "in the group but not in the room") {
     return <p class="veil danger">Hidden by the server, but holds the keys</p>
   }
+  if (person.recognition?.level === "changed key") return <p class="veil danger band">Not the key that you compared</p>
+  if (person.recognition?.level === "certificate not valid") return <p class="veil danger band">Certificate not valid</p>
   if (person.unreadable !== undefined && picture?.isLive !== true) {
     return (
       <p class="veil" title={healthOf(person).join(" ")}>

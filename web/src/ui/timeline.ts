@@ -1,6 +1,7 @@
 /** How the keys went from epoch to epoch, as it was seen from here, and how long each step took. */
 
 import type { Event } from "../conference/events.ts"
+import type { Person } from "../conference/roster.ts"
 import type { EpochLine } from "./scene.ts"
 
 const MAX_LINES = 1000
@@ -22,7 +23,12 @@ export class Timeline {
   }
 
   /** The group is at a new epoch. */
-  enter({ epoch, joined, left, returned, committer }: EpochEvent, generation: number, ownLeaf: number | undefined): void {
+  enter(
+    { epoch, joined, left, returned, committer }: EpochEvent,
+    generation: number,
+    ownLeaf: number | undefined,
+    nameOf: (person: Person) => string,
+  ): void {
     const isOwn = committer !== undefined && committer.leaf === ownLeaf
     const onlyAdds = joined.length > 0 && left.length + returned.length === 0 // and so renews nobody's keys
     const isOwnRotation = isOwn && this.isRotating && !onlyAdds
@@ -31,10 +37,10 @@ export class Timeline {
       generation,
       epoch,
       at: Date.now(),
-      joined: joined.map(({ name }) => name),
-      left: left.map(({ name }) => name),
-      returned: returned.map(({ name }) => name),
-      committer: committer?.name,
+      joined: joined.map(nameOf),
+      left: left.map(nameOf),
+      returned: returned.map(nameOf),
+      committer: committer && nameOf(committer),
       isOwn,
       switchedAfterMs: undefined,
       tookMs: isOwnRotation || committer === undefined ? performance.now() - this.#askedAt : undefined,

@@ -1,5 +1,6 @@
 /** What the page says: every sentence that is made of more than itself. */
 
+import { isAlarming, isVerified, type Recognition, remarkOf, shown } from "../conference/recognition.ts"
 import type { EpochLine, Person, Trouble } from "./scene.ts"
 
 /** "12 s", "3 min", "2 h". */
@@ -25,8 +26,14 @@ export function spellNames(names: readonly string[], most = 4): string {
   return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`
 }
 
-export function nameOf(person: Person): string {
-  return person.name ?? `Somebody ${person.participantId.slice(0, 6)}`
+/** With the sign before it that says what the name is worth. */
+export function nameOf({ recognition, participantId }: Person): string {
+  return recognition === undefined ? `Somebody ${participantId.slice(0, 6)}` : shown(recognition)
+}
+
+/** Without any sign: for initials, and where the sign stands beside it. */
+export function plainNameOf({ recognition, participantId }: Person): string {
+  return recognition?.name ?? `Somebody ${participantId.slice(0, 6)}`
 }
 
 function because(trouble: Trouble): string {
@@ -98,23 +105,34 @@ export function standingOf(person: Person): { readonly text: string; readonly le
   }
 }
 
+/** How well somebody is known, as a sentence. */
 export function trustOf(person: Person): string {
-  return person.hasCertificate
-    ? `${spellTrust(person)}; has a certificate, which browsers do not check`
-    : spellTrust(person)
+  if (person.recognition === undefined) return "Without keys"
+  const since = person.cameSince && person.recognition.level === "new" ? ", came after you compared" : ""
+  const certificate = person.hasCertificate ? "; has a certificate, which browsers do not check" : ""
+  const remark = remarkOf(person.recognition)
+  return `${remark[0]!.toUpperCase()}${remark.slice(1)}${since}${certificate}`
 }
 
-function spellTrust(person: Person): string {
-  switch (person.trust) {
-    case "self":
-      return "You"
-    case "compared":
-      return "Compared"
-    case "new":
-      return "New since you compared"
-    case "uncompared":
-      return "Not compared yet"
-  }
+/** How to show how well somebody is known. */
+export function lookOf(recognition: Recognition | undefined): "good" | "alarm" | "" {
+  if (recognition === undefined) return ""
+  return isVerified(recognition) ? "good" : isAlarming(recognition) ? "alarm" : ""
+}
+
+/** What it means that somebody may not be who the user takes it for, and what to do. */
+export function alarmOf(recognition: Recognition): string {
+  const about = `${shown(recognition)}: ${remarkOf(recognition)}`
+  if (recognition.level === "certificate not valid") return `${about} The name may be anybody's.`
+  return `${about}. Somebody else goes by this name, or it has another device, or came without its identity. Compare the security code with them before you say anything that matters.`
+}
+
+/** How many of the others are known; undefined if nobody is, or there is nobody. */
+export function howManyAreKnown(people: readonly Person[]): string | undefined {
+  const others = people.flatMap(({ recognition, isSelf }) => (isSelf || recognition === undefined ? [] : [recognition]))
+  const known = others.filter(isVerified).length
+  if (known === 0) return undefined
+  return known === others.length ? "All known" : `${known} of ${others.length} known`
 }
 
 /** What made an epoch. */

@@ -2,11 +2,12 @@
 
 import "../../src/ui/styles.css"
 import { render } from "preact"
+import { type Level, type Recognition, shown } from "../../src/conference/recognition.ts"
 import { GreenRoomPage } from "../../src/ui/green_room.tsx"
 import { HomePage, SentencePage } from "../../src/ui/home_page.tsx"
 import { MeetingPage, type MeetingPageProps } from "../../src/ui/meeting_page.tsx"
 import { noticesOf, type Warning } from "../../src/ui/notices.ts"
-import type { Devices, EpochLine, Person, Picture, Scene, Security } from "../../src/ui/scene.ts"
+import type { Code, Devices, EpochLine, Memory, Person, Picture, Scene, Security } from "../../src/ui/scene.ts"
 
 const wanted: unknown[][] = []
 Object.assign(globalThis, { wanted })
@@ -39,6 +40,15 @@ const NAMES = [
 ]
 const begun = new Date(2026, 4, 12, 14, 2, 7).getTime()
 
+/** 2026-11-21 */
+const COMPARED_AT = 1_795_262_400
+
+function recognised(level: Level, name: string, more: Partial<Recognition> = {}): Recognition {
+  const isKnown = level === "compared before" || level === "changed key"
+  const comparedAt = isKnown ? COMPARED_AT : undefined
+  return { level, name, callsItself: name, authority: "", address: "", comparedAt, why: "", ...more }
+}
+
 function person(at: number, more: Partial<Person> = {}): Person {
   return {
     key: String(at),
@@ -46,10 +56,10 @@ function person(at: number, more: Partial<Person> = {}): Person {
       ["4N8uRwDq6eXyHk1LoTz0Mw", "z7CjPbA5sGvUd2Fi9xEnKQ", "Qm3rT8yLw1XcVb6NhJ5kPg"][at] ??
       `${at}x9fKqLw2BvNcTz7RmYs4g`,
     leaf: at,
-    name: NAMES[at],
+    recognition: recognised(at === 0 ? "you" : "new", NAMES[at]!),
     isSelf: at === 0,
     isHost: at === 0,
-    trust: at === 0 ? "self" : "uncompared",
+    cameSince: false,
     hasCertificate: at === 1,
     standing: "aligned",
     presence: "member",
@@ -150,14 +160,33 @@ const timeline = [
 
 const QR = "CONCLAVE:1:41:7F3KQV8MZ24DXRA9THCWZ2F1KJB4GTPE47SF2N5T7YJHHBD4APN0"
 
+const codesPeople: Code["people"] = NAMES.slice(1, 5).map((name, at) => ({ key: `key ${at}`, name }))
+
+const memory: Memory = { people: [], damaged: 0, problem: undefined, identity: undefined, identityProblem: undefined }
+const fullMemory: Memory = {
+  people: NAMES.slice(1, 5).map((name, at) => ({
+    key: new Uint8Array(32).fill(at),
+    name,
+    comparedAt: COMPARED_AT - at * 9 * 86_400,
+  })),
+  damaged: 1,
+  problem: undefined,
+  identity: {
+    fingerprint: "a04d d5b1 7c22 90fe 6f0b 33d8 41c9 e07a 5b96 2f14 88cd 0a61 d3e7 7b49 1c05 f2a8",
+    createdAt: COMPARED_AT - 40 * 86_400,
+  },
+  identityProblem: undefined,
+}
+
 const security: Security = {
   epoch: 41,
   codes: [
-    { code: "N2WQD-Z3F68-K7C4A-H97TM", qr: QR, epoch: 40 },
-    { code: "7F3KQ-V8MZ2-4DXRA-9THCW", qr: QR, epoch: 41 },
+    { code: "N2WQD-Z3F68-K7C4A-H97TM", qr: QR, epoch: 40, people: codesPeople },
+    { code: "7F3KQ-V8MZ2-4DXRA-9THCW", qr: QR, epoch: 41, people: codesPeople },
   ],
   comparison: undefined,
   hasDiffered: false,
+  hasLastingKey: false,
   suites: [
     { layer: "MLS", name: "MLS_256_XWING_AES256GCM_SHA512_Ed25519", note: "Hybrid: X25519 and ML-KEM-768" },
     { layer: "SFrame", name: "AES_256_GCM_SHA512_128", note: "Every frame, under the keys of the epoch" },
@@ -204,6 +233,7 @@ function scene(draft: Draft = {}): Scene {
     isPaused: false,
     wasIn: true,
     ended: undefined,
+    memory,
     ...given,
     security: secured,
   }
@@ -213,7 +243,8 @@ function scene(draft: Draft = {}): Scene {
     isConnected: whole.isConnected,
     hasDiffered: secured.hasDiffered,
     isStale,
-    waiting: whole.hosting?.waiting.map(({ name }) => name) ?? [],
+    waiting: whole.hosting?.waiting.map(({ recognition }) => shown(recognition)) ?? [],
+    damaged: whole.memory.damaged,
     joinedSinceCompared: secured.comparison?.joinedSince ?? [],
     returning: undefined,
     warnings,
@@ -233,15 +264,15 @@ const chat = [
   { name: "Ada Lovelace", text: "Thank you!" },
 ].map((said, key) => ({ ...said, key, isSelf: said.name.startsWith("Ada"), at: begun + key * 20_000 }))
 
-const comparison = { epoch: 40, at: begun + 1_700_000, joinedSince: [], leftSince: [] }
-const compared = (at: number) => person(at, at === 0 ? {} : { trust: "compared" })
+const comparison = { whom: "everybody" as const, epoch: 40, at: begun + 1_700_000, joinedSince: [], leftSince: [] }
+const compared = (at: number) => person(at, at === 0 ? {} : { recognition: recognised("compared before", NAMES[at]!) })
 const hosting = {
   isLocked: false,
   hasLobby: true,
   canNameHosts: true,
   waiting: [
-    { participantId: "w1", name: "Hedy" },
-    { participantId: "w2", name: "Ines Okafor-Lindqvist" },
+    { participantId: "w1", recognition: recognised("compared before", "Hedy") },
+    { participantId: "w2", recognition: recognised("new", "Ines Okafor-Lindqvist") },
   ],
 }
 
@@ -261,7 +292,7 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
       ended: "The members cannot open the request to join: the link or the passphrase is another one.",
     }),
   },
-  namesakes: { scene: scene({ people: [0, 1, 2].map((at) => person(at, at === 2 ? { name: "bob" } : {})) }) },
+  namesakes: { scene: scene({ people: [0, 1, 2].map((at) => person(at, at === 2 ? { recognition: recognised("new", "bob") } : {})) }) },
   alone: { scene: scene({ people: [person(0)], pictures: [picture(0)] }) },
   two: { scene: scene({ people: [person(0), person(1)], pictures: [picture(0), picture(1)] }) },
   grid: {
@@ -295,8 +326,30 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
   compared: { scene: scene({ people: [0, 1, 2, 3].map(compared), security: { comparison } }), panel: "security" },
   "new-since": {
     scene: scene({
-      people: [...[0, 1, 2].map(compared), person(5, { trust: "new" })],
+      people: [...[0, 1, 2].map(compared), person(5, { cameSince: true })],
       security: { comparison: { ...comparison, joinedSince: ["Fatima"] } },
+    }),
+    panel: "security",
+  },
+  known: {
+    scene: scene({
+      people: [compared(0), compared(1), person(2), compared(3)],
+      security: { hasLastingKey: true },
+      memory: fullMemory,
+    }),
+    panel: "security",
+  },
+  "changed-key": {
+    scene: scene({
+      people: [compared(0), person(1, { recognition: recognised("changed key", "Bob") }), compared(2)],
+      security: { hasLastingKey: true },
+    }),
+    panel: "people",
+  },
+  "keeps-nothing": {
+    scene: scene({
+      people: [person(0), person(1)],
+      memory: { ...memory, problem: "This browser keeps nothing for this page, as in some private windows." },
     }),
     panel: "security",
   },
@@ -315,7 +368,7 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
         ...[0, 1, 2].map((at) => person(at)),
         person(9, {
           leaf: undefined,
-          name: undefined,
+          recognition: undefined,
           standing: "in the room but not in the group",
           presence: "member",
         }),
@@ -372,6 +425,8 @@ const greenRoom = {
   deviceProblem: undefined,
   isBusy: false,
   problem: undefined,
+  memory,
+  isLasting: false,
 }
 const home = { isBusy: false, problem: undefined, wantsToken: false, offersLobby: true }
 
@@ -387,6 +442,13 @@ const OTHERS: Readonly<Record<string, () => preact.JSX.Element>> = {
   "green-room": () => <GreenRoomPage room={greenRoom} intents={intents} firstName="Ada Lovelace" />,
   "green-room-host": () => (
     <GreenRoomPage room={{ ...greenRoom, isHost: true, hasPassphrase: true }} intents={intents} />
+  ),
+  "green-room-known": () => (
+    <GreenRoomPage
+      room={{ ...greenRoom, memory: fullMemory, isLasting: true }}
+      intents={intents}
+      firstName="Ada Lovelace"
+    />
   ),
   "green-room-bare": () => (
     <GreenRoomPage
@@ -423,6 +485,8 @@ const OPENED: Readonly<Record<string, readonly [view: string, ...clicks: string[
   reactions: ["grid", "#react"],
   "host-actions": ["host", "[aria-label='What to do about Bob']"],
   "security-below": ["security"],
+  "known-people": ["known", "#memory"],
+  "known-below": ["known"],
 }
 
 const soon = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))

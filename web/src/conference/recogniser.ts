@@ -1,0 +1,92 @@
+/**
+ * What this browser's user knows of people, put to use on who is in the group. One for each page; it follows what
+ * other tabs remember and forget.
+ */
+
+import type { Octets } from "../bytes.ts"
+import { StorageError } from "./errors.ts"
+import { type KnownKey, KnownKeys } from "./known_keys.ts"
+import { forgetDamagedKeys, forgetKeys, readKnownKeys, rememberKeys } from "./known_keys_store.ts"
+import { type Recognition, recognise } from "./recognition.ts"
+import type { Person } from "./roster.ts"
+
+const CHANNEL = "conclave known keys"
+
+export class Recogniser {
+  /** What is known is another now. */
+  onChange: () => void = () => undefined
+  /** Why nothing outlives this page, as a sentence; undefined while it does. */
+  problem: string | undefined
+  /** How many records cannot be read; they vouch for nobody. */
+  damaged = 0
+  #kept = KnownKeys.none
+  /** What is known in this page only. */
+  #here = KnownKeys.none
+  #known = KnownKeys.none
+  readonly #others = new BroadcastChannel(CHANNEL)
+
+  constructor() {
+    this.#others.onmessage = () => void this.refresh()
+  }
+
+  /** Look at what is kept. */
+  async refresh(): Promise<void> {
+    await this.#attempt(async () => {
+      const { known, damaged } = await readKnownKeys()
+      this.#kept = known
+      this.damaged = damaged
+    })
+  }
+
+  recognise(person: Pick<Person, "name" | "signatureKey">, isUs = false): Recognition {
+    return recognise(person, this.#known, { isUs })
+  }
+
+  /** Whom this browser remembers, by name. */
+  get remembered(): readonly KnownKey[] {
+    return this.#kept.all
+  }
+
+  /** They were compared now. What cannot be kept, or is not to be, is known for as long as the page is open. */
+  async remember(people: readonly Person[], isForLater: boolean): Promise<void> {
+    const comparedAt = Math.floor(Date.now() / 1000)
+    const compared = people.map(({ signatureKey, name }) => ({ key: signatureKey, name, comparedAt }))
+    this.#here = this.#here.with(compared)
+    if (isForLater) await this.#change(() => rememberKeys(compared))
+    else this.#changed()
+  }
+
+  /** They count as never compared. */
+  async forget(keys: readonly Octets[]): Promise<void> {
+    this.#here = this.#here.without(keys)
+    await this.#change(() => forgetKeys(keys))
+  }
+
+  /** What cannot be read is given up. */
+  async forgetDamaged(): Promise<void> {
+    await this.#change(forgetDamagedKeys)
+  }
+
+  async #change(work: () => Promise<void>): Promise<void> {
+    await this.#attempt(work)
+    if (this.problem !== undefined) return
+    this.#others.postMessage("changed")
+    await this.refresh()
+  }
+
+  async #attempt(work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+      this.problem = undefined
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error
+      this.problem = error.message
+    }
+    this.#changed()
+  }
+
+  #changed(): void {
+    this.#known = this.#kept.with(this.#here.all)
+    this.onChange()
+  }
+}
