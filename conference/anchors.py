@@ -37,6 +37,7 @@ _UNREADABLE = (
 )
 """What the library makes of octets that are no certificate, or none that it knows."""
 _KNOWN_LIST_EXTENSIONS = (x509.CRLNumber, x509.AuthorityKeyIdentifier)
+_PARTIAL = (x509.IssuingDistributionPoint, x509.DeltaCRLIndicator)
 
 
 class Standing(StrEnum):
@@ -155,12 +156,18 @@ def is_list_of(given: x509.CertificateRevocationList, issuer: x509.Certificate) 
     if given.issuer != issuer.subject:
         return False
     try:
-        if any(not isinstance(each.value, _KNOWN_LIST_EXTENSIONS) for each in given.extensions):
+        if any(_is_in_the_way(each) for each in given.extensions):
             return False
         usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
         return usage.crl_sign and given.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
     except (*_UNREADABLE, x509.ExtensionNotFound):
         return False
+
+
+def _is_in_the_way(extension: x509.Extension[x509.ExtensionType]) -> bool:
+    """Whether a list is not whole, or not to be used by who does not know this (RFC 5280 §5.2)."""
+    is_known = isinstance(extension.value, _KNOWN_LIST_EXTENSIONS)
+    return isinstance(extension.value, _PARTIAL) or (extension.critical and not is_known)
 
 
 def authority_name(root: x509.Certificate) -> str:

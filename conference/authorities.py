@@ -112,7 +112,8 @@ def _issuer_of(
         if is_list_of(given, each):
             return each
     raise PrivateFileError(
-        f"{path} has a revocation list that is of no authority that is trusted here, or is not a whole one."
+        f"{path} has a revocation list that is of no authority that is trusted here, or is not a whole one. "
+        "The list of an authority below a root needs that one's certificate beside it in the file."
     )
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from conference.identity_cli import guarded, new_passphrase
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from conference.certificate_authority import CertificateAuthority
 
 VARIABLE = "CONCLAVE_CA_PASSPHRASE"
@@ -172,11 +174,23 @@ def _trusted(options: argparse.Namespace) -> int:
     anchors = trusted_at()
     for root in anchors.roots:
         lists = [each for each in anchors.lists if is_list_of(each, root)]
-        ends = f"revocation list until {lists[0].next_update_utc:%Y-%m-%d}" if lists else "no revocation list"
-        print(f"{authority_name(root)}: until {root.not_valid_after_utc:%Y-%m-%d}, {ends}")
+        told = _list_told(lists[0]) if lists else "no revocation list"
+        print(f"{authority_name(root)}: until {root.not_valid_after_utc:%Y-%m-%d}, {told}")
+    for each in anchors.lists:
+        if not any(is_list_of(each, root) for root in anchors.roots):
+            print(f"{each.issuer.rfc4514_string()}, below a root: {_list_told(each)}")
     if not anchors.roots:
         print("No authority is trusted here; `conclave ca trust root.pem` begins to.")
     return 0
+
+
+def _list_told(given: "x509.CertificateRevocationList") -> str:
+    import datetime
+
+    ends, now = given.next_update_utc, datetime.datetime.now(datetime.UTC)
+    until = "without an end, and so not heeded" if ends is None else f"until {ends:%Y-%m-%d}"
+    has_run_out = ends is not None and ends < now
+    return f"revocation list {until}, {len(given)} revoked" + (", which HAS RUN OUT" if has_run_out else "")
 
 
 def _distrust(options: argparse.Namespace) -> int:

@@ -146,12 +146,18 @@ def _described(identity: "OwnIdentity") -> str:
         f"  made     {made}{', sealed under a passphrase' if identity.is_sealed else ''}",
     ]
     if identity.certificates:
-        from conference.anchors import authority_of, mail_address
+        import datetime
+
+        from conference.anchors import Standing, authority_of, mail_address
+        from conference.authorities import trusted_at
 
         leaf = x509.load_der_x509_certificate(identity.certificates[0])
         address = mail_address(leaf)
         lines.append(f"  vouched  by {authority_of(leaf)}{f' for {address}' if address else ''}")
         lines.append(f"           until {leaf.not_valid_after_utc:%Y-%m-%d}, number {leaf.serial_number:x}")
+        found = trusted_at().judge(identity.certificates, datetime.datetime.now(datetime.UTC))
+        is_doubtful = found.standing not in (Standing.VALID, Standing.UNKNOWN_AUTHORITY)
+        lines += [f"  doubtful {found.standing}: {found.why}"] if is_doubtful else []
     return "\n".join(lines)
 
 

@@ -437,9 +437,14 @@ class Cases:
             ("a delta list", VALID, [root.revoked(4711, extensions=[delta])]),
             ("a numbered list", REVOKED, [root.revoked(4711, extensions=[number])]),
             (
-                "a list with something unheard of",
+                "a list with something unheard of, as Windows writes",
+                REVOKED,
+                [root.revoked(4711, extensions=[_raw("1.3.6.1.4.1.311.21.1", "020100")])],
+            ),
+            (
+                "a list with something unheard of that is critical",
                 VALID,
-                [root.revoked(4711, extensions=[_raw("1.2.3.4.5", "0500")])],
+                [root.revoked(4711, extensions=[_raw("1.2.3.4.5", "0500", is_critical=True)])],
             ),
         ):
             yield self.case(what, standing, leaf, lists=given)

@@ -147,6 +147,7 @@ def test_what_is_not_trusted(tmp_path: Path) -> None:
         (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "damaged"),
         (pem(root.person()), "no root's certificate"),
         (pem(root.revoked()), "no authority that is trusted"),
+        (pem(root.certificate, root.below().revoked()), "beside it in the file"),
         (pem(root.certificate, stranger.revoked(issuer=root.subject)), "no authority that is trusted"),
         (pem(root.certificate, root.revoked(extensions=[(partial, True)])), "not a whole one"),
         (pem(root.sign(root.subject, root.key.public_key())), "root authority"),

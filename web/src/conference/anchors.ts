@@ -33,6 +33,8 @@ const SUBJECT_KEY = "2.5.29.14"
 const KEY_USAGE = "2.5.29.15"
 const BASIC_CONSTRAINTS = "2.5.29.19"
 const LIST_NUMBER = "2.5.29.20"
+/** issuingDistributionPoint, deltaCRLIndicator. */
+const PARTIAL = ["2.5.29.28", "2.5.29.27"]
 const AUTHORITY_KEY = "2.5.29.35"
 const EXTENDED_USAGE = "2.5.29.37"
 const INFORMATION_ACCESS = "1.3.6.1.5.5.7.1.1"
@@ -173,7 +175,7 @@ function mailAddress(leaf: Certificate): string {
 export async function isListOf(list: RevocationList, issuer: Certificate): Promise<boolean> {
   if (list.issuer.content !== issuer.subject.content) return false
   try {
-    if ([...list.extensions.all.keys()].some((id) => id !== LIST_NUMBER && id !== AUTHORITY_KEY)) return false
+    if ([...list.extensions.all].some(([id, { isCritical }]) => isInTheWay(id, isCritical))) return false
     list.extensions.get(LIST_NUMBER, CRLNumber)
     list.extensions.get(AUTHORITY_KEY, AuthorityKeyIdentifier)
     if (!(usageOf(issuer)! & KeyUsageFlags.cRLSign)) return false
@@ -183,6 +185,11 @@ export async function isListOf(list: RevocationList, issuer: Certificate): Promi
     if (error instanceof CertificateError) return false
     throw error
   }
+}
+
+/** Whether a list is not whole, or not to be used by who does not know this (RFC 5280 §5.2). */
+function isInTheWay(id: string, isCritical: boolean): boolean {
+  return PARTIAL.includes(id) || (isCritical && id !== LIST_NUMBER && id !== AUTHORITY_KEY)
 }
 
 /** Whether it is an authority's, by its own word, that may be trusted as a root: it has signed itself. */
