@@ -208,7 +208,8 @@ test("what is sent is told when it changes and to newcomers, and not too often",
   const loud = { ...muted, microphone: true }
   news.set(muted, 0)
   assert.equal(news.take(0), undefined) // to nobody
-  news.setGroup(3, true, 10)
+  news.setMembers(3)
+  news.tellAgain(10)
   assert.equal(news.take(10), undefined)
   assert.deepEqual(news.take(10.06), muted)
   news.set(loud, 10.1)
@@ -220,11 +221,12 @@ test("what is sent is told when it changes and to newcomers, and not too often",
   assert.equal(news.nextAt, Infinity)
   news.set({ ...loud }, 11)
   assert.equal(news.nextAt, Infinity)
-  news.setGroup(100, false, 12)
+  news.setMembers(100)
   assert.equal(news.nextAt, Infinity)
   news.set(muted, 13)
   assert.deepEqual(news.take(13), muted)
-  news.setGroup(101, true, 13.1)
+  news.setMembers(101)
+  news.tellAgain(13.1)
   assert.ok(Math.abs(news.nextAt - 17.02) < 1e-9) // not all at once: 0.02 s for each of 101, after a pause
 })
 

@@ -11,6 +11,7 @@ import type { Group } from "../mls/group.ts"
 import { checkedKeyPackage, type Presented } from "../mls/key_package.ts"
 import type { CiphersuiteImpl } from "../mls/suite.ts"
 import type { Client, ClientMessage, DismissReason, Server } from "../signaling/messages.ts"
+import type { Step } from "./commit_follower.ts"
 import { MemberError, PolicyError } from "./errors.ts"
 import type { LinkKeys } from "./link.ts"
 import { admissionOf, type Lobby } from "./lobby.ts"
@@ -55,14 +56,11 @@ interface Waiting {
 }
 
 /** A commit of ours that the log has not echoed yet. */
-export interface CommitUnderWay {
+export interface CommitUnderWay extends Step {
   readonly message: Octets
   readonly group: Group
-  readonly policy: Policy
-  readonly removes: boolean
   /** Whether our leaf's keys are new by it: not if it only adds. */
   readonly renews: boolean
-  readonly keyPackages: readonly string[]
   /** The knocks that it answers, by participant id. */
   readonly knocks: ReadonlyMap<string, Octets>
   readonly left: ReadonlySet<string>
@@ -238,6 +236,7 @@ export class CommitLeader {
     this.#pending = {
       message: built.message,
       group: built.group,
+      committer: on.group.ownLeaf,
       policy: on.policy,
       removes: gone.length > 0,
       renews: built.hasPath,

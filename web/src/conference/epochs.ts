@@ -5,9 +5,25 @@
  */
 
 import type { Octets } from "../bytes.ts"
+import type { Group } from "../mls/group.ts"
+import type { EpochSecret } from "./epoch_keys.ts"
 import type { Person } from "./roster.ts"
 
+const SFRAME_KEY_SIZE: Readonly<Record<number, number>> = { 0x0004: 16, 0x0005: 32 }
 const MAX_EPOCHS = 64 // epochs whose members are remembered: more than have keys for chat or media
+
+/** What SFrame takes from an epoch of a group (RFC 9605 §5.2). */
+export async function secretOf(group: Group, sframeSuite: number): Promise<EpochSecret> {
+  const taken = new Set(group.members.map(({ leafIndex }) => leafIndex))
+  const leaves = Array.from({ length: group.leafCount }, (_, leaf) => leaf)
+  return {
+    epoch: group.epoch,
+    baseKey: await group.export("SFrame 1.0 Base Key", new Uint8Array(), SFRAME_KEY_SIZE[sframeSuite]!),
+    leafCount: group.leafCount,
+    ownLeaf: group.ownLeaf,
+    blankLeaves: new Set(leaves.filter((leaf) => !taken.has(leaf))),
+  }
+}
 
 export class Epochs {
   readonly groupId: Octets

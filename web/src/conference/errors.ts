@@ -12,6 +12,8 @@
  *         EnvelopeError   an end-to-end message is malformed
  */
 
+import { MLSError } from "../mls/errors.ts"
+
 export class ConferenceError extends Error {
   override readonly name: string = "ConferenceError"
 }
@@ -46,4 +48,10 @@ export class PolicyError extends MemberError {
 
 export class EnvelopeError extends MemberError {
   override readonly name: string = "EnvelopeError"
+}
+
+/** The sentence of an error that a peer can cause; what else is thrown is a bug of ours and goes on. */
+export function told(error: unknown): string {
+  if (error instanceof MLSError || error instanceof MemberError) return error.message
+  throw error
 }

@@ -2,24 +2,26 @@
 
 import type { Octets } from "../bytes.ts"
 import type { EpochSecret } from "./epoch_keys.ts"
-import type { Trouble } from "./messages.ts"
+import type { Message, Told, Trouble } from "./messages.ts"
 import type { PolicyDocument } from "./policy.ts"
-import type { Person } from "./roster.ts"
+import { isReturned, isSamePerson, type Person } from "./roster.ts"
 import type { Sending } from "./sending_news.ts"
 
+/** The group is at a new epoch; receive keys are in place. */
+export interface EpochChanged {
+  readonly type: "epoch changed"
+  readonly epoch: number
+  readonly members: readonly Person[]
+  readonly joined: readonly Person[]
+  readonly left: readonly Person[]
+  /** Those who had a leaf and have another now, as who they are then. Neither joined nor left. */
+  readonly returned: readonly Person[]
+  /** undefined for the epoch in which we founded or joined the group. */
+  readonly committer: Person | undefined
+}
+
 export type Event =
-  | {
-      /** The group is at a new epoch. */
-      readonly type: "epoch changed"
-      readonly epoch: number
-      readonly members: readonly Person[]
-      readonly joined: readonly Person[]
-      readonly left: readonly Person[]
-      /** Those who had a leaf and have another now, as who they are then. Neither joined nor left. */
-      readonly returned: readonly Person[]
-      /** undefined for the epoch in which we founded or joined the group. */
-      readonly committer: Person | undefined
-    }
+  | EpochChanged
   /** The server's list of participants changed. */
   | { readonly type: "room changed" }
   | { readonly type: "chat received"; readonly sender: Person; readonly text: string }
@@ -51,6 +53,52 @@ export type Event =
   | { readonly type: "warned"; readonly text: string }
   /** The meeting is over for us. */
   | { readonly type: "ended"; readonly reason: string }
+
+/** Who came and went; who changed its leaf is the same person by its signature key. */
+export function epochChanged(
+  epoch: number,
+  before: readonly Person[],
+  members: readonly Person[],
+  committer: Person | undefined,
+): EpochChanged {
+  const came = members.filter((person) => !before.some((each) => isSamePerson(each, person)))
+  const gone = before.filter((person) => !members.some((each) => isSamePerson(each, person)))
+  const isBack = (person: Person) => gone.some((was) => isReturned(person, was))
+  return {
+    type: "epoch changed",
+    epoch,
+    members,
+    joined: came.filter((person) => !isBack(person)),
+    left: gone.filter((was) => !came.some((person) => isReturned(person, was))),
+    returned: came.filter(isBack),
+    committer,
+  }
+}
+
+/** What members tell each other that is for people, and for nothing else. */
+export type Said = Told<"chat"> | Told<"recording"> | Told<"reaction"> | Told<"hand"> | Told<"sending">
+
+export function isForPeople(message: Message): message is Said {
+  return ["chat", "recording", "reaction", "hand", "sending"].includes(message.type)
+}
+
+/** What to tell the driver of it. */
+export function eventOf(sender: Person, said: Said): Event {
+  switch (said.type) {
+    case "chat":
+      return { type: "chat received", sender, text: said.text }
+    case "recording":
+      return { type: "recording changed", sender, on: said.on }
+    case "reaction":
+      return { type: "reacted", sender, emoji: said.emoji }
+    case "hand":
+      return { type: "hand changed", sender, raised: said.raised }
+    case "sending": {
+      const { microphone, camera, screen } = said
+      return { type: "sending changed", sender, sending: { microphone, camera, screen } }
+    }
+  }
+}
 
 /** What is to become of the media keys, which another worker holds (`epoch_keys`). */
 export type KeyOrder =

@@ -239,6 +239,20 @@ export class Moderation {
 
   // --- what the members say --------------------------------------------------------------------------------
 
+  /** Whatever of it is about moderation. */
+  async hear(sender: Person, said: Message, now: number, wallTimeS: number): Promise<void> {
+    switch (said.type) {
+      case "policy_notice":
+        return this.hearPolicy(sender, said, now)
+      case "mute_request":
+        return this.hearMuteRequest(sender, said)
+      case "lobby_request":
+        return this.hearRequest(said, now, wallTimeS)
+      case "decision":
+        return this.hearDecision(sender, said, now)
+    }
+  }
+
   /** Somebody passes on a policy. */
   async hearPolicy(sender: Person, told: Told<"policy_notice">, now: number): Promise<void> {
     try {

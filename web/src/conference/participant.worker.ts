@@ -68,15 +68,15 @@ class Participant implements Speaker {
     const session = this.#session
     switch (message.type) {
       case "chat":
-        return session.chat(message.text)
+        return session.conversation.chat(message.text)
       case "rotate":
         return session.rotate(now())
       case "react":
-        return session.react(message.emoji)
+        return session.conversation.react(message.emoji)
       case "hand":
-        return session.raiseHand(message.raised)
+        return session.conversation.raiseHand(message.raised)
       case "sending":
-        return session.setSending(message.sending, now())
+        return session.conversation.setSending(message.sending, now())
       case "moderate":
         return this.#moderate(message.action)
       case "leave":
@@ -180,7 +180,7 @@ class Participant implements Speaker {
         generation: session.generation,
         leader: session.leader,
         rows,
-        isIsolated: session.isIsolated,
+        isIsolated: session.conversation.isIsolated,
         isCodeStale: session.isCodeStale,
         hasLastingKey: session.hasLastingKey,
         ownKey: session.ownKey,
@@ -220,7 +220,7 @@ class Participant implements Speaker {
       const leaf = leaves.get(owner)
       return leaf === undefined ? [] : [{ leaf, kid_context: kidContext, reason, epoch, since_s: sinceS }]
     })
-    this.#session.reportTroubles(found, now())
+    this.#session.conversation.reportTroubles(found, now())
   }
 
   #sentence({ announced, actual }: Misnamed): string {

@@ -31,10 +31,9 @@ export class SendingNews {
     this.nextAt = Math.min(this.nextAt, Math.max(now, this.#notBefore))
   }
 
-  /** So many are in the group, and some have not heard of it; perhaps as we have just come ourselves. */
-  setGroup(members: number, hasNewcomers: boolean, now: number): void {
+  /** So many are in the group. */
+  setMembers(members: number): void {
     this.#members = members
-    if (hasNewcomers) this.tellAgain(now)
   }
 
   /** Somebody may not have heard of it; perhaps many tell it at once. */
