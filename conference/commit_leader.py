@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import mls
+from conference.commit_follower import Step
 from conference.errors import MemberError, PolicyError
 from conference.link import LinkKeys
 from conference.lobby import Lobby, admission_of
@@ -50,14 +51,11 @@ class Situation:
 
 
 @dataclass(frozen=True)
-class PendingCommit:
+class CommitUnderWay(Step):
     """A commit of ours that the log has not echoed yet."""
 
-    message: bytes = field(repr=False)
     group: mls.Group
-    policy: Policy
-    removes: bool
-    key_packages: frozenset[bytes]
+    message: bytes = field(repr=False)
     knocks: Mapping[str, bytes]
     """The knocks that it answers, by participant id."""
     left: frozenset[str]
@@ -74,7 +72,7 @@ class CommitLeader:
         self._waiting: dict[str, _Waiting] = {}
         """Joins of which the server and the hosts have been told that a host must decide."""
         self._leaves: set[str] = set()
-        self._pending: PendingCommit | None = None
+        self._pending: CommitUnderWay | None = None
         self._refused_at: int | None = None
 
     def reset(self) -> None:
@@ -118,7 +116,7 @@ class CommitLeader:
         """We are out of the group: there is nothing to commit to, and our next leaf will be fresh."""
         self._pending, self.wants_refresh = None, False
 
-    def take_commit(self, message: bytes) -> PendingCommit | None:
+    def take_commit(self, message: bytes) -> CommitUnderWay | None:
         """The commit under way if `message` is it, for the caller to adopt; else None."""
         pending = self._pending
         if pending is None or pending.message != message:
@@ -189,9 +187,10 @@ class CommitLeader:
             authenticated_data=on.policy.binding + passes,
             now=on.wall_time,
         )
-        self._pending = PendingCommit(
+        self._pending = CommitUnderWay(
             message=built.message,
             group=built.group,
+            committer=on.group.own_leaf,
             policy=on.policy,
             removes=bool(gone),
             key_packages=frozenset(each.key_package.reference for each in adds.values()),

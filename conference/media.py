@@ -483,7 +483,7 @@ class Media:
             leaves = {who: person.leaf for who, person in self._people.items()}
             found = self._health.troubles(leaves, self._session.group.epoch, now)
             self.troubles = tuple(found[each] for each in sorted(found))
-            self._session.report_troubles(self.troubles, now)
+            self._session.conversation.report_troubles(self.troubles, now)
             self.on_troubles()
         for misnamed in self._health.newly_misnamed(now):
             self._warn(self._sentence(misnamed))

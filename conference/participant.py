@@ -125,17 +125,17 @@ class Participant:
 
     def chat(self, text: str) -> None:
         """Say something to all members. Raises MisuseError outside of the meeting."""
-        self.session.chat(text)
+        self.session.conversation.chat(text)
         self.pump()
 
     def raise_hand(self, on: bool) -> None:
         """Show all members, those who come later too, that we would like to speak."""
-        self.session.raise_hand(on)
+        self.session.conversation.raise_hand(on)
         self.pump()
 
     def react(self, emoji: str) -> None:
         """Show all members a sign for a moment."""
-        self.session.react(emoji)
+        self.session.conversation.react(emoji)
         self.pump()
 
     def rotate(self) -> None:
@@ -166,11 +166,11 @@ class Participant:
 
     def _tell_recording(self) -> None:
         if self.session.phase is Phase.MEMBER:
-            self.session.set_recording(self.media.recordings.is_on)
+            self.session.conversation.set_recording(self.media.recordings.is_on)
             self.pump()
 
     def _tell_sending(self) -> None:
-        self.session.set_sending(self.media.sending, self._clock())
+        self.session.conversation.set_sending(self.media.sending, self._clock())
         self._changed.set()  # it may be due
 
     @property
@@ -218,7 +218,7 @@ class Participant:
         self._undecrypted = {who: told for who, told in self._undecrypted.items() if who in present}
         is_news = bool(event.joined) or event.committer is None
         if self.media.recordings.is_on and is_news and self.session.phase is Phase.MEMBER:
-            self.session.set_recording(True)
+            self.session.conversation.set_recording(True)
 
     def _take_troubles(self, event: TroubleReported) -> None:
         who = event.sender.participant_id

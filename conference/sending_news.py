@@ -30,11 +30,9 @@ class SendingNews:
             at = max(now, self._not_before)
             self.next_at = at if self.next_at is None else min(at, self.next_at)
 
-    def set_group(self, members: int, *, has_newcomers: bool, now: float) -> None:
-        """So many are in the group, and some have not heard of it; perhaps as we have just come ourselves."""
+    def set_members(self, members: int) -> None:
+        """So many are in the group."""
         self._members = members
-        if has_newcomers:
-            self.tell_again(now)
 
     def tell_again(self, now: float) -> None:
         """Somebody may not have heard of it; perhaps many tell it at once."""

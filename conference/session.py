@@ -4,9 +4,10 @@
                               └────────nobody there: found────────────────────────────▲
     MEMBER ──an entry that cannot be processed──▶ WAITING        any ──a new connection: resume──▶ the same
 
-The session holds the MLS group, obeys and enforces the meeting's rules (`rules`), commits when it leads
-(`commit_leader`), and feeds every epoch's secret to SFrame (`epoch_keys`). Media goes past it: the driver
-only asks it for keys.
+The session holds the MLS group. How one comes into it is in `entrance`, what its commits may do in
+`commit_follower`, its commits when it leads in `commit_leader`, what members say in `conversation`, what
+hosts may in `moderation`. Every epoch's secret goes to SFrame (`epoch_keys`); media goes past the session:
+the driver only asks it for keys.
 """
 
 import random
@@ -18,11 +19,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import mls
 from conference import messages
 from conference.answers import DISMISSED, FATAL, OF_COMMITS, RACES
+from conference.commit_follower import CommitFollower, Step
 from conference.commit_leader import CommitLeader, Situation
+from conference.conversation import Conversation
 from conference.entrance import Credentials, Entrance, Identity
 from conference.epoch_keys import EpochKeys, EpochSecret
 from conference.epochs import Epochs, secret_of
-from conference.errors import MemberError, MisuseError, PolicyError
+from conference.errors import MemberError, MisuseError
 from conference.events import (
     ChatReceived,
     CodeStale,
@@ -31,21 +34,18 @@ from conference.events import (
     Event,
     RecordingChanged,
     RoomChanged,
-    Said,
     SendingPaused,
     TroubleReported,
     WaitingFor,
     Warned,
-    event_of,
 )
-from conference.heartbeat import Heartbeats
 from conference.link import X25519_SUITE, X_WING_SUITE, LinkKeys, MeetingLink
 from conference.moderation import REMOVED, Moderation
+from conference.patience import Patience
 from conference.policies import Policies
 from conference.refresh import Refresh
 from conference.roster import Person, Roster
-from conference.rules import Rules, checked_name, people_of
-from conference.sending_news import SendingNews
+from conference.rules import checked_name, people_of
 from conference.verification import CodeInput
 from signaling import messages as wire
 from signaling.errors import ErrorCode
@@ -68,7 +68,6 @@ __all__ = [
 REFRESH_S = 300.0
 PAST_EPOCHS_S = 10.0
 """How long chat of an epoch that is over can still be read; then its keys are erased."""
-PATIENCE_S = 15.0
 UNANSWERED = (
     "Still waiting: nobody has answered. Either the members cannot, or the server holds back what we ask or "
     "what they answer."
@@ -77,15 +76,10 @@ FORGOTTEN = (
     "The server has given up our place, as it does when somebody is away for long. "
     "This participant comes in anew."
 )
-RETRIES, RETRY_S = 3, 5.0
-"""How often, and after how long, who has a lasting key tries again: for longer than a grace lasts."""
 STILL_HERE = (
     "The members did not let you in yet. If you were here until a moment ago, they are about to see that "
     "you went; trying again."
 )
-MAX_SETBACKS = 5
-SETBACK_S = 60.0
-"""Who loses its place more often than that in so many seconds gives up."""
 SFRAME_SUITE_OF = {X25519_SUITE: 0x0004, X_WING_SUITE: 0x0005}
 """SFrame suite by MLS suite (DESIGN §6)."""
 
@@ -129,32 +123,20 @@ class Session:
         self.phase = Phase.OFFLINE
         self.group: mls.Group | None = None
         self.policies = Policies(link, keys)
+        self.conversation = Conversation(self, now, chance)
         self.moderation = Moderation(self, self.policies, host_key, chance)
         self.roster = Roster()
-        self.troubles: tuple[messages.Trouble, ...] = ()
-        """What we cannot decrypt; heartbeats carry it."""
-        self.is_isolated = False
         self.is_code_stale = False
         """Whether our leaf has been kept from being refreshed for so long that the code says little."""
         self.sframe_suite = SFRAME_SUITE_OF[link.suite]
-        self._started_at = now
         self._wall_offset = wall_time - now
         self._refreshing = Refresh(refresh_s, chance)
-        self._chance = chance
         self._entrance = Entrance(self.policies, self.name, identity, credentials)
         self._epochs: Epochs | None = None
         """Of the group that we are in, or were in last."""
-        self._setbacks: list[float] = []
-        self._used_key_packages: set[bytes] = set()
+        self._patience = Patience(has_lasting_key=credentials is not None)
+        self._follower = CommitFollower(self.policies)
         self._leader = CommitLeader()
-        self._heartbeats = Heartbeats()
-        self._has_hand_up = False
-        self._sending_news = SendingNews(chance)
-        self._has_lasting_key = credentials is not None
-        self._retry_at: float | None = None
-        self._retries = 0
-        self._impatient_at: float | None = None
-        """When it is to be said that nobody answers our knock."""
         self._forget_at: float | None = None
         self._outbox: list[ClientMessage] = []
         self._events: list[Event] = []
@@ -168,7 +150,7 @@ class Session:
         if self.participant_id is None:
             self._enter()
         else:
-            self._send(self._entrance.resume(self.group.epoch if self.group else 0))
+            self.send(self._entrance.resume(self.group.epoch if self.group else 0))
 
     def receive(self, message: ServerMessage, now: float) -> None:
         """Take a message of the server. Media's messages are the driver's and are passed over here."""
@@ -188,40 +170,28 @@ class Session:
         if self.group is not None and self._forget_at is not None and now >= self._forget_at:
             self._forget_at = None
             self.group.forget_past_epochs(self._wall(now))
-        if self._impatient_at is not None and now >= self._impatient_at:
-            self._impatient_at = None
-            if self.phase is Phase.WAITING:
-                self.happened(WaitingFor(UNANSWERED))
-        if self._retry_at is not None and now >= self._retry_at:
-            self._retry_at = None
-            if self.phase is Phase.WAITING:
-                self._knock(self._generation, self._entrance.group_id, now)
+        if self._patience.is_up(now) and self.phase is Phase.WAITING:
+            self.happened(WaitingFor(UNANSWERED))
+        if self._patience.is_retry_due(now) and self.phase is Phase.WAITING:
+            self._knock(self.generation, self._entrance.group_id, now)
         if self.phase is not Phase.MEMBER:
             return
-        if self._heartbeats.is_due(now):
-            troubles = self.troubles[: messages.MAX_TROUBLES]
-            sent_ms = round((now - self._started_at) * 1000)
-            self.tell(messages.Heartbeat(self._member_group.epoch, troubles, sent_ms))
-            self._check_isolation(now)
-            if self.roster.departed(now):
-                self.ask_to_lead(now)  # whoever leads says that they are removed, but they are not
+        has_beaten = self.conversation.handle_timer(now)
+        if has_beaten and self.roster.departed(now):
+            self.ask_to_lead(now)  # whoever leads says that they are removed, but they are not
         if self._refreshing.is_due(now):
             self._refresh(now)
-        sending = self._sending_news.take(now)
-        if sending is not None:
-            self.tell(sending)
         self.moderation.handle_timer(now)
 
     def next_timer(self) -> float | None:
         """When `handle_timer` is due next."""
         member_times = [
-            self._heartbeats.next_at,
+            self.conversation.next_timer(),
             self._refreshing.next_at,
             self._forget_at,
-            self._sending_news.next_at,
             self.moderation.next_timer(),
         ]
-        times = member_times if self.phase is Phase.MEMBER else [self._impatient_at, self._retry_at]
+        times = member_times if self.phase is Phase.MEMBER else [self._patience.next_timer()]
         times.append(self.epoch_keys.next_timer() if self.epoch_keys else None)
         return min((time for time in times if time is not None), default=None)
 
@@ -242,34 +212,6 @@ class Session:
         if self.phase is not Phase.LEFT:
             self.end("You left the meeting.")
 
-    def chat(self, text: str) -> None:
-        """Say something to all members."""
-        self.tell(messages.Chat(text))
-
-    def set_recording(self, on: bool) -> None:
-        """Tell all members whether we record."""
-        self.tell(messages.Recording(on))
-
-    def react(self, emoji: str) -> None:
-        """Show all members a sign for a moment."""
-        self.tell(messages.Reaction(emoji))
-
-    def raise_hand(self, on: bool) -> None:
-        """Show all members, and who comes later, that we would like to speak."""
-        self.tell(messages.Hand(on))
-        self._has_hand_up = on
-
-    def set_sending(self, sending: messages.Sending, now: float) -> None:
-        """What we send: told to all members when it changes, and to who comes later. Any time."""
-        self._sending_news.set(sending, now)
-
-    def report_troubles(self, troubles: tuple[messages.Trouble, ...], now: float) -> None:
-        """What we cannot decrypt: told to all in each heartbeat, and at once when it is other than before."""
-        is_news = _without_times(troubles) != _without_times(self.troubles)
-        self.troubles = troubles
-        if is_news:
-            self._heartbeats.hasten(now)
-
     def rotate(self, now: float) -> None:
         """Replace our leaf's keys as soon as we may lead."""
         if self.phase is not Phase.MEMBER:
@@ -288,7 +230,7 @@ class Session:
 
     def code_input(self) -> CodeInput:
         """What `verification.security_code` makes this epoch's code from."""
-        group = self._member_group
+        group = self.member_group
         return CodeInput(group.group_id, group.epoch, group.epoch_authenticator)
 
     @property
@@ -308,7 +250,7 @@ class Session:
 
     @property
     def may_send_media(self) -> bool:
-        return self.phase is Phase.MEMBER and not self.is_isolated
+        return self.phase is Phase.MEMBER and not self.conversation.is_isolated
 
     @property
     def leader_id(self) -> str | None:
@@ -335,7 +277,7 @@ class Session:
         """Come as somebody new."""
         self.phase = Phase.ENTERING
         self._leader.reset()
-        self._send(self._entrance.join())
+        self.send(self._entrance.join())
 
     def _on_joined(self, message: wire.Joined, now: float) -> None:
         if self.phase is not Phase.ENTERING or self.participant_id is not None:
@@ -348,28 +290,28 @@ class Session:
         if not self._entrance.take_answer():
             return self._warn("The server took up a connection that was not lost; it was not heeded.")
         self._take_room(message, now)
-        if self.phase is Phase.MEMBER and message.generation == self._generation:
-            if message.next_epoch == self._member_group.epoch:
+        if self.phase is Phase.MEMBER and message.generation == self.generation:
+            if message.next_epoch == self.member_group.epoch:
                 self._leader.drop_commit()  # it is not in the log, so it never got there
-            self._sending_news.tell_again(now)  # what was said meanwhile was lost
+            self.conversation.tell_again(now)  # what was said meanwhile was lost
             return
         if self.phase is Phase.MEMBER:
             self._begin_anew()
         knock = self._entrance.knock_under_way(message.generation, message.group_id)
         if knock is not None:
-            return self._send(knock)  # the same: its Welcome may be on the way
+            return self.send(knock)  # the same: its Welcome may be on the way
         self._enter_generation(message.generation, message.group_id, now)
 
     def _take_room(self, message: wire.Joined | wire.Resumed, now: float) -> None:
         self.roster.set_room({each.participant_id: str(each.state) for each in message.participants}, now)
         self._leader.set_term(message.term, message.leader)
-        self._events.append(RoomChanged())
+        self.happened(RoomChanged())
 
     def _enter_generation(self, generation: int, group_id: bytes | None, now: float) -> None:
         """Knock at the group that there is, or found one."""
         if group_id is None:
             self.phase = Phase.ENTERING
-            self._send(self._entrance.found(generation))
+            self.send(self._entrance.found(generation))
         else:
             self._knock(generation, group_id, now)
 
@@ -378,7 +320,7 @@ class Session:
         self._drop_group()
 
     def _on_founded(self, message: wire.Founded, now: float) -> None:
-        if message.generation <= self._generation:
+        if message.generation <= self.generation:
             return  # this one has begun before
         if self.phase is Phase.MEMBER:
             self._begin_anew()
@@ -390,40 +332,38 @@ class Session:
     def _on_closed(self, message: wire.Closed, now: float) -> None:
         if self.phase is Phase.MEMBER:
             return self._warn("The server says that the meeting is over, but we are still in it.")
-        if message.generation >= self._generation:
+        if message.generation >= self.generation:
             self._enter_generation(message.generation, None, now)
 
     def _knock(self, generation: int, group_id: bytes, now: float) -> None:
         self.phase = Phase.WAITING
-        self._send(self._entrance.knock(generation, group_id, self._wall(now)))
-        self._impatient_at = now + PATIENCE_S
+        self.send(self._entrance.knock(generation, group_id, self._wall(now)))
+        self._patience.knocked(now)
         self.happened(WaitingFor("Waiting for a member of the meeting to let you in."))
 
     def _knock_again(self, now: float) -> None:
         """After a setback. Whoever causes too many of them is not to be outwaited."""
-        self._setbacks = [at for at in self._setbacks if now - at < SETBACK_S] + [now]
-        if len(self._setbacks) > MAX_SETBACKS:
+        if not self._patience.endures(now):
             return self.end("This participant lost its place in the group again and again, and gives up.")
-        self._knock(self._generation, self._entrance.group_id, now)
+        self._knock(self.generation, self._entrance.group_id, now)
 
     def _on_dismissed(self, message: wire.Dismissed, now: float) -> None:
         if message.reason is wire.DismissReason.UNNEEDED and self.phase in (Phase.WAITING, Phase.MEMBER):
             return self._lose("The server cannot bring us into step with the group.", now)
         if self.phase is not Phase.WAITING:
             return
-        if message.reason is wire.DismissReason.POLICY and self._has_lasting_key and self._retries < RETRIES:
+        if message.reason is wire.DismissReason.POLICY and self._patience.may_retry(now):
             # Our leaf from before a crash may still be there: a key is in the group once (RFC 9420 §7.3).
-            self._retries, self._retry_at, self._impatient_at = self._retries + 1, now + RETRY_S, None
             return self.happened(WaitingFor(STILL_HERE))
         self.end(DISMISSED[message.reason])
 
     def _on_held(self, message: wire.Held, now: float) -> None:
         if self.phase is Phase.WAITING:
-            self._impatient_at = None
+            self._patience.held()
             self.happened(WaitingFor("Waiting for the host to let you in."))
 
     def _on_welcome(self, message: wire.Welcome, now: float) -> None:
-        if self.phase is not Phase.WAITING or message.generation != self._generation:
+        if self.phase is not Phase.WAITING or message.generation != self.generation:
             return
         epochs = self._epochs
         newest = epochs.newest if epochs and epochs.group_id == self._entrance.group_id else -1
@@ -434,55 +374,41 @@ class Session:
             return self._knock_again(now)
         self.policies.join_under(policy, signed)
         self._adopt(group, committer=None, removes=False, now=now)
-        self._send(wire.Welcomed(self._generation, group.epoch))
+        self.send(wire.Welcomed(self.generation, group.epoch))
 
     # --- the log ------------------------------------------------------------------------------------------
 
     def _on_entry(self, message: wire.Entry, now: float) -> None:
         group = self.group
-        if self.phase is not Phase.MEMBER or group is None or message.generation != self._generation:
+        if self.phase is not Phase.MEMBER or group is None or message.generation != self.generation:
             return
         if message.epoch < group.epoch:
             return  # told again after a resume
         if message.epoch > group.epoch:
             return self._lose(f"The server left out the commit that ends epoch {group.epoch}.", now)
-        own = self._leader.take_commit(message.commit)
-        if own is not None:
-            self.policies.enforce(own.policy)
-            self._used_key_packages |= own.key_packages
-            committer = self.person_at(group.epoch, group.own_leaf)
-            return self._adopt(own.group, committer=committer, removes=own.removes, now=now)
         try:
-            self._process(group, message.commit, now)
+            step = self._leader.take_commit(message.commit)
+            self._follow(step or self._follower.process(group, message.commit, self._wall(now)), now)
         except (mls.MLSError, MemberError) as error:
             self._lose(f"The commit that ends epoch {group.epoch} was refused: {error}", now)
 
-    def _process(self, group: mls.Group, commit: bytes, now: float) -> None:
-        """Adopt the epoch that another member's commit leads to, or raise and change nothing."""
-        lawful = self.policies.lawful()
-        psks = {policy.psk_id: self.policies.keys_of(policy).link_psk for policy in lawful}
-        received = group.process(commit, now=self._wall(now), psks=psks, check=_refuse_proposals)
-        if not isinstance(received, mls.CommitReceived):
-            raise PolicyError("The log holds a message that is not a commit.")
-        policy = Rules(lawful, self._used_key_packages, self.link.host).check_commit(group, received)
-        if received.group is None:
-            is_hosts_wish = self._entrance.signature_key.public_bytes in (*policy.removed, *policy.barred)
+    def _follow(self, step: Step, now: float) -> None:
+        if step.group is None:
+            is_hosts_wish = self.signature_key in (*step.policy.removed, *step.policy.barred)
             return self.end(REMOVED if is_hosts_wish else "The members removed this participant.")
-        committer = self.person_at(group.epoch, received.sender)
-        added = [each.proposal for each in received.proposals if isinstance(each.proposal, mls.Add)]
-        self._used_key_packages |= {each.key_package.reference for each in added}
-        self.policies.enforce(policy)
-        self._adopt(received.group, committer=committer, removes=bool(received.removed), now=now)
+        committer = self.person_at(step.group.epoch - 1, step.committer)
+        self._follower.follow(step)
+        self._adopt(step.group, committer=committer, removes=step.removes, now=now)
 
     def _on_refused(self, message: wire.Refused, now: float) -> None:
-        if message.generation == self._generation:
+        if message.generation == self.generation:
             self._leader.refuse_commit(message.epoch)
 
     def _lose(self, why: str, now: float) -> None:
         """We are out of the group's step: say so, and ask to be let in again (RFC 9420 §16.12)."""
         self._warn(why)
         if self.group is not None:
-            self._send(wire.Lost(self._generation, self.group.epoch))
+            self.send(wire.Lost(self.generation, self.group.epoch))
         self._drop_group()
         self._knock_again(now)
 
@@ -491,7 +417,7 @@ class Session:
         self._leader.drop_group()
         self._refreshing.reset()
         self._tell_staleness()
-        self._heartbeats = Heartbeats()
+        self.conversation.drop_group()
 
     def _adopt(self, group: mls.Group, *, committer: Person | None, removes: bool, now: float) -> None:
         """Make `group` the current one: receive keys first, then everything that shows it."""
@@ -506,19 +432,16 @@ class Session:
         self._leader.drop_commit()
         self.roster.set_group(group.epoch, people, now)
         others = [person.leaf for person in people if person.leaf != group.own_leaf]
-        self._heartbeats.set_group(group.epoch, others, now)
-        self._check_isolation(now)
+        self.conversation.set_group(group.epoch, others, now)
         is_ours = committer is not None and committer.leaf == group.own_leaf
         if self._refreshing.next_at is None or is_ours:
             self._refreshing.schedule(len(people), now)
             self._tell_staleness()
         changed = EpochChanged.between(group.epoch, before, people, committer)
-        self._events.append(changed)
-        self._send(wire.Ack(self._generation, group.epoch))
-        if self._has_hand_up and (changed.joined or changed.returned):
-            self.tell(messages.Hand(True))
-        has_newcomers = committer is None or bool(changed.joined or changed.returned)
-        self._sending_news.set_group(len(people), has_newcomers=has_newcomers, now=now)
+        self.happened(changed)
+        self.send(wire.Ack(self.generation, group.epoch))
+        if changed.joined or changed.returned:
+            self.conversation.repeat(now)
         self.moderation.set_group(group, people, self._entrance.signature_key, now)
 
     def _epochs_of(self, group_id: bytes) -> Epochs:
@@ -534,7 +457,7 @@ class Session:
         return secret_of(group, self.sframe_suite)
 
     def _on_acknowledged(self, message: wire.Acknowledged, now: float) -> None:
-        if self.epoch_keys is not None and message.generation == self._generation:
+        if self.epoch_keys is not None and message.generation == self.generation:
             self.epoch_keys.acknowledged(message.epoch, now)
 
     # --- leading ------------------------------------------------------------------------------------------
@@ -554,12 +477,12 @@ class Session:
             return
         policy, signed = self.policies.newest
         on = Situation(
-            group=self._member_group,
-            generation=self._generation,
+            group=self.member_group,
+            generation=self.generation,
             policy=policy,
             signed_policy=signed,
             is_new_policy=policy != self.policies.in_force,
-            used_key_packages=self._used_key_packages,
+            used_key_packages=self._follower.used_key_packages,
             link_host=self.link.host,
             keys=self.policies.keys_of(policy),
             lobby=self.moderation.lobby,
@@ -578,7 +501,7 @@ class Session:
                 self.tell(each)
                 self.moderation.hear_request(each, on.group, now, on.wall_time)
             else:
-                self._send(each)
+                self.send(each)
 
     def _refresh(self, now: float) -> None:
         self._refreshing.asked(now)
@@ -600,43 +523,20 @@ class Session:
         if self._leader.leader == self.participant_id:
             self.lead(now)
         else:
-            self._send(wire.Lead(self._leader.term))
+            self.send(wire.Lead(self._leader.term))
 
     # --- what members say ---------------------------------------------------------------------------------
 
     def tell(self, message: messages.Message) -> None:
         """Say this to all members."""
-        group = self._member_group
-        sealed = group.encrypt(messages.encode(message))
-        self._send(wire.Application(self._generation, group.epoch, sealed))
+        self.conversation.tell(message)
 
     def _on_application_from(self, message: wire.ApplicationFrom, now: float) -> None:
-        group = self.group
-        if self.phase is not Phase.MEMBER or group is None or message.generation != self._generation:
+        if self.phase is not Phase.MEMBER or message.generation != self.generation:
             return
-        try:
-            received = group.process(message.message, now=self._wall(now), check=_refuse_handshake)
-            assert isinstance(received, mls.ApplicationMessage)
-            told = messages.decode(received.data)
-        except (mls.MLSError, MemberError) as error:
-            return self._warn(f"A message was refused: {error}")
-        if isinstance(told, messages.Heartbeat) and told.epoch != received.epoch:
-            return self._warn("A heartbeat was refused: it speaks of another epoch than it was sent in.")
-        sender = self.person_at(received.epoch, received.sender)
-        if sender is None or told is None:
-            return
-        if isinstance(told, messages.Heartbeat):
-            self._on_heartbeat(sender, told, now)
-        elif isinstance(told, Said):
-            self.happened(event_of(sender, told))
-        else:
-            self.moderation.hear(sender, told, group, now, self._wall(now))
-
-    def _on_heartbeat(self, sender: Person, told: messages.Heartbeat, now: float) -> None:
-        if self.person_at(self._member_group.epoch, sender.leaf) == sender:
-            self._heartbeats.confirm(sender.leaf, told.epoch, now, told.sent_ms / 1000)
-        self._events.append(TroubleReported(sender, told.troubles))
-        self._check_isolation(now)
+        heard = self.conversation.receive(message, now, self._wall(now))
+        if heard is not None:
+            self.moderation.hear(*heard, self.member_group, now, self._wall(now))
 
     # --- the server's list, and the end -------------------------------------------------------------------
 
@@ -645,7 +545,7 @@ class Session:
         if presence is None:
             self.moderation.gone(message.participant_id)
         self.roster.set_presence(message.participant_id, presence, now)
-        self._events.append(RoomChanged())
+        self.happened(RoomChanged())
 
     def _on_error(self, message: wire.Error, now: float) -> None:
         if message.code is ErrorCode.CANNOT_RESUME and self._entrance.take_answer():
@@ -663,39 +563,36 @@ class Session:
         self._drop_group()
         self._enter()
 
-    def _check_isolation(self, now: float) -> None:
-        is_isolated = self._heartbeats.is_isolated(now)
-        if is_isolated != self.is_isolated:
-            self.is_isolated = is_isolated
-            self._events.append(SendingPaused(is_isolated))
-
     def end(self, reason: str) -> None:
         """The meeting is over for us; every key is erased."""
         if self.phase is not Phase.OFFLINE:
-            self._send(wire.Leave())  # or our place would be kept for a while
+            self.send(wire.Leave())  # or our place would be kept for a while
         self.phase, self.group = Phase.LEFT, None
         self._leader.drop_group()
         self._entrance.forget_knock()
         if self._epochs is not None:
             self._epochs.keys.erase()
-        self._events.append(Ended(reason))
+        self.happened(Ended(reason))
 
     # --- small things -------------------------------------------------------------------------------------
 
     @property
-    def _member_group(self) -> mls.Group:
+    def member_group(self) -> mls.Group:
+        """The group that we are in; MisuseError if we are in none."""
         if self.phase is not Phase.MEMBER or self.group is None:
             raise MisuseError("This needs to be in the meeting; this session is not.")
         return self.group
 
     @property
-    def _generation(self) -> int:
+    def generation(self) -> int:
+        """Of the meeting, as the server counts."""
         return self._entrance.generation
 
     def _wall(self, now: float) -> float:
         return now + self._wall_offset
 
-    def _send(self, message: ClientMessage) -> None:
+    def send(self, message: ClientMessage) -> None:
+        """What the server is told next."""
         self._outbox.append(message)
 
     def happened(self, event: Event) -> None:
@@ -704,20 +601,6 @@ class Session:
 
     def _warn(self, text: str) -> None:
         self.happened(Warned(text))
-
-
-def _without_times(troubles: tuple[messages.Trouble, ...]) -> set[tuple[object, ...]]:
-    return {(each.leaf, each.kid_context, each.reason, each.epoch) for each in troubles}
-
-
-def _refuse_proposals(received: mls.ProposalReceived | mls.CommitReceived) -> None:
-    """A group that holds a proposal may not talk until it is committed, so none is taken."""
-    if isinstance(received, mls.ProposalReceived):
-        raise PolicyError("A meeting takes proposals only inside of commits.")
-
-
-def _refuse_handshake(received: mls.ProposalReceived | mls.CommitReceived) -> None:
-    raise PolicyError("A handshake message came as an application message.")
 
 
 # What is done for each message; the types that are missing here are media's, which go to the driver.

@@ -64,7 +64,8 @@ def test_who_has_gone_is_forgotten(claims: Claims) -> None:
 
 def test_it_is_told_at_once_but_a_key_held_down_costs_two_messages_a_second() -> None:
     news = SendingNews(random.Random(1))
-    news.set_group(3, has_newcomers=True, now=0.0)
+    news.set_members(3)
+    news.tell_again(0.0)
     told = []
     for step in range(200):
         now = step * 0.05
@@ -82,11 +83,13 @@ def test_a_hundred_tell_a_newcomer_one_after_the_other_and_a_rush_of_them_togeth
     for seed in range(100):
         news = SendingNews(random.Random(seed))
         news.set(LOUD, now=0.0)
-        news.set_group(100, has_newcomers=True, now=0.0)
+        news.set_members(100)
+        news.tell_again(0.0)
         assert news.take(0.0) == LOUD
         told = 0
         for step in range(1, 1000):  # somebody comes every 10 ms
-            news.set_group(100, has_newcomers=step < 600, now=step / 100)
+            if step < 600:
+                news.tell_again(step / 100)
             if news.take(step / 100) is not None:
                 told += 1
                 if told == 1:
@@ -97,9 +100,10 @@ def test_a_hundred_tell_a_newcomer_one_after_the_other_and_a_rush_of_them_togeth
 
 def test_nothing_is_told_when_alone_or_when_nothing_was_set() -> None:
     news = SendingNews(random.Random(1))
-    news.set_group(5, has_newcomers=True, now=0.0)
+    news.set_members(5)
+    news.tell_again(0.0)
     assert news.next_at is None
-    news.set_group(1, has_newcomers=False, now=1.0)
+    news.set_members(1)
     news.set(MUTED, now=1.0)
     assert news.take(1.0) is None
     assert news.next_at is None

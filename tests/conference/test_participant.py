@@ -234,7 +234,9 @@ async def test_who_claims_to_be_muted_and_is_heard_is_shown_as_heard(house: Hous
     ada, bob = await house.join("Ada"), await house.join("Bob", is_silent=True)
     await until("Bob hears Ada", lambda: bob.hears(ada))
     ada.media.on_sending = lambda: None  # a client that lies: it goes on sending its tone
-    ada.session.set_sending(Sending(microphone=False, camera=False, screen=False), time.monotonic())
+    ada.session.conversation.set_sending(
+        Sending(microphone=False, camera=False, screen=False), time.monotonic()
+    )
     ada.participant.pump()
     await until("Bob has been told so", lambda: bob.line(ada).sending == Sending(False, False, False))
     assert bob.line(ada).is_muted

@@ -529,8 +529,8 @@ def test_only_a_hosts_request_to_mute_is_heeded(meeting: Meeting) -> None:
 
 def test_reactions_and_hands_reach_the_others_and_hands_who_comes_later(meeting: Meeting) -> None:
     bob, carol = meeting.devices["Bob"], meeting.devices["Carol"]
-    meeting.act(bob, lambda session: session.react("👏"))
-    meeting.act(bob, lambda session: session.raise_hand(True))
+    meeting.act(bob, lambda session: session.conversation.react("👏"))
+    meeting.act(bob, lambda session: session.conversation.raise_hand(True))
     meeting.run(0.5)
     assert [(event.sender.name, event.emoji) for event in events(carol, Reacted)] == [("Bob", "👏")]
     assert [(event.sender.name, event.raised) for event in events(carol, HandChanged)] == [("Bob", True)]
@@ -548,12 +548,14 @@ def test_what_is_sent_is_told_at_once_and_to_who_comes_later_but_not_too_often(m
     def heard(device: Device) -> list[tuple[str, messages.Sending]]:
         return [(event.sender.name, event.sending) for event in events(device, SendingChanged)]
 
-    meeting.act(bob, lambda session: session.set_sending(muted, meeting.now))
+    meeting.act(bob, lambda session: session.conversation.set_sending(muted, meeting.now))
     meeting.run(0.2)
     assert heard(carol) == [("Bob", muted)]
     for _ in range(50):  # a key that is held down
         for sending in (loud, muted):
-            meeting.act(bob, lambda session, sending=sending: session.set_sending(sending, meeting.now))
+            meeting.act(
+                bob, lambda session, sending=sending: session.conversation.set_sending(sending, meeting.now)
+            )
     meeting.run(0.9)
     assert heard(carol) == [("Bob", muted), ("Bob", muted)]
     dave = meeting.join("Dave")
@@ -567,7 +569,7 @@ def test_what_is_sent_is_told_by_who_comes_and_again_by_who_was_cut_off(meeting:
     bob, carol = meeting.devices["Bob"], meeting.devices["Carol"]
     meeting.drop(bob)
     sending = messages.Sending(False, False, True)
-    meeting.act(bob, lambda session: session.set_sending(sending, meeting.now))
+    meeting.act(bob, lambda session: session.conversation.set_sending(sending, meeting.now))
     meeting.act(bob, lambda session: session.handle_timer(meeting.now))  # said, and lost
     meeting.run(1.0)
     assert not events(carol, SendingChanged)

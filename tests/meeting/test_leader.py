@@ -133,7 +133,7 @@ def test_a_leader_that_answers_nonsense_loses_its_say() -> None:
     meeting = settled()
     leader = meeting.leader
     term, epoch = terms(meeting), leader.group.epoch
-    leader.session._send(wire.Commit(1, term, epoch, b"nonsense", None, None, (), ()))
+    leader.session.send(wire.Commit(1, term, epoch, b"nonsense", None, None, (), ()))
     meeting.act(leader, lambda session: None)
     meeting.run(0.2)
     meeting.settle(*THREE, within=20.0)

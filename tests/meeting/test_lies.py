@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from conference import session as session_module
 from conference.errors import MisuseError
 from conference.messages import MAX_TROUBLES, Reason, Trouble
 from conference.passes import decode_knock
+from conference.patience import MAX_SETBACKS
 from conference.roster import Standing
 from conference.session import EpochChanged, Phase, SendingPaused, Session
 from signaling import messages as wire
@@ -200,7 +200,7 @@ def test_bad_welcomes_end_in_a_sentence_and_not_in_endless_knocks(fault: str) ->
     meeting.tamper = tamper
     dave = meeting.join("Dave")
     meeting.run(60.0)
-    assert len(meeting.sent_by(dave, wire.Knock)) == 1 + session_module.MAX_SETBACKS
+    assert len(meeting.sent_by(dave, wire.Knock)) == 1 + MAX_SETBACKS
     assert dave.session.phase is Phase.LEFT
     assert "gives up" in dave.end
     meeting.settle("Alice", "Bob", "Carol")
@@ -453,7 +453,7 @@ def test_more_troubles_than_a_heartbeat_holds_are_cut() -> None:
     meeting = settled()
     alice = meeting.devices["Alice"]
     many = tuple(Trouble(leaf, 0, Reason.NO_KEY, 5, 1) for leaf in range(MAX_TROUBLES + 100))
-    alice.session.report_troubles(many, meeting.now)
+    alice.session.conversation.report_troubles(many, meeting.now)
     meeting.run(20.0)
     assert meeting.is_settled("Alice", "Bob", "Carol")
     assert not meeting.devices["Bob"].warnings

@@ -52,7 +52,7 @@ def test_who_leaves_is_shut_out_by_the_next_epoch(meeting: Meeting) -> None:
     assert keys is not None
     before = carol.session.code_input()
     meeting.tamper = lambda device, message: None if device is carol else message
-    meeting.act(carol, lambda session: session._send(Leave()))
+    meeting.act(carol, lambda session: session.send(Leave()))
     meeting.run_until(lambda: len(alice.session.group.members) == 2 == len(bob.session.group.members), 2.0)
     assert alice.session.epoch_keys.sending_epoch == alice.session.group.epoch, "a removal switches at once"
     with pytest.raises(UnknownKey):
@@ -90,7 +90,7 @@ def test_leaving_erases_all_keys(meeting: Meeting) -> None:
 def test_chat_reaches_the_others_only(meeting: Meeting) -> None:
     alice, bob, carol = (meeting.join(name) for name in ("Alice", "Bob", "Carol"))
     meeting.settle("Alice", "Bob", "Carol")
-    meeting.act(alice, lambda session: session.chat("The vote is at five."))
+    meeting.act(alice, lambda session: session.conversation.chat("The vote is at five."))
     meeting.run(0.5)
     assert bob.chat == carol.chat == [("Alice", "The vote is at five.")]
     assert alice.chat == []
@@ -99,7 +99,9 @@ def test_chat_reaches_the_others_only(meeting: Meeting) -> None:
 def test_nothing_on_the_wire_names_anybody(meeting: Meeting) -> None:
     meeting.join("Wilhelmina"), meeting.join("Bartholomew")
     meeting.settle("Wilhelmina", "Bartholomew")
-    meeting.act(meeting.devices["Wilhelmina"], lambda session: session.chat("Bartholomew, hear me"))
+    meeting.act(
+        meeting.devices["Wilhelmina"], lambda session: session.conversation.chat("Bartholomew, hear me")
+    )
     meeting.run(1.0)
     secret = meeting.link.link_secret
     for _, text in meeting.sent:
@@ -269,10 +271,12 @@ def test_trouble_is_told_at_once_and_taken_back_at_once(meeting: Meeting) -> Non
 
     trouble = Trouble(1, 0, Reason.NO_KEY, 3, 2)
     for troubles in ((trouble,), ()):
-        meeting.act(alice, lambda session, now=troubles: session.report_troubles(now, meeting.now))
+        meeting.act(
+            alice, lambda session, now=troubles: session.conversation.report_troubles(now, meeting.now)
+        )
         meeting.run(0.5)
         assert told()[-1] == troubles
     before = len(told())
-    meeting.act(alice, lambda session: session.report_troubles((), meeting.now))  # no news
+    meeting.act(alice, lambda session: session.conversation.report_troubles((), meeting.now))  # no news
     meeting.run(0.5)
     assert len(told()) == before

@@ -80,7 +80,7 @@ def refuses(mallory: Mallory, commit: bytes, why: str) -> None:
     assert len([event for event in honest.events if isinstance(event, EpochChanged)]) == seen
     mallory.meeting.tell(honest)
     for answer in answers:
-        honest.session._send(answer)
+        honest.session.send(answer)
     mallory.meeting.act(honest, lambda session: None)
     mallory.meeting.settle("Alice", "Bob", "Carol", within=20.0)
 
@@ -197,7 +197,7 @@ def test_proposals_outside_of_commits(mallory: Mallory, propose: str, private: b
     said = wire.ApplicationFrom(1, group.epoch, mallory.device.id, proposal)
     assert mallory.meeting.overhear(honest, said) == []
     assert "handshake message" in honest.warnings[-1]
-    mallory.meeting.act(honest, lambda session: session.chat("still here"))
+    mallory.meeting.act(honest, lambda session: session.conversation.chat("still here"))
     refuses(mallory, proposal, "only inside of commits")
 
 
@@ -424,14 +424,16 @@ def told_late(say: Callable[[Meeting, Device], None]) -> Late:
     assert newcomer.group.own_leaf == leaf
     assert held
     reader.confirmed = []
-    reader.session._heartbeats.confirm = lambda leaf, *rest: reader.confirmed.append(leaf)
+    reader.session.conversation._heartbeats.confirm = lambda leaf, *rest: reader.confirmed.append(leaf)
     meeting.tell(reader, *held)
     return Late(reader, speaker, newcomer)
 
 
 def test_late_chat_is_of_who_said_it() -> None:
     """Not of who has that leaf by now."""
-    late = told_late(lambda meeting, device: meeting.act(device, lambda session: session.chat("I have gone")))
+    late = told_late(
+        lambda meeting, device: meeting.act(device, lambda session: session.conversation.chat("I have gone"))
+    )
     assert late.reader.chat == [(late.speaker.name, "I have gone")]
 
 
@@ -725,7 +727,7 @@ def test_a_meeting_recovers_from_a_leader_that_breaks_the_rules() -> None:
     mallory = Mallory(meeting)
     commit = mallory.commit(add=[mallory.key_package()])
     term = meeting.room.delivery.leadership.term
-    mallory.device.session._send(wire.Commit(1, term, mallory.group.epoch, commit, None, None, (), ()))
+    mallory.device.session.send(wire.Commit(1, term, mallory.group.epoch, commit, None, None, (), ()))
     meeting.act(mallory.device, lambda session: None)
     meeting.settle("Alice", "Bob", "Carol", within=20.0)
     assert all(sorted(each.names) == ["Alice", "Bob", "Carol"] for each in meeting.members())

@@ -162,7 +162,8 @@ async def test_what_is_sent_is_told_and_what_is_heard_counts_for_more(house: Hou
     of_bob = f".tile:has([data-owner='{bob.id}'])"
     await ada.until("Bob is seen", f"document.querySelector({of_bob!r})")
     bob.media.on_sending = lambda: None
-    bob.session.set_sending(Sending(microphone=False, camera=False, screen=False), time.monotonic())
+    silence = Sending(microphone=False, camera=False, screen=False)
+    bob.session.conversation.set_sending(silence, time.monotonic())
     bob.participant.pump()
     muted = f"document.querySelector({of_bob!r})?.querySelector('[aria-label=muted]')"
     await ada.until("Bob is taken for muted at first", f"{muted} != null")
