@@ -98,6 +98,13 @@ class LobbyChanged:
 
 
 @dataclass(frozen=True)
+class TurnedAway:
+    """A host has refused somebody who waited."""
+
+    person: Person
+
+
+@dataclass(frozen=True)
 class PolicyChanged:
     """A policy came into force, in place of `before`: None if it was so when we came."""
 
@@ -167,6 +174,7 @@ Event = (
     | CodeStale
     | WaitingFor
     | LobbyChanged
+    | TurnedAway
     | PolicyChanged
     | LinkChanged
     | MuteRequested

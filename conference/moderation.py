@@ -14,7 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import mls
 from conference import messages
 from conference.errors import MemberError, MisuseError, PolicyError
-from conference.events import Event, LinkChanged, LobbyChanged, MuteRequested, PolicyChanged, Warned
+from conference.events import (
+    Event,
+    LinkChanged,
+    LobbyChanged,
+    MuteRequested,
+    PolicyChanged,
+    TurnedAway,
+    Warned,
+)
 from conference.hosting import (
     Bar,
     Change,
@@ -36,7 +44,7 @@ from conference.policy import Policy
 from conference.roster import Person
 from conference.rules import Newcomer, check_key_package
 
-ENDED = "A host has ended the meeting for all."
+ENDED = "A host has ended the meeting for all. Who opens the link again begins a new one."
 REMOVED = "A host has removed you from the meeting."
 URGE_S = 2.0
 """A policy that is not in force so long after it was announced is one that the leader sits out."""
@@ -308,8 +316,11 @@ class Moderation:
     def _take_decision(self, decision: messages.Decision, now: float) -> None:
         before = self.waiting
         self.lobby.decide(decision)
-        if self.waiting != before:
-            self._floor.happened(LobbyChanged(self.waiting))
+        for person in before:
+            if person not in self.waiting:
+                self._floor.happened(LobbyChanged(self.waiting))
+                if not decision.admitted:
+                    self._floor.happened(TurnedAway(person))
         self._floor.lead(now)
 
     def hear_mute_request(self, sender: Person, told: messages.MuteRequest) -> None:

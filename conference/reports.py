@@ -20,6 +20,7 @@ from conference.events import (
     MuteRequested,
     PolicyChanged,
     Reacted,
+    TurnedAway,
     WaitingFor,
 )
 from conference.frames import AUDIO, CAMERA, SCREEN, SCREEN_AUDIO
@@ -90,6 +91,8 @@ def sentence(event: MeetingEvent, name_of: Callable[[Person], str] = plain_name)
         case LobbyChanged(waiting=waiting):
             names = ", ".join(map(name_of, waiting))
             return f"Waiting to be let in: {names}. /admit or /refuse decides." if waiting else None
+        case TurnedAway(person=person):
+            return f"{name_of(person)} was not let in."
         case PolicyChanged():
             return policy_news(event, name_of)
         case LinkChanged(link=link):

@@ -17,6 +17,7 @@ from conference.events import (
     PolicyChanged,
     Reacted,
     SendingChanged,
+    TurnedAway,
     WaitingFor,
 )
 from conference.link import X_WING_SUITE, MeetingLink
@@ -135,6 +136,7 @@ def test_a_host_turns_somebody_away(meeting: Meeting) -> None:
     dave = meeting.join("Dave")
     meeting.run(0.5)
     act(meeting, "Alice", "refuse", dave.id)
+    assert [event.person.name for event in events(meeting.devices["Alice"], TurnedAway)] == ["Dave"]
     assert dave.end == "The host did not let you in."
     assert host(meeting).waiting == ()
     meeting.settle(*THREE)

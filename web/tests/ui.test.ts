@@ -9,7 +9,7 @@ import type { Person as Member, Standing } from "../src/conference/roster.ts"
 import { Comparisons } from "../src/ui/comparison.ts"
 import { noticesOf, type Situation } from "../src/ui/notices.ts"
 import type { EpochLine, Person } from "../src/ui/scene.ts"
-import { columnsFor, seatsOf } from "../src/ui/stage.tsx"
+import { gridFor, seatsOf } from "../src/ui/stage.tsx"
 import { eventOf, healthOf, howManyAreKnown, pace, spellDuration, spellNames } from "../src/ui/words.ts"
 
 function member(leaf: number, name: string, key = leaf): Member {
@@ -195,9 +195,9 @@ test("what was dismissed comes again only when there is more of it", () => {
 
 test("health in words", () => {
   const bobs = person("Bob", { cannotReadUs: { reason: "no key", epoch: 41, sinceS: 12.7 } })
-  assert.deepEqual(healthOf(bobs), ["~Bob cannot decrypt you since 12 s: no key for epoch 41."])
+  assert.deepEqual(healthOf(bobs), ["~Bob has been unable to decrypt you for 12 s: no key for epoch 41."])
   const deaf = person("Bob", { unreadable: { reason: "nothing received", epoch: undefined, sinceS: 65 } })
-  assert.deepEqual(healthOf(deaf), ["You cannot decrypt ~Bob since 1 min: nothing arrives."])
+  assert.deepEqual(healthOf(deaf), ["You have been unable to decrypt ~Bob for 1 min: nothing arrives."])
   assert.equal(spellDuration(7300), "2 h")
   assert.equal(spellNames(["Ada", "Bob", "Cem", "Dan", "Eve"]), "Ada, Bob, Cem and 2 more")
 })
@@ -222,7 +222,7 @@ test("epochs in words", () => {
   assert.equal(eventOf({ ...line, committer: undefined, joined: ["Ada"] }), "You began the meeting")
   assert.equal(
     pace({ ...line, joined: ["Bob"], switchedAfterMs: 140.4 }),
-    "committed by Ada · you send under it after 140 ms",
+    "committed by Ada · you switched in 140 ms",
   )
 })
 
@@ -248,11 +248,12 @@ test("every member has a seat, every screen one more, and who is only in the roo
 })
 
 test("tiles are as large as they can be", () => {
-  assert.equal(columnsFor(1, 1200, 700, 16 / 9).columns, 1)
-  assert.equal(columnsFor(4, 1200, 700, 16 / 9).columns, 2)
-  assert.equal(columnsFor(2, 360, 600, 1.1).columns, 1)
+  assert.equal(gridFor(1, 1200, 700).columns, 1)
+  assert.equal(gridFor(4, 1200, 700).columns, 2)
+  assert.equal(gridFor(2, 360, 600).columns, 1)
   for (const count of [1, 2, 3, 7, 12, 50]) {
-    const { columns, tileWidth } = columnsFor(count, 360, 560, 1.1)
+    const { columns, tileWidth, tileHeight } = gridFor(count, 360, 560)
     assert.ok(tileWidth >= 140 && columns * tileWidth <= 360)
+    assert.ok(tileWidth >= tileHeight && tileWidth <= 1.8 * tileHeight)
   }
 })

@@ -72,6 +72,13 @@ async def test_a_meeting_from_the_first_page_to_the_goodbye(
     await click(ada, "#people")
     await says(ada, "Bob", ".door")
     await picture(ada, "door")
+    await click(ada, "[aria-label='No, not Bob']")
+    await says(ada, "Bob was not let in.", ".notice")
+    await says(bob, "The host did not let you in.", "#ended")
+    await click(bob, "#again")
+    await bob.until("his name is still there", "document.querySelector('#name')?.value === 'Bob'")
+    await bob.ask("fill", selector="#passphrase", text="correct horse")
+    await click(bob, "#join")
     await click(ada, "[aria-label='Let in Bob']")
     await bob.is_member()
     await ada.sees(await bob.id(), CAMERA_TAG)
@@ -228,7 +235,8 @@ async def test_who_is_hidden_by_the_server_cannot_be_overlooked(
     claim(wire.State.LEFT, await bob.id())
     await says(bob, "Coming or going", ".holders")
     assert await bob.evaluate("document.querySelector('.notice')") is None
-    await says(bob, "Ada holds the keys of this meeting, but the server does not show it.", ".notice.danger")
+    told = "Ada holds the keys of this meeting, but the server does not show them."
+    await says(bob, told, ".notice.danger")
     await says(bob, "Look here", "#security")
     await bob.ask("screenshot", path=str(screenshots / "real-ghost.png"))
     claim(wire.State.MEMBER, await bob.id())
@@ -246,7 +254,7 @@ async def test_who_cannot_decrypt_us_is_told_by_name(
     monkeypatch.setattr(Session, "report_troubles", lambda *_: None)  # what Ada finds by herself: nothing
     now = asyncio.get_running_loop().time()
     report(ada.session, (Trouble(leaf, 1, Reason.NO_KEY, 41, 12),), now)
-    told = r"/Ada cannot decrypt you since 1\d s: no key for epoch 41\./"
+    told = r"/Ada has been unable to decrypt you for 1\d s: no key for epoch 41\./"
     await bob.until("it is told", f"{told}.test(document.querySelector('.holders').innerText)")
     monkeypatch.undo()
     await bob.until("it is taken back", "document.querySelector('.health') === null")

@@ -60,7 +60,7 @@ async def test_a_ghost_and_a_split_meeting_are_impossible_to_overlook_and_a_dela
     browser: Browser, gallery: str
 ) -> None:
     page = await open_gallery(browser, gallery, "desktop", "light")
-    assert "~Hedy holds the keys of this meeting, but the server does not show it" in await text(
+    assert "~Hedy holds the keys of this meeting, but the server does not show them" in await text(
         page, "ghost", ".notice.danger"
     )
     assert "Hidden by the server" in await text(page, "ghost", ".tile.ghost")
@@ -106,8 +106,8 @@ async def test_who_is_known_looks_unlike_who_is_not(browser: Browser, gallery: s
 async def test_what_does_not_decrypt_is_told_by_name_time_and_reason(browser: Browser, gallery: str) -> None:
     page = await open_gallery(browser, gallery, "desktop", "light")
     health = await text(page, "trouble", ".holders .health")
-    assert "~Bob cannot decrypt you since 12 s: no key for epoch 41." in health
-    assert "You cannot decrypt ~Cem Yılmaz since 7 s: what arrives was changed on the way." in health
+    assert "~Bob has been unable to decrypt you for 12 s: no key for epoch 41." in health
+    assert "You have been unable to decrypt ~Cem Yılmaz for 7 s: what arrives was changed" in health
 
 
 async def test_the_security_panel_says_what_was_compared_and_who_came_since(

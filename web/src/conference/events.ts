@@ -37,6 +37,7 @@ export type Event =
   | { readonly type: "waiting for"; readonly text: string }
   /** Who waits to be let in, for a host to decide. */
   | { readonly type: "lobby changed"; readonly waiting: readonly Person[] }
+  | { readonly type: "turned away"; readonly person: Person }
   /** A policy came into force. */
   | { readonly type: "policy changed"; readonly document: PolicyDocument }
   /** The meeting has a new link, spelt here; the old one opens nothing any more. */

@@ -23,7 +23,7 @@ import { isSamePerson, type Person } from "./roster.ts"
 import { checkPresented, type Newcomer } from "./rules.ts"
 import type { HostKey } from "./signing.ts"
 
-const ENDED = "A host has ended the meeting for all."
+const ENDED = "A host has ended the meeting for all. Who opens the link again begins a new one."
 export const REMOVED = "A host has removed you from the meeting."
 /** A policy that is not in force so long after it was announced is one that the leader sits out. */
 const URGE_S = 2
@@ -312,9 +312,12 @@ export class Moderation {
   }
 
   async #takeDecision(decision: Told<"decision">, now: number): Promise<void> {
-    const before = this.waiting.length
+    const before = this.waiting
     this.lobby.decide(decision)
-    if (this.waiting.length !== before) this.#tellWaiting()
+    for (const person of before.filter((each) => !this.waiting.includes(each))) {
+      this.#tellWaiting()
+      if (!decision.admitted) this.#floor.happened({ type: "turned away", person })
+    }
     await this.#floor.lead(now)
   }
 

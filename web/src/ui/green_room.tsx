@@ -91,7 +91,6 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
               )}
             </label>
           )}
-          <DeviceMenus devices={room.devices} onChoose={intents.chooseDevice} />
           <Lasting room={room} intents={intents} />
           {room.problem !== undefined && (
             <p class="problem" role="alert">
@@ -109,6 +108,7 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
             </span>
           </p>
         </form>
+        <DeviceMenus devices={room.devices} onChoose={intents.chooseDevice} />
       </div>
     </main>
   )

@@ -63,7 +63,7 @@ function showHome(): void {
 
 // --- before joining ---
 
-async function showGreenRoom(link: MeetingLink, wantsLobby = false): Promise<void> {
+async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = ""): Promise<void> {
   const media = new LocalMedia()
   const isHost = (await findHostKey(link.meetingId).catch(() => undefined)) !== undefined
   await remembered
@@ -73,7 +73,7 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false): Promise<voi
     chooseDevice: (kind, id) => void media.choose(kind, id),
     join: (name, passphrase) => {
       clearInterval(timer)
-      showMeeting(new LiveMeeting({ link, name, passphrase, recogniser, identity, media, wantsLobby }))
+      showMeeting(new LiveMeeting({ link, name, passphrase, recogniser, identity, media, wantsLobby }), name)
     },
     setLasting: (on) => void identity.use(on),
     forget: (key) => void recogniser.forget([key]),
@@ -97,7 +97,7 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false): Promise<voi
       memory: memoryOf(recogniser, identity),
       isLasting: identity.isUsed,
     }
-    show(<GreenRoomPage room={room} intents={intents} />)
+    show(<GreenRoomPage room={room} intents={intents} firstName={firstName} />)
   }
   media.onChange = recogniser.onChange = identity.onChange = draw
   const timer = setInterval(draw, LEVEL_EVERY_MS)
@@ -107,7 +107,7 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false): Promise<voi
 
 // --- the meeting ---
 
-function showMeeting(live: LiveMeeting): void {
+function showMeeting(live: LiveMeeting, name: string): void {
   const { meeting } = live
   let isDue = false
   live.onChange = () => {
@@ -121,7 +121,7 @@ function showMeeting(live: LiveMeeting): void {
   live.onLink = (link) => history.replaceState(null, "", link)
   live.onAgain = () => {
     show(null)
-    void begin()
+    void begin(name)
   }
   live.onChange()
   addEventListener("pagehide", () => meeting.leave(), { once: true })
@@ -129,7 +129,8 @@ function showMeeting(live: LiveMeeting): void {
   Object.assign(globalThis, { meeting })
 }
 
-async function begin(): Promise<void> {
+/** `name`: by which the user was here before. */
+async function begin(name = ""): Promise<void> {
   const problem = await whyUnsupported()
   if (problem !== undefined) return show(<SentencePage title="Another browser, please" sentence={problem} />)
   if (!location.pathname.startsWith("/m/")) return showHome()
@@ -141,7 +142,7 @@ async function begin(): Promise<void> {
       <SentencePage title="This link does not open" sentence={sentenceOf(error, "This link cannot be used.")} />,
     )
   }
-  await showGreenRoom(link)
+  await showGreenRoom(link, false, name)
 }
 
 // A link that is pasted over another's changes only the part after #, which loads nothing.

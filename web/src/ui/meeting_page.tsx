@@ -149,7 +149,10 @@ function SidePanel({
     panel.current?.focus()
     return () => before instanceof HTMLElement && before.focus()
   }, [])
-  const onKeyDown = (event: KeyboardEvent) => event.key === "Escape" && onClose()
+  const onKeyDown = (event: KeyboardEvent) => {
+    const isOfDialog = event.target instanceof HTMLElement && event.target.closest("dialog") !== null
+    if (event.key === "Escape" && !isOfDialog) onClose()
+  }
   return (
     <aside ref={panel} class="panel" aria-label={title} tabIndex={-1} onKeyDown={onKeyDown}>
       <header class="panel-head">
@@ -216,7 +219,7 @@ function Waiting({ scene, intents }: MeetingPageProps) {
             : `Reaching ${scene.server}.`}
       </p>
       <button type="button" id="leave" class="button" onClick={() => intents.leave()}>
-        Go away
+        Leave
       </button>
     </main>
   )
@@ -232,7 +235,7 @@ function Ended({ scene, intents }: MeetingPageProps) {
       </p>
       <div class="buttons">
         <button type="button" id="again" class="button primary" onClick={() => intents.again()}>
-          {scene.wasIn ? "Come back" : "Try again"}
+          {scene.wasIn ? "Join again" : "Try again"}
         </button>
         <a class="button" href="/">
           New meeting

@@ -65,10 +65,10 @@ function dangers({ people, isPaused, hasDiffered }: Situation): Notice[] {
   }
   const ghosts = people.filter(({ standing }) => standing === "in the group but not in the room")
   if (ghosts.length) {
-    const [holds, hides] = ghosts.length === 1 ? ["holds", "it"] : ["hold", "them"]
+    const holds = ghosts.length === 1 ? "holds" : "hold"
     add(
       "ghosts",
-      `${spellNames(ghosts.map(nameOf))} ${holds} the keys of this meeting, but the server does not show ${hides}. Somebody may be listening.`,
+      `${spellNames(ghosts.map(nameOf))} ${holds} the keys of this meeting, but the server does not show them. Somebody may be listening.`,
       SHOW,
     )
   }

@@ -8,6 +8,7 @@ export type Layout = "grid" | "speaker"
 
 const GAP = 12
 const LEAST_WIDTH = 148
+const WIDEST = 16 / 9
 const HEARD = 0.03
 
 interface Seat {
@@ -28,24 +29,25 @@ export function seatsOf({ people, pictures }: Pick<Scene, "people" | "pictures">
   return [...screens, ...ofTheGroup.map((person) => ({ key: person.key, person, picture: pictureOf(person, false) }))]
 }
 
-/** How many columns make the tiles largest. */
-export function columnsFor(
+/** How many columns make the tiles largest, which are as wide as a camera's picture, or less wide where that fills more. */
+export function gridFor(
   count: number,
   width: number,
   height: number,
-  ratio: number,
-): { readonly columns: number; readonly tileWidth: number } {
-  let best = { columns: 1, tileWidth: 0 }
+): { readonly columns: number; readonly tileWidth: number; readonly tileHeight: number } {
+  const narrowest = width > height ? 4 / 3 : 1
+  let best = { columns: 1, tileWidth: 0, tileHeight: 0 }
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns)
-    const across = (width - GAP * (columns - 1)) / columns
-    const down = ((height - GAP * (rows - 1)) / rows) * ratio
-    const tileWidth = Math.floor(Math.min(across, down))
-    if (tileWidth > best.tileWidth) best = { columns, tileWidth }
+    const down = (height - GAP * (rows - 1)) / rows
+    const tileWidth = Math.floor(Math.min((width - GAP * (columns - 1)) / columns, down * WIDEST))
+    const tileHeight = Math.floor(Math.min(down, tileWidth / narrowest))
+    if (tileWidth * tileHeight > best.tileWidth * best.tileHeight) best = { columns, tileWidth, tileHeight }
   }
   if (best.tileWidth >= Math.min(LEAST_WIDTH, width)) return best
   const columns = Math.max(1, Math.floor((width + GAP) / (LEAST_WIDTH + GAP))) // too many: scroll
-  return { columns, tileWidth: Math.floor((width - GAP * (columns - 1)) / columns) }
+  const tileWidth = Math.floor((width - GAP * (columns - 1)) / columns)
+  return { columns, tileWidth, tileHeight: Math.floor(tileWidth / WIDEST) }
 }
 
 function useSize() {
@@ -111,9 +113,8 @@ export function Stage({ scene, layout, pinned, onPin }: StageProps) {
     />
   )
   const others = seats.filter((seat) => seat !== large)
-  const ratio = size.width > size.height ? 16 / 9 : 1.1 // nearly square where the window is upright
-  const fit = columnsFor(seats.length, size.width, size.height, ratio)
-  const style = { "--tile-width": `${Math.max(fit.tileWidth, 1)}px`, "--tile-ratio": String(ratio) }
+  const { tileWidth, tileHeight } = gridFor(seats.length, size.width, size.height)
+  const style = { "--tile-width": `${Math.max(tileWidth, 1)}px`, "--tile-height": `${Math.max(tileHeight, 1)}px` }
   return (
     <section
       ref={element}

@@ -57,19 +57,21 @@ export function healthOf(person: Person): string[] {
   const sentences = []
   if (person.cannotReadUs !== undefined) {
     const { sinceS } = person.cannotReadUs
-    sentences.push(`${name} cannot decrypt you since ${spellDuration(sinceS)}: ${because(person.cannotReadUs)}.`)
+    sentences.push(`${name} has been unable to decrypt you for ${spellDuration(sinceS)}: ${because(person.cannotReadUs)}.`)
   }
   if (person.unreadable !== undefined) {
     const { sinceS } = person.unreadable
-    sentences.push(`You cannot decrypt ${name} since ${spellDuration(sinceS)}: ${because(person.unreadable)}.`)
+    sentences.push(`You have been unable to decrypt ${name} for ${spellDuration(sinceS)}: ${because(person.unreadable)}.`)
   }
   return sentences
 }
 
 /** Short, for a picture that is not there. */
 export function whyNoPicture(trouble: Trouble): string {
-  const because_ = because(trouble)
-  return `${because_[0]!.toUpperCase()}${because_.slice(1)}, since ${spellDuration(trouble.sinceS)}`
+  const time = spellDuration(trouble.sinceS)
+  return trouble.reason === "nothing received"
+    ? `Nothing has arrived for ${time}`
+    : `Not decrypted for ${time}: ${because(trouble)}`
 }
 
 /** What the server claims about somebody. */
@@ -96,7 +98,7 @@ export function standingOf(person: Person): { readonly text: string; readonly le
     case "pending":
       return { text: "Coming or going", level: "quiet" }
     case "in the group but not in the room":
-      return { text: "Holds the keys, but the server hides it: may be listening", level: "danger" }
+      return { text: "Holds the keys, but is hidden by the server: may be listening", level: "danger" }
     case "in the room but not in the group":
       if (person.presence === "waiting") return { text: "At the door, without keys", level: "quiet" }
       return { text: "Connected, but without keys: can decrypt nothing", level: "quiet" }
@@ -153,6 +155,6 @@ export function pace(line: EpochLine): string {
     parts.push(`committed by ${line.isOwn ? "you" : line.committer}`)
   }
   if (line.tookMs !== undefined) parts.push(`took ${spellMs(line.tookMs)}`)
-  if (line.switchedAfterMs !== undefined) parts.push(`you send under it after ${spellMs(line.switchedAfterMs)}`)
+  if (line.switchedAfterMs !== undefined) parts.push(`you switched in ${spellMs(line.switchedAfterMs)}`)
   return parts.join(" · ")
 }
