@@ -10,7 +10,7 @@ PAGE := conference/page/index.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 PAGE_SOURCES := $(shell find web/src web/index.html web/*.ts web/*.mjs web/package-lock.json)
 
-.PHONY: demo page wheel chromium test test-all check host bench lock clean
+.PHONY: demo page wheel chromium firefox test test-all check host bench lock clean
 
 demo: $(READY)  ## hold a meeting of four processes and say whether every promise held
 	$(BIN)/conclave demo
@@ -27,7 +27,7 @@ wheel: $(READY) page  ## build dist/*.whl with the page in it, so that its users
 test: check $(TS_MLS) page chromium  ## what CI runs
 	$(BIN)/pytest -m "not long"
 
-test-all: check $(TS_MLS) page chromium  ## the long tests too
+test-all: check $(TS_MLS) page chromium firefox  ## the long tests too
 	$(BIN)/pytest
 
 bench: $(READY) $(TS_MLS)  ## how fast mls and sframe are, beside other libraries; takes some ten minutes
@@ -72,11 +72,15 @@ $(WEB): web/package-lock.json $(NODE)
 $(PAGE): $(WEB) $(PAGE_SOURCES)
 	@if [ -e $(WEB) ]; then npm run --prefix web --silent build -- --logLevel warn; fi
 
-# For the tests in a real browser, which are skipped without it. Brought where that is this user's to do.
-chromium:
-	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  (apt-get update && apt-get install --yes --no-install-recommends chromium) >/dev/null 2>&1 || \
-	  echo "Chromium could not be brought by apt-get; tests in it are skipped"; fi
+# For the tests in real browsers, which are skipped without them, and for what they picture. Brought where that is this
+# user's to do.
+APT_GET := apt-get -o Acquire::Retries=0 -o Acquire::http::Timeout=20
+chromium: PACKAGES := chromium fonts-noto-color-emoji
+firefox: PACKAGES := firefox-esr
+chromium firefox:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg --status $(PACKAGES) >/dev/null 2>&1; then \
+	  ($(APT_GET) update && $(APT_GET) install --yes --no-install-recommends $(PACKAGES)) >/dev/null 2>&1 || \
+	  echo "$(PACKAGES): could not be brought by apt-get; tests that need them are skipped"; fi
 
 lock:  ## pin the newest versions that pyproject.toml allows; needs uv
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \

@@ -14,6 +14,7 @@ from conference import mark
 from conference.link import MeetingLink
 from conference.sources import Clip
 from conference.sources.pace import audio_frame
+from tests.browser import contact_sheet
 from tests.browser.chromium import Driver, DriverError, why_not
 from tests.conference.conftest import House
 
@@ -165,6 +166,14 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     running.launch_chromium(f"--use-file-for-fake-video-capture={camera}")
     yield running
     running.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Iterator[Path]:
+    """Where pictures are kept for people to look at; one page shows them all."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    yield SCREENSHOTS
+    contact_sheet.write(SCREENSHOTS)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import { Comparisons } from "../src/ui/comparison.ts"
 import { noticesOf, type Situation } from "../src/ui/notices.ts"
 import type { EpochLine, Person } from "../src/ui/scene.ts"
 import { gridFor, seatsOf } from "../src/ui/stage.tsx"
-import { eventOf, healthOf, howManyAreKnown, pace, spellDuration, spellNames } from "../src/ui/words.ts"
+import { eventOf, healthOf, howManyAreKnown, pace, piecesOf, spellDuration, spellNames } from "../src/ui/words.ts"
 
 function member(leaf: number, name: string, key = leaf): Member {
   return { leaf, name, participantId: `id ${leaf}`, signatureKey: own(new Uint8Array(32).fill(key)), certificates: [] }
@@ -141,6 +141,7 @@ function situation(more: Partial<Situation> = {}): Situation {
     isConnected: true,
     returning: undefined,
     hasDiffered: false,
+    deviceProblem: undefined,
     waiting: [],
     isStale: false,
     joinedSinceCompared: [],
@@ -245,6 +246,17 @@ test("every member has a seat, every screen one more, and who is only in the roo
       ["Bob", false],
     ],
   )
+})
+
+test("addresses in a message can be opened, and nothing else", () => {
+  const links = (text: string) => piecesOf(text).flatMap((piece) => (piece.isLink ? [piece.text] : []))
+  assert.deepEqual(links("see https://a.example/b?c=d#e, and (http://b.example)."), [
+    "https://a.example/b?c=d#e",
+    "http://b.example",
+  ])
+  assert.deepEqual(links("javascript:alert(1) data:text/html,x //a.example https:// www.example"), [])
+  const text = "a https://b.example c\n\td"
+  assert.equal(piecesOf(text).map((piece) => piece.text).join(""), text)
 })
 
 test("tiles are as large as they can be", () => {

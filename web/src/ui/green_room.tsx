@@ -179,10 +179,8 @@ function Mirror({
       </div>
       <Level level={room.isMicrophoneOn ? room.level : 0} label="Loudness of your microphone" />
       <p class="quiet" role="status">
-        {room.deviceProblem ??
-          (room.isMicrophoneOn || room.isCameraOn
-            ? ""
-            : "You join without camera and microphone. You can still see, hear and write.")}
+        {room.deviceProblem}{" "}
+        {!room.isMicrophoneOn && !room.isCameraOn && "You join without both, and can still see, hear and write."}
       </p>
     </section>
   )

@@ -121,6 +121,7 @@ export class LiveMeeting {
     media.onTrack = (source, track) => this.meeting.setTrack(source === "microphone" ? AUDIO : CAMERA, track)
     media.onChange = () => this.#sendsOther()
     this.#sendsOther()
+    media.problem = undefined // was told before joining
     this.#timer = setInterval(() => void this.#look(), LEVELS_EVERY_MS)
   }
 
@@ -337,6 +338,7 @@ export class LiveMeeting {
         waiting: hosting?.waiting.map(({ recognition }) => shown(recognition)) ?? [],
         joinedSinceCompared: joinedSince.filter((each) => !isVerified(this.#recognise(each))).map(({ name }) => name),
         damaged: this.#recogniser.damaged,
+        deviceProblem: this.#media.problem,
         warnings: this.#warnings,
         dismissed: this.#dismissed,
       }),
@@ -463,7 +465,8 @@ export class LiveMeeting {
     forgetDamaged: () => void this.#recogniser.forgetDamaged(),
     forgetIdentity: () => void this.#identity.forget(),
     dismiss: (notice) => {
-      this.#dismissed.add(notice)
+      if (notice === "device") this.#media.problem = undefined // to be told again when it is tried again
+      else this.#dismissed.add(notice)
       this.onChange()
     },
     leave: () => this.meeting.leave(),

@@ -53,19 +53,26 @@ export class LocalMedia {
   /** Ask for both, or for the one that there is. */
   async open(): Promise<void> {
     navigator.mediaDevices?.addEventListener("devicechange", this.#onDevices)
-    let why: string | undefined
     try {
       const stream = await ask({ audio: CONSTRAINTS.microphone, video: CONSTRAINTS.camera })
       for (const track of stream.getTracks()) this.#take(track.kind === "audio" ? "microphone" : "camera", track)
     } catch (error) {
-      why = reasonOf(error)
-      if (!isRefusal(error)) {
-        await this.#start("microphone").catch(() => undefined)
-        await this.#start("camera").catch(() => undefined)
-      }
+      await this.#openEach(error)
     }
-    this.problem = this.tracks.microphone || this.tracks.camera ? missing(this.tracks) : why
     await this.#listDevices()
+  }
+
+  /** Both cannot be had; one perhaps. Who refused is not asked again. */
+  async #openEach(error: unknown): Promise<void> {
+    const problems: string[] = []
+    for (const source of ["microphone", "camera"] as const) {
+      if (isRefusal(error) && !(await isGranted(source))) continue
+      await this.#start(source).catch((why: unknown) => problems.push(reasonOf(why, source)))
+    }
+    const hasOne = this.tracks.microphone !== null || this.tracks.camera !== null
+    if (!hasOne) this.problem = reasonOf(error)
+    else if (problems.length) this.problem = problems.join(" ")
+    else this.problem = reasonOf(error, this.tracks.camera === null ? "camera" : "microphone")
   }
 
   async setMicrophone(on: boolean): Promise<void> {
@@ -104,7 +111,7 @@ export class LocalMedia {
       this.problem = undefined
       await this.#listDevices()
     } catch (error) {
-      this.problem = reasonOf(error)
+      this.problem = reasonOf(error, source)
     }
   }
 
@@ -123,9 +130,10 @@ export class LocalMedia {
       track.enabled = this.isMicrophoneOn
       this.#measure(track)
     }
-    // Pulled out, or taken away by the system.
     track.addEventListener("ended", () => {
-      if (this.tracks[source] === track) this.#drop(source)
+      if (this.tracks[source] !== track) return
+      this.#drop(source)
+      this.problem = `The ${source} is gone: it was unplugged, or the system took it away.`
       this.onChange()
     })
     this.onTrack(source, track)
@@ -168,19 +176,17 @@ function isRefusal(error: unknown): boolean {
   return error instanceof DOMException && error.name === "NotAllowedError"
 }
 
-function reasonOf(error: unknown): string {
-  const name = error instanceof DOMException ? error.name : ""
-  if (name === "NotAllowedError")
-    return "This page may not use the camera or the microphone. You can join without, or allow it beside the address."
-  if (name === "NotFoundError" || name === "OverconstrainedError")
-    return "No camera or microphone was found. You can join without."
-  if (name === "NotReadableError")
-    return "The camera or the microphone is in use by another program. You can join without."
-  return "The camera or the microphone cannot be used. You can join without."
+async function isGranted(name: Source): Promise<boolean> {
+  const status = await navigator.permissions.query({ name }).catch(() => undefined) // not every browser knows these
+  return status?.state === "granted"
 }
 
-function missing({ microphone, camera }: Record<Source, MediaStreamTrack | null>): string | undefined {
-  if (microphone === null) return "There is no microphone, or it is in use elsewhere."
-  if (camera === null) return "There is no camera, or it is in use elsewhere."
-  return undefined
+function reasonOf(error: unknown, source?: Source): string {
+  const name = error instanceof DOMException ? error.name : ""
+  if (name === "NotAllowedError") {
+    return `This page may not use the ${source ?? "camera or the microphone"}. You can allow it beside the address.`
+  }
+  if (name === "NotFoundError" || name === "OverconstrainedError") return `No ${source ?? "camera or microphone"} was found.`
+  const what = `The ${source ?? "camera or the microphone"}`
+  return name === "NotReadableError" ? `${what} is in use by another program.` : `${what} cannot be used.`
 }

@@ -6,7 +6,7 @@ import { Controls, type Panel } from "./controls.tsx"
 import { Icon, Mark } from "./icons.tsx"
 import { Tool } from "./parts.tsx"
 import { PeoplePanel } from "./people_panel.tsx"
-import type { Intents, Notice, Scene } from "./scene.ts"
+import type { Intents, Notice, NoticeIntent, Scene } from "./scene.ts"
 import { SecurityButton, SecurityPanel } from "./security_panel.tsx"
 import { Settings } from "./settings.tsx"
 import { type Shortcut, useShortcuts } from "./shortcuts.ts"
@@ -53,6 +53,12 @@ function Room({ scene, intents, panel: firstPanel, layout: firstLayout = "grid" 
     F: toggleFullScreen,
     "?": () => openSettings(true),
   }
+  const wishes: Record<NoticeIntent, () => void> = {
+    "show security": () => setPanel("security"),
+    "show people": () => setPanel("people"),
+    "show settings": () => openSettings(true),
+    leave: () => intents.leave(),
+  }
   useShortcuts(hasShortcuts, (shortcut) => act[shortcut]())
   return (
     <div class={`room ${panel === undefined ? "" : "with-panel"}`}>
@@ -64,7 +70,7 @@ function Room({ scene, intents, panel: firstPanel, layout: firstLayout = "grid" 
         </p>
         <SecurityButton scene={scene} isOpen={panel === "security"} onClick={() => togglePanel("security")} />
       </header>
-      <Notices notices={scene.notices} intents={intents} onShow={setPanel} />
+      <Notices notices={scene.notices} act={wishes} onDismiss={intents.dismiss} />
       <main class="middle">
         <Stage scene={scene} layout={layout} pinned={pinned} onPin={pin} />
       </main>
@@ -146,7 +152,9 @@ function SidePanel({
   const panel = useRef<HTMLElement>(null)
   useEffect(() => {
     const before = document.activeElement
-    panel.current?.focus()
+    const canType = matchMedia("(pointer: fine)").matches // elsewhere a keyboard would come up and hide what was said
+    const text = canType ? panel.current!.querySelector<HTMLElement>("textarea") : null
+    ;(text ?? panel.current!).focus()
     return () => before instanceof HTMLElement && before.focus()
   }, [])
   const onKeyDown = (event: KeyboardEvent) => {
@@ -170,12 +178,12 @@ const LEVEL_ICON = { danger: "warning", warning: "warning", news: "info" } as co
 
 function Notices({
   notices,
-  intents,
-  onShow,
+  act,
+  onDismiss,
 }: {
   readonly notices: readonly Notice[]
-  readonly intents: Intents
-  readonly onShow: (panel: Panel) => void
+  readonly act: Readonly<Record<NoticeIntent, () => void>>
+  readonly onDismiss: Intents["dismiss"]
 }) {
   return (
     <div class="notices" role="region" aria-label="Notices">
@@ -187,16 +195,12 @@ function Notices({
             <button
               type="button"
               class="link"
-              onClick={() =>
-                action.intent === "leave"
-                  ? intents.leave()
-                  : onShow(action.intent === "show people" ? "people" : "security")
-              }
+              onClick={() => act[action.intent]()}
             >
               {action.label}
             </button>
           )}
-          {canBeDismissed && <Tool icon="close" label="Dismiss" onClick={() => intents.dismiss(key)} />}
+          {canBeDismissed && <Tool icon="close" label="Dismiss" onClick={() => onDismiss(key)} />}
         </div>
       ))}
     </div>

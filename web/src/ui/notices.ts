@@ -10,6 +10,8 @@ import { alarmOf, nameOf, plainNameOf, spellNames } from "./words.ts"
 
 const SHOW = { label: "Show", intent: "show security" } as const
 const OPEN_DOOR = { label: "Show", intent: "show people" } as const
+const INVITE = { label: "Invite", intent: "show people" } as const
+const CHOOSE = { label: "Choose", intent: "show settings" } as const
 const LEAVE = { label: "Leave", intent: "leave" } as const
 
 export interface Warning {
@@ -27,6 +29,8 @@ export interface Situation {
   readonly hasDiffered: boolean
   /** Our keys should have been renewed long ago, and were not. */
   readonly isStale: boolean
+  /** Why a microphone or camera that was wanted is not there. */
+  readonly deviceProblem: string | undefined
   /** Who waits for us, being a host, to let them in. */
   readonly waiting: readonly string[]
   readonly joinedSinceCompared: readonly string[]
@@ -132,7 +136,7 @@ function namesakes(people: readonly Person[]): Person[][] {
   return [...byName.values()].filter((same) => same.length > 1)
 }
 
-function news({ isConnected, returning, joinedSinceCompared, people, waiting }: Situation): Notice[] {
+function news({ isConnected, returning, joinedSinceCompared, people, waiting, deviceProblem }: Situation): Notice[] {
   const found: Notice[] = []
   if (!isConnected) {
     found.push({
@@ -147,6 +151,14 @@ function news({ isConnected, returning, joinedSinceCompared, people, waiting }: 
   if (waiting.length) {
     const text = `${spellNames(waiting)} ${waiting.length === 1 ? "is" : "are"} at the door.`
     found.push({ key: `door ${waiting.join()}`, level: "news", text, action: OPEN_DOOR, canBeDismissed: true })
+  }
+  if (deviceProblem !== undefined) {
+    found.push({ key: "device", level: "news", text: deviceProblem, action: CHOOSE, canBeDismissed: true })
+  }
+  const members = people.filter(({ leaf }) => leaf !== undefined)
+  if (members.length === 1 && members[0]!.isSelf) {
+    const text = "You are the only one here. Send the link to those whom you want to meet."
+    found.push({ key: "alone", level: "news", text, action: INVITE, canBeDismissed: true })
   }
   const recording = people.filter(({ isRecording }) => isRecording)
   if (recording.length) {

@@ -143,12 +143,14 @@ export interface Security {
   readonly isRotating: boolean
 }
 
+export type NoticeIntent = "show security" | "show people" | "show settings" | "leave"
+
 /** Something that the user should know, most of all when nobody looks at the security panel. */
 export interface Notice {
   readonly key: string
   readonly level: "danger" | "warning" | "news"
   readonly text: string
-  readonly action?: { readonly label: string; readonly intent: "show security" | "show people" | "leave" } | undefined
+  readonly action?: { readonly label: string; readonly intent: NoticeIntent } | undefined
   readonly canBeDismissed: boolean
 }
 

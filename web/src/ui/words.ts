@@ -137,6 +137,14 @@ export function howManyAreKnown(people: readonly Person[]): string | undefined {
   return known === others.length ? "All known" : `${known} of ${others.length} known`
 }
 
+const LINK = /(https?:\/\/[^\s<>"]*[^\s<>"'.,:;!?)\]}])/u
+
+/** A message as text and addresses, which can be opened. */
+export function piecesOf(text: string): { readonly text: string; readonly isLink: boolean }[] {
+  const pieces = text.split(LINK).map((piece, at) => ({ text: piece, isLink: at % 2 === 1 }))
+  return pieces.filter((piece) => piece.text !== "")
+}
+
 /** What made an epoch. */
 export function eventOf(line: EpochLine): string {
   if (line.committer === undefined) return line.joined.length <= 1 ? "You began the meeting" : "You joined"

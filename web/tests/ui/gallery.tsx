@@ -38,6 +38,14 @@ const NAMES = [
   "Kofi",
   "Lin",
 ]
+const ODD_NAMES = [
+  "Ada Lovelace",
+  "Wolfeschlegelsteinhausenbergerdorffwelchevoralternwarengewissenhaft",
+  "عبد الرحمن بن محمد",
+  "👩‍🚀 Valentina",
+  "王小明",
+  "שרה לוי",
+]
 const begun = new Date(2026, 4, 12, 14, 2, 7).getTime()
 
 /** 2026-11-21 */
@@ -205,10 +213,11 @@ interface Draft extends Partial<Omit<Scene, "security">> {
   readonly security?: Partial<Security>
   readonly warnings?: readonly Warning[]
   readonly isStale?: boolean
+  readonly deviceProblem?: string
 }
 
 function scene(draft: Draft = {}): Scene {
-  const { warnings = [], isStale = false, ...given } = draft
+  const { warnings = [], isStale = false, deviceProblem, ...given } = draft
   const people =
     given.people ??
     [0, 1, 2, 3, 4].map((at) => person(at, at === 1 ? { level: 0.3 } : at === 3 ? { isMuted: true } : {}))
@@ -247,6 +256,7 @@ function scene(draft: Draft = {}): Scene {
     damaged: whole.memory.damaged,
     joinedSinceCompared: secured.comparison?.joinedSince ?? [],
     returning: undefined,
+    deviceProblem,
     warnings,
     dismissed: new Set(),
   })
@@ -261,7 +271,9 @@ const chat = [
     name: "Cem Yılmaz",
     text: "Notes are at https://notes.example/board/2026-05-12-a-rather-long-address-that-has-to-wrap",
   },
-  { name: "Ada Lovelace", text: "Thank you!" },
+  { name: "Ada Lovelace", text: "Thank you! 🎉👩‍👩‍👧" },
+  { name: "שרה לוי", text: "שלום לכולם, epoch 41 אצלי" },
+  { name: "Bob", text: "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft\nand a second line" },
 ].map((said, key) => ({ ...said, key, isSelf: said.name.startsWith("Ada"), at: begun + key * 20_000 }))
 
 const comparison = { whom: "everybody" as const, epoch: 40, at: begun + 1_700_000, joinedSince: [], leftSince: [] }
@@ -308,6 +320,13 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
     }),
   },
   many: { scene: scene({ people: NAMES.map((_, at) => person(at)), pictures: [0, 2, 5, 7].map((at) => picture(at)) }) },
+  crowd: {
+    scene: scene({
+      people: Array.from({ length: 30 }, (_, at) => person(at, { name: ODD_NAMES[at] ?? `Guest ${at}`, isMuted: at % 3 === 1 })),
+      pictures: [0, 1, 2, 5, 7].map((at) => picture(at)),
+    }),
+    panel: "people",
+  },
   speaker: { scene: scene(), layout: "speaker" },
   screen: { scene: scene({ pictures: [picture(1, true), ...[0, 1, 2].map((at) => picture(at))] }) },
   chat: { scene: scene({ chat }), panel: "chat" },
@@ -397,6 +416,9 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
     panel: "security",
   },
   away: { scene: scene({ isConnected: false }) },
+  unplugged: {
+    scene: scene({ isCameraOn: false, deviceProblem: "The camera is gone: it was unplugged, or the system took it away." }),
+  },
   stale: { scene: scene({ isStale: true }) },
   recording: { scene: scene({ people: [person(0), person(1, { isRecording: true }), person(2)] }) },
   warned: {
@@ -458,7 +480,7 @@ const OTHERS: Readonly<Record<string, () => preact.JSX.Element>> = {
         isCameraOn: false,
         isMicrophoneOn: false,
         devices: { ...devices, cameras: [], microphones: [], speakers: [] },
-        deviceProblem: "This browser may not use the camera or the microphone. You can join without.",
+        deviceProblem: "This page may not use the camera or the microphone. You can allow it beside the address.",
       }}
       intents={intents}
     />
