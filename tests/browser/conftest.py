@@ -183,12 +183,6 @@ async def browser(driver: Driver) -> AsyncIterator[Browser]:
     await opened.close()
 
 
-@pytest.fixture(scope="session")
-def screenshots() -> Path:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    return SCREENSHOTS
-
-
 def takes_all(house: House) -> House:
     """Browsers that compete for cores take that for a path that is full: no video is to be held back."""
     core = house.host.sfu._core
