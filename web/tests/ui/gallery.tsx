@@ -322,7 +322,12 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
   many: { scene: scene({ people: NAMES.map((_, at) => person(at)), pictures: [0, 2, 5, 7].map((at) => picture(at)) }) },
   crowd: {
     scene: scene({
-      people: Array.from({ length: 30 }, (_, at) => person(at, { name: ODD_NAMES[at] ?? `Guest ${at}`, isMuted: at % 3 === 1 })),
+      people: Array.from({ length: 30 }, (_, at) =>
+        person(at, {
+          recognition: recognised(at === 0 ? "you" : "new", ODD_NAMES[at] ?? `Guest ${at}`),
+          isMuted: at % 3 === 1,
+        }),
+      ),
       pictures: [0, 1, 2, 5, 7].map((at) => picture(at)),
     }),
     panel: "people",
