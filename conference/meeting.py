@@ -41,6 +41,7 @@ from conference.roster import Change, Person, Row, Standing
 from conference.rules import checked_name
 from conference.session import REFRESH_S, ChatReceived, Ended, EpochChanged, Phase, Session
 from conference.status import (
+    BriefVisit,
     CodeChanged,
     MemberJoined,
     MemberLeft,
@@ -280,7 +281,11 @@ class Meeting:
             replace(line, recognition=self.recognise(people[line.leaf])) if line.leaf in people else line
             for line in status.people
         ]
-        return replace(status, people=tuple(lines))
+        visits = tuple(
+            BriefVisit(self.recognise(each.person).shown, each.epoch, each.seconds)
+            for each in self.participant.session.roster.brief_stays
+        )
+        return replace(status, people=tuple(lines), brief_visits=visits)
 
     async def security_code(self) -> str:
         """The code of the present epoch: members who see the same one are in the same meeting.

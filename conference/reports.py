@@ -8,6 +8,7 @@ from typing import Any, Protocol, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -55,6 +56,8 @@ GONE_AFTER_S = 3.0
 LEAST_PREVIEW = 6
 TABLE_FRAME = 9
 """Lines of the screen beside the table's rows and the pictures."""
+TABLE_WIDTH = 120
+"""On a narrower screen a table of eight columns cannot be read; there everybody has two lines."""
 
 
 class Report(Protocol):
@@ -290,7 +293,8 @@ class ScreenReport:
             Shown(f"{self.name_of(each.sender)}{' (screen)' if each.is_screen else ''}", each.frame)
             for _, (each, _) in sorted(self._pictures.items(), key=lambda item: item[0])
         ]
-        room = self._console.height - people - TABLE_FRAME
+        lines = people if self._console.width >= TABLE_WIDTH else 2 * people
+        room = self._console.height - lines - TABLE_FRAME
         return Preview(shown, max(LEAST_PREVIEW, min(room, self._console.height * 6 // 10)))
 
     def _screen(self, status: Status) -> RenderableType:
@@ -301,35 +305,69 @@ class ScreenReport:
             (" (stale)" if status.is_code_stale else "", "bold red"),
             *_how_many_are_verified(status),
         )
-        table = Table(expand=False)
-        for title in ("who", "known by", "standing", "picture", "sound", "lateness", "refused", "remarks"):
-            table.add_column(title)
-        for line in status.people:
-            late = line.video.lateness_ms if line.video else None
-            style = "" if line.standing in (Standing.ALIGNED, Standing.PENDING) else "bold red"
-            table.add_row(
-                Text(line.shown, style=_name_style(line)),
-                Text(line.recognition.remark if line.recognition else "–"),
-                Text(line.standing),
-                f"{line.video.decoded} frames" if line.video else "–",
-                f"{line.audio.decoded} frames" if line.audio else "–",
-                "–" if late is None else f"{late:.0f} ms",
-                str(line.refused) if line.refused else "–",
-                Text(_remarks(line)),
-                style=style,
-            )
+        draw = _table if self._console.width >= TABLE_WIDTH else _lines
         refused = sum(status.refused.values())
         words = ", ".join(f"{count} {why}" for why, count in status.refused.items() if count)
         foot = Text(f"{refused} frames refused ({words})" if refused else "no frame refused", style="dim")
         recorders = [line.name for line in status.people if line.is_recording]
         sign = Text(f"● recorded by {', '.join(recorders)}", style="bold red")
-        return Group(head, *([sign] if recorders else []), table, foot)
+        brief = [Text(_brief(status), style="bold yellow")] if status.brief_visits else []
+        return Group(head, *([sign] if recorders else []), draw(status), *brief, foot)
 
     def _code_of(self, epoch: int | None) -> str:
         """Never the code of an epoch that is over."""
         if epoch is None:
             return "–"
         return self._code.code if self._code is not None and self._code.epoch == epoch else "…"
+
+
+def _table(status: Status) -> RenderableType:
+    """A row for everybody."""
+    table = Table(expand=False)
+    for title in ("who", "known by", "standing", "picture", "sound", "lateness", "refused", "remarks"):
+        table.add_column(title, overflow="fold")
+    for line in status.people:
+        late = line.video.lateness_ms if line.video else None
+        table.add_row(
+            Text(line.shown, style=_name_style(line)),
+            Text(line.recognition.remark if line.recognition else "–"),
+            Text(line.standing),
+            f"{line.video.decoded} frames" if line.video else "–",
+            f"{line.audio.decoded} frames" if line.audio else "–",
+            "–" if late is None else f"{late:.0f} ms",
+            str(line.refused) if line.refused else "–",
+            Text(_remarks(line)),
+            style=_standing_style(line),
+        )
+    return table
+
+
+def _lines(status: Status) -> RenderableType:
+    """Two lines for everybody: who it is and how the lists agree; how it is known, and what else there is."""
+    lines: list[RenderableType] = []
+    for line in status.people:
+        pictures = f"{line.video.decoded} pictures" if line.video else ""
+        sounds = f"{line.audio.decoded} sounds" if line.audio else ""
+        known = line.recognition.remark if line.recognition else ""
+        refused = f"{line.refused} refused" if line.refused else ""
+        told = [each for each in (known, pictures, sounds, refused, _remarks(line)) if each]
+        head = Text.assemble((line.shown, _name_style(line)), "  ", (line.standing, _standing_style(line)))
+        lines += [
+            head,
+            Padding(Text("; ".join(told), style="" if _standing_style(line) else "dim"), (0, 0, 0, 4)),
+        ]
+    return Group(*lines)
+
+
+def _standing_style(line: PersonStatus) -> str:
+    return "" if line.standing in (Standing.ALIGNED, Standing.PENDING) else "bold red"
+
+
+def _brief(status: Status) -> str:
+    """Who came and was gone again before anybody need have seen its row."""
+    *others, last = status.brief_visits
+    told = f"{last.shown} was in the group for {last.seconds:.1f} s, from epoch {last.epoch} on"
+    return f"⚠ {told}{f', and {len(others)} more as briefly' if others else ''}; /history has all who came."
 
 
 def _how_many_are_verified(status: Status) -> list[tuple[str, str]]:

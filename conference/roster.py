@@ -13,6 +13,8 @@ PENDING_S = 5.0
 MAX_ROOM = 4096
 """Participants in the server's list: more than any server admits."""
 MAX_TIMELINE = 10_000
+BRIEF_S = 10.0
+MAX_BRIEF = 16
 
 
 class Standing(StrEnum):
@@ -74,6 +76,16 @@ class Change:
     person: Person
 
 
+@dataclass(frozen=True)
+class BriefStay:
+    """Somebody was in the group for less than BRIEF_S: too short for a row that anybody would see."""
+
+    person: Person
+    epoch: int
+    """With which it came."""
+    seconds: float
+
+
 class Roster:
     """The two lists and since when they differ. `now` is in seconds of any clock that does not go back."""
 
@@ -86,10 +98,17 @@ class Roster:
         self.timeline: list[Change] = []
         self.forgotten = 0
         """How many of its oldest lines the timeline has lost to its bound."""
+        self.brief_stays: tuple[BriefStay, ...] = ()
+        """The last MAX_BRIEF of those who came after us."""
+        self._came: dict[Person, tuple[int, float]] = {}
+        """Of members, but of those whom we found here: with which epoch, and when."""
 
     def set_group(self, epoch: int, people: Iterable[Person], now: float) -> None:
         """The members at a new epoch."""
         before, after = set(self._people), sorted(people, key=lambda person: person.leaf)
+        if self._people:
+            self._came |= {person: (epoch, now) for person in after if person not in before}
+        self._note_brief(before.difference(after), now)
         gone = [Change(epoch, now, False, person) for person in before.difference(after)]
         come = [Change(epoch, now, True, person) for person in after if person not in before]
         self.timeline += sorted(gone, key=lambda change: change.person.leaf) + come
@@ -100,6 +119,11 @@ class Roster:
         was_in_group = self._in_group
         self._in_group = frozenset(person.participant_id for person in after)
         self._compare(was_in_group | self._in_group, now)
+
+    def _note_brief(self, gone: Iterable[Person], now: float) -> None:
+        stays = [(person, *self._came.pop(person)) for person in gone if person in self._came]
+        brief = [BriefStay(person, epoch, now - at) for person, epoch, at in stays if now - at < BRIEF_S]
+        self.brief_stays = (*self.brief_stays, *brief)[-MAX_BRIEF:]
 
     def set_room(self, presence: Mapping[str, str], now: float) -> None:
         """The server's whole list of participants who are connected or in their grace."""

@@ -173,6 +173,17 @@ class PersonStatus:
 
 
 @dataclass(frozen=True)
+class BriefVisit:
+    """Somebody was in the group, and had its keys, for so short a time that nobody need have seen its row."""
+
+    shown: str
+    """Its name, behind a sign that says what it is worth."""
+    epoch: int
+    """With which it came."""
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Status:
     phase: str
     epoch: int | None
@@ -183,6 +194,8 @@ class Status:
     packets_received: int
     is_code_stale: bool = False
     """Whether our keys should have been renewed long ago."""
+    brief_visits: tuple[BriefVisit, ...] = ()
+    """Since we came, the last of them at the end."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for `json`."""

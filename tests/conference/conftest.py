@@ -170,12 +170,13 @@ def seat_at(
     sealer: type[SessionSealer] = SessionSealer,
     host_key: Ed25519PrivateKey | None = None,
     credentials: Credentials | None = None,
+    passphrase: str | None = None,
     **options: Any,
 ) -> Seat:
     """Begin to join; `options` are those of the media."""
     session = Session(
         link,
-        link.keys(),
+        link.keys(passphrase),
         name,
         now=time.monotonic(),
         wall_time=time.time(),

@@ -2,19 +2,23 @@
 
 import io
 import json
+from dataclasses import replace
 
 import av
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from conference.frames import AUDIO, CAMERA
 from conference.meeting import ReceivedVideo
 from conference.messages import Reason, Sending
+from conference.recognition import Level, Recognition
 from conference.reports import JsonReport, ScreenReport, sentence
-from conference.roster import Person
+from conference.roster import Person, Standing
 from conference.session import ChatReceived, EpochChanged, RecordingChanged
 from conference.status import (
+    BriefVisit,
     CodeChanged,
     DecryptionChanged,
     PersonStatus,
@@ -95,6 +99,37 @@ def test_the_screen_shows_who_is_muted_and_drops_a_screen_that_is_over(screen: S
     shown = screen.last()
     assert not any(word in shown for word in ("(screen)", "muted", "camera off"))
     screen.report.close()
+
+
+CERTIFIED = Recognition(
+    Level.CERTIFIED, "Alice Jones", "Alice Jones", "Example Org", "alice.jones@example.org"
+)
+NEW = Recognition(Level.NEW, "Bob", "Bob")
+
+
+@pytest.mark.parametrize("width", [60, 72, 80, 100, 120, 160])
+def test_on_a_terminal_of_any_width_everything_that_warns_is_whole(width: int) -> None:
+    file = io.StringIO()
+    report = ScreenReport(
+        "Ada", Console(file=file, width=width, height=40, force_terminal=True, color_system=None)
+    )
+    hidden = _line(BOB, recognition=NEW, standing=Standing.ONLY_IN_GROUP, video=StreamStatus(99, 99))
+    status = _status(_line(ADA, recognition=CERTIFIED, is_muted=True), hidden)
+    report.status(replace(status, brief_visits=(BriefVisit("~Mallory", 6, 2.04),)))
+    file.seek(0)
+    file.truncate()
+    report._live.refresh()
+    lines = [cell_len(line) for line in file.getvalue().splitlines() if "\x1b" not in line]
+    assert max(lines) <= width
+    shown = file.getvalue()
+    if width < 120:
+        assert "✔ Alice Jones" in shown
+        assert "~Bob  in the group but not in the room" in shown, "in one piece"
+    told = " ".join(shown.replace("│", " ").split())
+    assert "~Mallory was in the group for 2.0 s, from epoch 6 on" in told
+    for word in ("verified", "Example", "muted", "new, not", "99"):
+        assert word in told
+    report.close()
 
 
 def test_the_code_of_an_epoch_that_is_over_is_not_shown(screen: Screen) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from conference import roster as roster_module
-from conference.roster import PENDING_S, Change, Person, Roster, Standing
+from conference.roster import BRIEF_S, MAX_BRIEF, PENDING_S, BriefStay, Change, Person, Roster, Standing
 
 
 def person(leaf: int, name: str = "", key: bytes = b"") -> Person:
@@ -132,6 +132,21 @@ def test_a_guest_who_flickers_in_and_out_stays_seen() -> None:
     flickers = [change for change in roster.timeline if change.person == EVE]
     assert [change.epoch for change in flickers] == list(range(2, 42))
     assert [change.joined for change in flickers] == [True, False] * 20
+
+
+def test_a_stay_too_short_to_be_noticed_is_kept_for_the_screen() -> None:
+    roster = meeting((ANN, BOB), {ANN.participant_id: "member"})
+    roster.set_group(2, (ANN, EVE), 100.0)
+    assert roster.brief_stays == (), "how long Bob was here before us, we cannot know"
+    roster.set_group(3, (ANN,), 103.5)
+    assert roster.brief_stays == (BriefStay(EVE, 2, 3.5),)
+    roster.set_group(4, (ANN, EVE), 200.0)
+    roster.set_group(5, (ANN,), 200.0 + BRIEF_S)
+    assert len(roster.brief_stays) == 1, "that could be seen"
+    for epoch in range(6, 100, 2):
+        roster.set_group(epoch, (ANN, EVE), 300.0 + epoch)
+        roster.set_group(epoch + 1, (ANN,), 300.1 + epoch)
+    assert len(roster.brief_stays) == MAX_BRIEF
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from tests.conference.conftest import WITHIN_S, Seat, seat_at, until
 ADA, BOB = "Adelaide Quist-Lindqvist", "Benjamin Orrefors-Vance"
 SAID = "nobody else is to read this sentence, whatever comes"
 ADDRESS = "orrefors-vance@newsroom.example"
+PASSPHRASE = "seven herons over the weir"
 MEBI = 2**20
 FRAMES = 10
 
@@ -179,14 +180,15 @@ async def test_no_names_credentials_words_or_mls_in_memory_database_logs_or_traf
         match = re.search(rb'"port": (\d+)', log.read_bytes())
         assert match is not None
         wire = await stack.enter_async_context(WebSocketTap(int(match[1])))
-        link = await asyncio.to_thread(create_meeting, f"http://127.0.0.1:{wire.port}", home=home)
+        server = f"http://127.0.0.1:{wire.port}"
+        link = await asyncio.to_thread(create_meeting, server, has_passphrase=True, home=home)
         bob_log = tmp_path / "bob.log"
         bob = await stack.enter_async_context(
             process("join", "--silent", "--report", "json", log=bob_log,
-                    CONCLAVE_LINK=str(link), CONCLAVE_HOME=str(home))
+                    CONCLAVE_LINK=str(link), CONCLAVE_HOME=str(home), CONCLAVE_PASSPHRASE=PASSPHRASE)
         )  # fmt: skip
         await until("Bob is in", lambda: b'"kind": "epoch"' in bob_log.read_bytes())
-        ada = seat_at(link, ADA, Remembering)
+        ada = seat_at(link, ADA, Remembering, passphrase=PASSPHRASE)
         stack.push_async_callback(asyncio.wait, [ada.running], timeout=WITHIN_S)
         stack.callback(ada.running.cancel)
         await ada.is_member()
@@ -203,9 +205,9 @@ async def test_no_names_credentials_words_or_mls_in_memory_database_logs_or_traf
         assert isinstance(sealer, Remembering)
         await until("media flows", lambda: len(sealer.plain) == FRAMES and tap.stat().st_size > 50_000)
 
-        words = (ADA, BOB, SAID, ADDRESS, "The Newsroom", '{"type":"chat"', '{"type":"heartbeat"')
+        words = (ADA, BOB, SAID, ADDRESS, PASSPHRASE, "The Newsroom", '{"type":"chat"', '{"type":"heartbeat"')
         telling = {word.encode() for word in words} | {SAID.encode("utf-16-le"), ADA.encode("utf-32-le")}
-        keys = link.keys()
+        keys = link.keys(PASSPHRASE)
         secrets = needles | {link.link_secret, keys.link_psk, keys.knock_key, identity.private_key()}
         secrets |= {identity.certificates[0][start : start + 48] for start in (0, 100, 200)}
         memory = {who: memory_of(child.pid) for who, child in (("host", host), ("bob", bob))}
@@ -233,5 +235,6 @@ async def test_no_names_credentials_words_or_mls_in_memory_database_logs_or_traf
         assert not is_in(octets, sealer.plain), place
     # The same search finds it where it is.
     assert is_in(memory["bob"], forms(BOB.encode()))
+    assert is_in(memory["bob"], forms(PASSPHRASE.encode()))
     assert found(memory["bob"], {identity.certificates[0][100:148], link.link_secret})
     assert is_in(bob_log.read_bytes(), forms(SAID.encode()))
