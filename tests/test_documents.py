@@ -38,3 +38,20 @@ def test_the_threat_model_names_tests_that_are_there() -> None:
     there = {name for source in sources for name in re.findall(r"^(?:async )?def (test_\w+)", source, re.M)}
     assert len(named) > 25
     assert named <= there, named - there
+
+
+def test_what_the_user_sees_of_a_lie_is_in_the_words_that_its_tests_look_for() -> None:
+    modules = [path.read_text() for path in Path(__file__).parent.rglob("test_*.py")]
+    lies = (DOCUMENTS / "threat-model.md").read_text().split("## Lies a server can tell")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in lies.splitlines() if "`test_" in line]
+    checked = 0
+    for lie, _, seen, tests in rows:
+        theirs = [
+            each for each in modules for test in re.findall(r"`(test_\w+)`", tests) if f"def {test}(" in each
+        ]
+        for words in re.findall(r'"([^"]+)"|\*([^*]+)\*', seen):
+            for part in "".join(words).split("…"):
+                checked += 1
+                assert any(part.strip() in each for each in theirs), f"{lie}: {part}"
+    assert len(rows) > 20
+    assert checked > 15

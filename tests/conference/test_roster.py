@@ -54,7 +54,7 @@ def test_who_waits_to_be_let_in_is_only_in_the_room_at_once() -> None:
 
 def test_whom_nobody_names_is_unknown() -> None:
     roster = meeting((ANN,), {ANN.participant_id: "member"})
-    assert roster.standing("somebody in a slot", 0) is Standing.UNKNOWN
+    assert roster.standing("somebody in a slot", 0) == "unknown to both"
     roster.set_group(2, (), 1.0)
     roster.set_room({}, 1.0)
     assert roster.standing(ANN.participant_id, 1e6) is Standing.UNKNOWN

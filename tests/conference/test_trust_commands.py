@@ -175,6 +175,7 @@ async def test_what_the_server_says_of_who_is_here_is_held_against_the_group(
         session.receive(wire.Presence(bobs_id, wire.State.WAITING), time.monotonic())
         told = await told_of(bobs_id)
         assert "ALARM: Bob is in the group, but by the server's word not in the room" in told
+        assert "can decrypt, and may be hidden from you" in told
         session.receive(wire.Presence(bobs_id, wire.State.MEMBER), time.monotonic())
         assert "agree about Bob again" in await told_of(bobs_id)
         session.receive(wire.Presence(ghost, wire.State.MEMBER), time.monotonic())

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import mls
 from conference.link import X25519_SUITE, X_WING_SUITE, MeetingLink
 from conference.policy import Policy
+from conference.reports import sentence
 from conference.session import ChatReceived, Ended, Event, Phase, Session, Warned
 from signaling import messages as wire
 from signaling.effects import HangUp, Send
@@ -58,6 +59,11 @@ class Device:
     @property
     def warnings(self) -> list[str]:
         return [event.text for event in self.events if isinstance(event, Warned)]
+
+    @property
+    def told(self) -> str:
+        """All that its user has been told, a sentence a line."""
+        return "\n".join(filter(None, map(sentence, self.events)))
 
     @property
     def chat(self) -> list[tuple[str, str]]:

@@ -168,6 +168,7 @@ def test_who_waits_in_vain_is_told_so() -> None:
     meeting.run(20.0)
     told = [event.text for event in dave.events if isinstance(event, WaitingFor)]
     assert told[-1] == UNANSWERED
+    assert "Still waiting: nobody has answered" in dave.told
     standing = {
         row.participant_id: str(row.standing) for row in meeting.leader.session.roster.rows(meeting.now)
     }

@@ -130,6 +130,7 @@ def test_a_welcome_leads_nowhere_where_we_have_been() -> None:
     answer = meeting.overhear(bob, wire.Welcome(1, built.group.epoch, built.welcome, None))
     assert [type(each) for each in answer] == [wire.Knock]
     assert "we have been in" in bob.warnings[-1]
+    assert "The Welcome was refused" in bob.told
 
 
 def test_a_group_told_of_before_is_no_new_one() -> None:
@@ -144,6 +145,7 @@ def test_closed_is_not_believed_while_we_are_in_the_group() -> None:
     meeting = settled()
     bob = meeting.devices["Bob"]
     assert meeting.overhear(bob, wire.Closed(9)) == []
+    assert "The server says that the meeting is over, but we are still in it" in bob.told
     assert meeting.is_settled("Alice", "Bob", "Carol")
 
 
@@ -162,6 +164,7 @@ def test_a_meeting_begun_anew_shares_no_key_with_the_old() -> None:
     assert keys.retained() == ()
     assert keys.sending_epoch is None
     assert bob.seal(b"after") != frame
+    assert "The server has begun this meeting anew: it is another group, with another code" in bob.told
 
 
 def test_people_of_a_group_before_are_not_taken_for_those_of_this_one() -> None:
@@ -264,7 +267,7 @@ def test_an_entry_left_out_is_noticed() -> None:
     for _ in range(2):
         meeting.act(leader, lambda session: session.rotate(meeting.now))
         meeting.run(0.2)
-    assert "left out" in bob.warnings[0]
+    assert "The server left out the commit that ends epoch" in bob.told
     meeting.settle("Alice", "Bob", "Carol")
 
 
@@ -297,9 +300,12 @@ def test_who_is_kept_from_a_removal_stops_sending() -> None:
     meeting.run(21.0)
     assert not bob.session.may_send_media
     assert SendingPaused(True) in bob.events
+    assert "nothing is sent until they do" in bob.told
     assert all(each.session.may_send_media for each in rest if each is not bob), "they are a majority"
     rows = {row.participant_id: row.standing for row in bob.session.roster.rows(meeting.now)}
-    assert Standing.ONLY_IN_GROUP in rows.values(), "and the roster shows whom the server has struck out"
+    assert "in the group but not in the room" in rows.values(), (
+        "and the roster shows whom the server has struck out"
+    )
     meeting.tamper = lambda device, message: message
     another = next(each for each in rest if each is not bob)
     meeting.act(another, lambda session: session.rotate(meeting.now))
@@ -323,6 +329,7 @@ def test_a_meeting_split_in_two_stops_sending_in_the_smaller_part() -> None:
     assert dora.group.epoch_authenticator == eve.group.epoch_authenticator
     assert dora.group.epoch_authenticator not in {each.group.epoch_authenticator for each in large}
     assert not any(each.session.may_send_media for each in small)
+    assert all("Most of the members do not confirm our epoch" in each.told for each in small)
     assert all(each.session.may_send_media for each in large)
     meeting.tamper = lambda device, message: message
     meeting.act(meeting.leader, lambda session: session.rotate(meeting.now))
@@ -384,7 +391,7 @@ def test_a_term_that_is_over_or_has_another_leader_does_not_come_back() -> None:
     for message in (wire.Leader(term - 1, bob.id), wire.Leader(term, bob.id)):
         meeting.tell(bob, message)
         assert bob.session._leader.leader == meeting.leader.id
-    assert len(bob.warnings) == 2
+    assert bob.told.count("under a term that is over; it was not heeded") == 2
 
 
 def test_terms_begin_again_with_a_server_that_has_forgotten_everything() -> None:
@@ -415,6 +422,7 @@ def test_a_withheld_policy_brings_no_earlier_one_back() -> None:
     dave = meeting.join("Dave")
     meeting.run(10.0)
     assert dave.session.phase is Phase.LEFT
+    assert "The Welcome was refused" in dave.told
     meeting.settle("Alice", "Bob", "Carol")
     assert {each.session.policies.in_force.version for each in meeting.members()} == {1}
 
@@ -434,7 +442,7 @@ def test_invented_and_hidden_participants_are_shown_for_what_they_are() -> None:
 
     assert standings() == (Standing.PENDING, Standing.PENDING)
     meeting.run(5.1)
-    assert standings() == (Standing.ONLY_IN_ROOM, Standing.ONLY_IN_GROUP)
+    assert standings() == ("in the room but not in the group", "in the group but not in the room")
     assert sorted(alice.names) == ["Alice", "Bob", "Carol"], "the group does not mind"
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import re
 from collections.abc import Callable
 
 import pytest
@@ -77,6 +78,7 @@ def refuses(mallory: Mallory, commit: bytes, why: str) -> None:
     assert [type(each) for each in answers] == [wire.Lost, wire.Knock]
     assert honest.session.phase is Phase.WAITING
     assert why in honest.warnings[-1]
+    assert re.search("The commit that ends epoch .* was refused", honest.told)
     assert len([event for event in honest.events if isinstance(event, EpochChanged)]) == seen
     mallory.meeting.tell(honest)
     for answer in answers:
@@ -354,6 +356,7 @@ def welcomed(mallory: Mallory, joiner: Device, why: str, **options: object) -> N
     assert [type(each) for each in mallory.meeting.overhear(joiner, message)] == [wire.Knock]
     assert joiner.session.phase is Phase.WAITING
     assert why in joiner.warnings[-1]
+    assert "The Welcome was refused" in joiner.told
 
 
 @pytest.fixture

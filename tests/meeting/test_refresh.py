@@ -74,6 +74,7 @@ def test_who_is_kept_from_renewing_says_that_the_code_is_stale() -> None:
     assert meeting.now - asked_at < STALE_S + 25.0
     assert stale(bob) == [True]
     assert bob.session.is_code_stale
+    assert "The security code is stale" in bob.told
     meeting._to_room = post
     meeting.run(15.0)
     assert stale(bob) == [True, False], "its own commit is in the log"
