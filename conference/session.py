@@ -373,8 +373,7 @@ class Session:
             self._warn(f"The Welcome was refused: {error}")
             return self._knock_again(now)
         self.policies.join_under(policy, signed)
-        self._adopt(group, committer=None, removes=False, now=now)
-        self.send(wire.Welcomed(self.generation, group.epoch))
+        self._adopt(group, committer=None, removes=False, now=now, is_welcome=True)
 
     # --- the log ------------------------------------------------------------------------------------------
 
@@ -419,7 +418,15 @@ class Session:
         self._tell_staleness()
         self.conversation.drop_group()
 
-    def _adopt(self, group: mls.Group, *, committer: Person | None, removes: bool, now: float) -> None:
+    def _adopt(
+        self,
+        group: mls.Group,
+        *,
+        committer: Person | None,
+        removes: bool,
+        now: float,
+        is_welcome: bool = False,
+    ) -> None:
         """Make `group` the current one: receive keys first, then everything that shows it."""
         epochs = self._epochs_of(group.group_id)
         before = set(epochs.current) if self.group else set()
@@ -440,6 +447,8 @@ class Session:
         changed = EpochChanged.between(group.epoch, before, people, committer)
         self.happened(changed)
         self.send(wire.Ack(self.generation, group.epoch))
+        if is_welcome:  # before anything is said: only who has said this is a member to the server
+            self.send(wire.Welcomed(self.generation, group.epoch))
         if changed.joined or changed.returned:
             self.conversation.repeat(now)
         self.moderation.set_group(group, people, self._entrance.signature_key, now)
