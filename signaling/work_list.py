@@ -1,4 +1,8 @@
-"""DESIGN §5: what the leader is to commit. Leaves at once, joins gathered for a moment."""
+"""DESIGN §5: what the leader is to commit. Leaves at once; joins too, unless others came just before.
+
+Who comes alone waits for nothing. Who comes right after others waits until a moment has passed since these
+were handed over, so that a crowd makes few commits.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -32,6 +36,7 @@ class WorkList:
         self._handed: dict[str, Item] = {}
         self._held: dict[str, Item] = {}
         self._offered: set[str] = set()
+        self._joins_handed_at = float("-inf")
 
     def __iter__(self) -> Iterator[Item]:
         yield from self._held.values()
@@ -95,7 +100,10 @@ class WorkList:
         items = [replace(item, at=now) for item in self._fresh.values()]
         self._fresh.clear()
         self._handed.update((item.participant_id, item) for item in items)
-        self._offered.update(item.participant_id for item in items if item.knock is not None)
+        joins = [item.participant_id for item in items if item.knock is not None]
+        if joins:
+            self._offered.update(joins)
+            self._joins_handed_at = now
         return items
 
     def begin_term(self, *, has_failed: bool) -> list[Item]:
@@ -124,7 +132,7 @@ class WorkList:
     def next_timer(self) -> float | None:
         times = [self._takeover_at, self._held_until]
         if self._fresh:
-            times.append(self._gathered_at)
+            times.append(self._joins_due_at)
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -138,10 +146,11 @@ class WorkList:
         return None if oldest is None else oldest.at + self._hold_s
 
     @property
-    def _gathered_at(self) -> float:
-        return next(iter(self._fresh.values())).at + self._gather_s
+    def _joins_due_at(self) -> float:
+        """Never later than when they have waited for that long."""
+        return self._joins_handed_at + self._gather_s
 
     def _is_due(self, now: float) -> bool:
         if any(item.knock is None for item in self._fresh.values()):
             return True
-        return bool(self._fresh) and now >= self._gathered_at
+        return bool(self._fresh) and now >= self._joins_due_at

@@ -5,12 +5,23 @@ from signaling.limits import Limits
 
 
 class TestHandingOver:
-    def test_joins_are_gathered_for_a_moment(self, hall):
+    def test_who_knocks_alone_is_handed_over_at_once(self, hall):
         leader = hall.found()
+        for _ in range(3):
+            joiner = hall.join()
+            joiner.say(wire.Knock(1, b"knock"))
+            assert [each.participant_id for each in leader.one(wire.Work).joins] == [joiner.participant_id]
+            hall.advance(0.1)
+
+    def test_who_knocks_right_after_others_is_gathered_for_a_moment(self, hall):
+        leader, first = hall.found(), hall.join()
+        first.say(wire.Knock(1, b"knock"))
+        leader.take()
         joiners = [hall.join() for _ in range(5)]
         for joiner in joiners:
             joiner.say(wire.Knock(1, b"knock"))
             hall.advance(0.019)
+        leader.say(hall.commit(joined=[first]))
         assert not leader.take(wire.Work)
         hall.advance(0.01)
         work = leader.one(wire.Work)
@@ -18,7 +29,10 @@ class TestHandingOver:
 
     def test_a_leave_is_handed_over_at_once_and_takes_the_joins_along(self, hall):
         leader, goer = hall.meeting(2)
-        joiner = hall.join()
+        hall.advance(0.1)
+        first, joiner = hall.join(), hall.join()
+        first.say(wire.Knock(1, b"knock"))
+        leader.take()
         joiner.say(wire.Knock(1, b"knock"))
         goer.say(wire.Leave())
         work = leader.one(wire.Work)
@@ -37,13 +51,15 @@ class TestHandingOver:
     def test_many_joins_take_several_messages(self, make_hall):
         hall = make_hall(Limits(gather_s=1.0))
         leader = hall.found()
-        for _ in range(200):
+        for _ in range(201):
             hall.join().say(wire.Knock(1, b"knock"))
         hall.advance(1.0)
-        assert [len(work.joins) for work in leader.take(wire.Work)] == [128, 72]
+        assert [len(work.joins) for work in leader.take(wire.Work)] == [1, 128, 72]
 
     def test_a_joiner_that_leaves_before_is_no_work(self, hall):
-        leader, joiner = hall.found(), hall.join()
+        leader, first, joiner = hall.found(), hall.join(), hall.join()
+        first.say(wire.Knock(1, b"knock"))
+        leader.take()
         joiner.say(wire.Knock(1, b"knock"))
         joiner.say(wire.Leave())
         hall.advance(1.0)
