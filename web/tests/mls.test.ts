@@ -6,6 +6,7 @@ import { equal, own, random, utf8 } from "../src/bytes.ts"
 import { Group, type Psk } from "../src/mls/group.ts"
 import { checkedKeyPackage, createKeyPackage, encodePackage, type KeyPackageBundle } from "../src/mls/key_package.ts"
 import { type CiphersuiteImpl, loadSuite } from "../src/mls/suite.ts"
+import { warmUp } from "../src/mls/warm_up.ts"
 
 const psk: Psk = { id: utf8("conclave link psk"), secret: random(32) }
 const binding = random(37)
@@ -146,5 +147,15 @@ test("a KeyPackage is checked before it is added", async () => {
     const altered = own(encoded)
     altered[at]! ^= 1
     await assert.rejects(checkedKeyPackage(suite, altered, nowS), { name: "MLSError" }, String(at))
+  }
+})
+
+test("warming up does all that joining needs, in either suite, and stops as soon as a meeting begins", async () => {
+  for (const suite of [1, 83]) {
+    let asked = 0
+    await warmUp(suite, nowS, () => ++asked > 100)
+    assert.equal(asked, 4)
+    await warmUp(suite, nowS, () => ++asked > 4)
+    assert.equal(asked, 5)
   }
 })

@@ -19,9 +19,8 @@ import type {
   MediaCounts,
   MediaNews,
   ParticipantView,
-  ToMedia,
-  ToParticipant,
 } from "./worker_messages.ts"
+import type { Workers } from "./workers.ts"
 
 const QUIET_AFTER_MS = 1500
 const COUNTS_EVERY_MS = 1000 // so old they may be
@@ -34,6 +33,8 @@ export interface MeetingOptions {
   readonly isLasting: boolean
   readonly microphone: MediaStreamTrack | null
   readonly camera: MediaStreamTrack | null
+  /** Of this meeting alone; it ends them. */
+  readonly workers: Workers
 }
 
 export interface MeetingView extends ParticipantView {
@@ -77,8 +78,7 @@ export class Meeting {
   onConnection: (isConnected: boolean, why: string) => void = () => undefined
   /** What we send is sealed with the keys of this epoch from now on. */
   onSwitched: (epoch: number) => void = () => undefined
-  readonly #participant: Worker
-  readonly #media: Worker
+  readonly #workers: Workers
   readonly #publishing: Publishing
   readonly #subscribing: Subscribing
   readonly #tiles = new Tiles(() => this.#change({}))
@@ -88,20 +88,21 @@ export class Meeting {
   #wasConnected = false
 
   constructor(options: MeetingOptions) {
-    this.#participant = new Worker(new URL("./participant.worker.ts", import.meta.url), { type: "module" })
-    this.#media = new Worker(new URL("./media.worker.ts", import.meta.url), { type: "module" })
+    const { link, passphrase, name, isLasting, microphone, camera, workers } = options
+    this.#workers = workers
     const channel = new MessageChannel()
-    this.#participant.onmessage = ({ data }: MessageEvent<FromParticipant>) => this.#onParticipant(data)
-    this.#media.onmessage = ({ data }: MessageEvent<FromMedia>) => this.#onMedia(data)
-    for (const worker of [this.#participant, this.#media]) worker.onerror = () => this.#end(BROKEN)
-    this.#tellMedia({ type: "keys", port: channel.port2 }, [channel.port2])
-    const { link, passphrase, name, isLasting, microphone, camera } = options
-    this.#tell({ type: "start", link, passphrase, name, isLasting, port: channel.port1 }, [channel.port1])
+    workers.listen(
+      (message) => this.#onParticipant(message),
+      (message) => this.#onMedia(message),
+      () => this.#end(BROKEN),
+    )
+    workers.tellMedia({ type: "keys", port: channel.port2 }, [channel.port2])
+    workers.tell({ type: "start", link, passphrase, name, isLasting, port: channel.port1 }, [channel.port1])
     const configuration = () => ({ iceServers: this.#iceServers })
-    const send = (message: MediaAnswer) => this.#tell({ type: "media", message })
-    this.#publishing = new Publishing(this.#media, send, configuration)
+    const send = (message: MediaAnswer) => workers.tell({ type: "media", message })
+    this.#publishing = new Publishing(workers.media, send, configuration)
     this.#subscribing = new Subscribing(
-      this.#media,
+      workers.media,
       send,
       {
         replaced: (connection) => this.#onReplaced(connection),
@@ -127,31 +128,31 @@ export class Meeting {
   }
 
   chat(text: string): void {
-    this.#tell({ type: "chat", text })
+    this.#workers.tell({ type: "chat", text })
   }
 
   /** Replace our leaf's keys now. */
   rotate(): void {
-    this.#tell({ type: "rotate" })
+    this.#workers.tell({ type: "rotate" })
   }
 
   /** Show all members a sign for a moment. */
   react(emoji: string): void {
-    this.#tell({ type: "react", emoji })
+    this.#workers.tell({ type: "react", emoji })
   }
 
   raiseHand(raised: boolean): void {
-    this.#tell({ type: "hand", raised })
+    this.#workers.tell({ type: "hand", raised })
   }
 
   /** What we send, for the others to know; who comes later is told too. */
   setSending(sending: Sending): void {
-    this.#tell({ type: "sending", sending })
+    this.#workers.tell({ type: "sending", sending })
   }
 
   /** As a host; what cannot be done is told by `onRefused`. */
   moderate(action: HostAction): void {
-    this.#tell({ type: "moderate", action })
+    this.#workers.tell({ type: "moderate", action })
   }
 
   /** The security code of the present epoch; undefined outside of the meeting. */
@@ -159,12 +160,12 @@ export class Meeting {
     const request = this.#codeRequests++
     return new Promise((resolve) => {
       this.#codes.set(request, resolve)
-      this.#tell({ type: "code", request })
+      this.#workers.tell({ type: "code", request })
     })
   }
 
   leave(): void {
-    this.#tell({ type: "leave" })
+    this.#workers.tell({ type: "leave" })
   }
 
   /** For statistics. */
@@ -173,10 +174,6 @@ export class Meeting {
   }
 
   // --- the participant's worker ---
-
-  #tell(message: ToParticipant, transfer: Transferable[] = []): void {
-    this.#participant.postMessage(message, transfer)
-  }
 
   #onParticipant(message: FromParticipant): void {
     switch (message.type) {
@@ -239,15 +236,12 @@ export class Meeting {
 
   // --- the media worker ---
 
-  #tellMedia(message: ToMedia, transfer: Transferable[] = []): void {
-    this.#media.postMessage(message, transfer)
-  }
-
   #onMedia(message: FromMedia): void {
     switch (message.type) {
       case "bind":
-        this.#tiles.bind(message.mid, message.tile, message.rtpTimestamp)
-        return this.#tellMedia({ type: "bound", request: message.request })
+        return this.#tiles.bind(message.mid, message.tile, message.rtpTimestamp, () =>
+          this.#workers.tellMedia({ type: "bound", request: message.request }),
+        )
       case "key frame":
         return this.#publishing.forceKeyFrame(message.kidContext)
       case "switched":
@@ -264,7 +258,7 @@ export class Meeting {
 
   #onReplaced(connection: number): void {
     this.#tiles.clear()
-    this.#tellMedia({ type: "connection", connection })
+    this.#workers.tellMedia({ type: "connection", connection })
   }
 
   // --- what is shown ---
@@ -281,10 +275,7 @@ export class Meeting {
     this.#tiles.clear()
     this.#change({ ended: reason, phase: "left" })
     // Said goodbye by now; with the worker goes every key.
-    setTimeout(() => {
-      this.#participant.terminate()
-      this.#media.terminate()
-    }, 1000)
+    setTimeout(() => this.#workers.terminate(), 1000)
   }
 }
 

@@ -3,6 +3,7 @@
  * decides is in `session`; here are the clock, and what is told to whom (`connection`, `worker_messages`).
  */
 
+import { warmUp } from "../mls/warm_up.ts"
 import type { Server, ServerMessage } from "../signaling/messages.ts"
 import { Connection, type Speaker } from "./connection.ts"
 import type { Failing } from "./decrypt_health.ts"
@@ -14,11 +15,14 @@ import type { Misnamed } from "./receive_path.ts"
 import { Session } from "./session.ts"
 import { hostKeyOf } from "./signing.ts"
 import { securityCode } from "./verification.ts"
-import type { FromKeys, FromParticipant, HostAction, Start, ToKeys, ToParticipant } from "./worker_messages.ts"
+import type { FromKeys, FromParticipant, HostAction, Prepare, Start, ToKeys, ToParticipant } from "./worker_messages.ts"
 
 const MAX_PAUSE_S = 60 // a machine that slept looks around when it wakes
 const GOING_DOWN =
   "The server is being shut down. The meeting goes on if it is back within a minute; until then nobody is heard or seen."
+
+/** What is asked of somebody who takes part. */
+type Wish = Exclude<ToParticipant, Prepare | Start>
 
 const now = () => performance.now() / 1000
 
@@ -59,12 +63,12 @@ class Participant implements Speaker {
     return new Participant(session, port, borrowed?.release ?? (() => undefined))
   }
 
-  take(message: Exclude<ToParticipant, Start>): void {
+  take(message: Wish): void {
     if (message.type === "media") this.#connection.send(message.message)
     else this.inTurn(() => this.#obey(message))
   }
 
-  async #obey(message: Exclude<ToParticipant, Start | { type: "media" }>): Promise<void> {
+  async #obey(message: Exclude<Wish, { type: "media" }>): Promise<void> {
     const session = this.#session
     switch (message.type) {
       case "chat":
@@ -309,6 +313,9 @@ async function begin(start: Start): Promise<Participant | undefined> {
 }
 
 onmessage = ({ data }: MessageEvent<ToParticipant>) => {
-  if (data.type === "start") participant = begin(data)
+  if (data.type === "prepare") {
+    // What fails here fails again when it is needed, and is told then.
+    void warmUp(data.suite, Date.now() / 1000, () => participant !== undefined).catch(() => undefined)
+  } else if (data.type === "start") participant = begin(data)
   else void participant?.then((created) => created?.take(data))
 }

@@ -4,6 +4,7 @@ import { KINDS, type MediaKind } from "./frames.ts"
 import type { TileKey } from "./receive_path.ts"
 import type { SlotCounts } from "./worker_messages.ts"
 
+const SHOWN_WITHIN_MS = 100 // a picture that no view shows by then is decoded all the same
 const QUIET_MS = 3000 // without a frame for so long, a picture is not shown as one that goes on
 
 /** A stream that is received, by the keys. */
@@ -16,6 +17,8 @@ export interface Tile extends TileKey {
   readonly isLive: boolean
   /** When the last frame is known to have been opened, in seconds of the page's clock. */
   readonly openedAt: number
+  /** Something is ready to show it. */
+  readonly shown: () => void
 }
 
 export class Tiles {
@@ -40,15 +43,23 @@ export class Tiles {
     this.#tracks.set(mid, track)
   }
 
-  /** A slot has another sender: what it delivers is that tile's from now on, and no other's. */
-  bind(mid: string, key: TileKey, rtpTimestamp: number): void {
+  /**
+   * A slot has another sender: what it delivers is that tile's from now on, and no other's. `bound` is told when it may
+   * deliver: what is decoded before something shows it is lost, and the first picture is a key frame.
+   */
+  bind(mid: string, key: TileKey, rtpTimestamp: number, bound: () => void): void {
     this.#remove(mid)
     const track = this.#tracks.get(mid)
     const kind = KINDS[key.kidContext]
-    if (track === undefined || kind === undefined) return
+    if (track === undefined || kind === undefined) return bound()
     const stream = new MediaStream([track])
-    this.#tiles.set(mid, { ...key, kind, stream, rtpTimestamp, isLive: true, openedAt: performance.now() / 1000 })
-    if (kind === "audio") this.#play(mid, stream)
+    const openedAt = performance.now() / 1000
+    this.#tiles.set(mid, { ...key, kind, stream, rtpTimestamp, isLive: true, openedAt, shown: bound })
+    if (kind === "video") setTimeout(bound, SHOWN_WITHIN_MS)
+    else {
+      this.#play(mid, stream)
+      bound()
+    }
     this.#changed()
   }
 
@@ -102,6 +113,7 @@ export class Tiles {
  */
 export function showTile(video: HTMLVideoElement, tile: Tile): void {
   video.style.visibility = "hidden"
+  video.addEventListener("loadstart", () => tile.shown(), { once: true })
   video.srcObject = tile.stream
   const look = (_now: number, picture: VideoFrameCallbackMetadata) => {
     if (video.srcObject !== tile.stream) return

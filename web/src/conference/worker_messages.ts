@@ -15,6 +15,12 @@ import type { SecurityCode } from "./verification.ts"
 
 // --- the participant's worker and the page ---
 
+/** A meeting of this cipher suite may begin soon. */
+export interface Prepare {
+  readonly type: "prepare"
+  readonly suite: number
+}
+
 export interface Start {
   readonly type: "start"
   readonly link: string
@@ -40,6 +46,7 @@ export type HostAction =
   | { readonly type: "end" }
 
 export type ToParticipant =
+  | Prepare
   | Start
   | { readonly type: "chat"; readonly text: string }
   | { readonly type: "rotate" }

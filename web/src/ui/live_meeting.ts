@@ -11,6 +11,7 @@ import { isVerified, type Recognition, shown } from "../conference/recognition.t
 import type { Person as Member, Row } from "../conference/roster.ts"
 import { showTile, type Tile } from "../conference/tiles.ts"
 import type { HostAction } from "../conference/worker_messages.ts"
+import type { Workers } from "../conference/workers.ts"
 import { Comparisons } from "./comparison.ts"
 import type { IdentityChoice } from "./identity_choice.ts"
 import type { LocalMedia } from "./local_media.ts"
@@ -50,6 +51,7 @@ export interface LiveMeetingOptions {
   readonly recogniser: Recogniser
   readonly identity: IdentityChoice
   readonly media: LocalMedia
+  readonly workers: Workers
   /** Turn the lobby on at once, being the host. */
   readonly wantsLobby: boolean
 }
@@ -100,7 +102,7 @@ export class LiveMeeting {
   #next = 0
   #timer: ReturnType<typeof setInterval> | undefined
 
-  constructor({ link, name, passphrase, recogniser, identity, media, wantsLobby }: LiveMeetingOptions) {
+  constructor({ link, name, passphrase, recogniser, identity, media, workers, wantsLobby }: LiveMeetingOptions) {
     this.#link = link
     this.#name = name
     this.#media = media
@@ -110,7 +112,7 @@ export class LiveMeeting {
     const isLasting = identity.isUsed
     this.#wantsLobby = wantsLobby
     const { microphone, camera } = media.tracks
-    this.meeting = new Meeting({ link: link.spell(), name, passphrase, isLasting, microphone, camera })
+    this.meeting = new Meeting({ link: link.spell(), name, passphrase, isLasting, microphone, camera, workers })
     this.meeting.onChange = (view) => this.#onView(view)
     this.meeting.onEvent = (event) => this.#onEvent(event)
     this.meeting.onRefused = (why) => this.#pass(why)

@@ -8,6 +8,7 @@ import { findHostKey } from "../conference/host_key.ts"
 import { DEFAULT_SUITE, MeetingLink, X25519_SUITE } from "../conference/link.ts"
 import { whyUnsupported } from "../conference/support.ts"
 import { Recogniser } from "../conference/recogniser.ts"
+import { Workers } from "../conference/workers.ts"
 import { type GreenRoomIntents, GreenRoomPage } from "./green_room.tsx"
 import { type Home, HomePage, SentencePage, type Wishes } from "./home_page.tsx"
 import { IdentityChoice } from "./identity_choice.ts"
@@ -64,6 +65,7 @@ function showHome(): void {
 // --- before joining ---
 
 async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = ""): Promise<void> {
+  const workers = new Workers(link.suite)
   const media = new LocalMedia()
   const isHost = (await findHostKey(link.meetingId).catch(() => undefined)) !== undefined
   await remembered
@@ -73,7 +75,8 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = 
     chooseDevice: (kind, id) => void media.choose(kind, id),
     join: (name, passphrase) => {
       clearInterval(timer)
-      showMeeting(new LiveMeeting({ link, name, passphrase, recogniser, identity, media, wantsLobby }), name)
+      const options = { link, name, passphrase, recogniser, identity, media, workers, wantsLobby }
+      showMeeting(new LiveMeeting(options), name)
     },
     setLasting: (on) => void identity.use(on),
     forget: (key) => void recogniser.forget([key]),

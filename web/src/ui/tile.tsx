@@ -1,6 +1,6 @@
 /** One participant's picture, or what stands in its place. */
 
-import { useEffect, useRef } from "preact/hooks"
+import { useLayoutEffect, useRef } from "preact/hooks"
 import { Icon } from "./icons.tsx"
 import { Avatar, Name } from "./parts.tsx"
 import type { Person, Picture, Reaction } from "./scene.ts"
@@ -10,7 +10,8 @@ const SPEAKING = 0.02
 
 export function Video({ picture, name }: { readonly picture: Picture; readonly name: string }) {
   const video = useRef<HTMLVideoElement>(null)
-  useEffect(() => picture.attach(video.current!), [picture.key])
+  // Before the next frame is painted: what is decoded until then is shown to nobody, and the first is a key frame.
+  useLayoutEffect(() => picture.attach(video.current!), [picture.key])
   return (
     <video
       ref={video}
