@@ -168,14 +168,18 @@ def _trust(options: argparse.Namespace) -> int:
 
 
 def _trusted(options: argparse.Namespace) -> int:
+    from cryptography.hazmat.primitives.hashes import SHA256
+
     from conference.anchors import authority_name, is_list_of
     from conference.authorities import trusted_at
+    from conference.pinning import show_fingerprint
 
     anchors = trusted_at()
     for root in anchors.roots:
         lists = [each for each in anchors.lists if is_list_of(each, root)]
         told = _list_told(lists[0]) if lists else "no revocation list"
         print(f"{authority_name(root)}: until {root.not_valid_after_utc:%Y-%m-%d}, {told}")
+        print(f"  SHA-256 {show_fingerprint(root.fingerprint(SHA256()))}")
     for each in anchors.lists:
         if not any(is_list_of(each, root) for root in anchors.roots):
             print(f"{each.issuer.rfc4514_string()}, below a root: {_list_told(each)}")

@@ -47,6 +47,11 @@ const operations = {
     await pages.get(name).page.click(selector)
   },
 
+  /** Choose a file, as if by hand. */
+  async choose({ name, selector, path }) {
+    await pages.get(name).page.setInputFiles(selector, path)
+  },
+
   async press({ name, key }) {
     await pages.get(name).page.keyboard.press(key)
   },

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def test_an_identity_is_made_shown_moved_and_certified(
     assert "another key" in run(capsys, "identity", "certify", "sealed", "alice.pem", code=1)
     assert "No authority is trusted" in run(capsys, "ca", "trusted")
     assert "are trusted from now on" in run(capsys, "ca", "trust", "conclave-ca/root.pem")
-    assert "no revocation list" in run(capsys, "ca", "trusted")
+    trusted = run(capsys, "ca", "trusted")
+    assert "no revocation list" in trusted
+    assert re.search(r"SHA-256 ([0-9A-F]{2}:){31}[0-9A-F]{2}", trusted), "as a page shows it"
     assert "in force  Alice Jones  a@example.org" in run(capsys, "ca", "list")
     assert "Revoked: Alice Jones" in run(capsys, "ca", "revoke", "a@example.org")
     assert "doubtful" not in run(capsys, "identity", "show", "default")

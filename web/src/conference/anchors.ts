@@ -77,6 +77,8 @@ class Refused extends Error {
 export class Anchors {
   readonly roots: readonly Certificate[]
   readonly lists: readonly RevocationList[]
+  /** Chains that are judged again are not read again. */
+  readonly #read = new WeakMap<readonly Octets[], readonly Certificate[]>()
 
   constructor(roots: readonly Certificate[], lists: readonly RevocationList[]) {
     this.roots = roots
@@ -95,7 +97,9 @@ export class Anchors {
   }
 
   async #judge(chain: readonly Octets[], now: number): Promise<Verdict> {
-    const [leaf, ...others] = chain.map((der) => new Certificate(der))
+    const read = this.#read.get(chain) ?? chain.map((der) => new Certificate(der))
+    this.#read.set(chain, read)
+    const [leaf, ...others] = read
     if (leaf === undefined) throw new CertificateError("It cannot be read.")
     this.#checkAuthority([leaf, ...others])
     for (const each of [leaf, ...others]) checkTime(each, now)

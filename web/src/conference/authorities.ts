@@ -9,7 +9,6 @@ import { type AuthorityRecord, MAX_AUTHORITIES } from "./authorities_store.ts"
 import { CertificateError } from "./errors.ts"
 import { Certificate, RevocationList } from "./x509.ts"
 
-export const MAX_FILE = 2 ** 22
 const CERTIFICATE = "CERTIFICATE"
 const LIST = "X509 CRL"
 

@@ -6,56 +6,14 @@
  */
 
 import { concat, equal, fromHex, fromUtf8, type Octets, own } from "../bytes.ts"
-import { PolicyError } from "./errors.ts"
+import { type Element, elements, INTEGER, OID, one, PRINTABLE_STRING, SEQUENCE, SET, tagged, UTF8_STRING } from "./der.ts"
+import { CertificateError, PolicyError } from "./errors.ts"
 
 const MAX_CHAIN = 4
 const MAX_CHAIN_OCTETS = 8192 // so much a knock can hold
-const INTEGER = 0x02
-const OID = 0x06
-const UTF8_STRING = 0x0c
-const PRINTABLE_STRING = 0x13
-const SEQUENCE = 0x30
-const SET = 0x31
-const VERSION = 0xa0
 const COMMON_NAME = fromHex("550403")
 /** SubjectPublicKeyInfo of Ed25519 (RFC 8410), up to the key's 32 octets. */
 const ED25519 = fromHex("302a300506032b6570032100")
-
-interface Element {
-  readonly tag: number
-  readonly whole: Uint8Array
-  readonly body: Uint8Array
-}
-
-/** The elements that `der` is made of (X.690, distinguished encoding). PolicyError for what is none. */
-function elements(der: Uint8Array): Element[] {
-  const found: Element[] = []
-  let at = 0
-  while (at < der.length) {
-    const { length, begin } = lengthAt(der, at + 1)
-    if (begin + length > der.length) throw unreadable()
-    found.push({ tag: der[at]!, whole: der.subarray(at, begin + length), body: der.subarray(begin, begin + length) })
-    at = begin + length
-  }
-  return found
-}
-
-function lengthAt(der: Uint8Array, at: number): { readonly length: number; readonly begin: number } {
-  const first = der[at]
-  if (first === undefined || first === 0x80 || first > 0x82) throw unreadable()
-  if (first < 0x80) return { length: first, begin: at + 1 }
-  const size = first & 0x7f
-  if (at + size >= der.length) throw unreadable()
-  const length = der.subarray(at + 1, at + 1 + size).reduce((value, octet) => 256 * value + octet, 0)
-  if (length < (size === 1 ? 0x80 : 0x100)) throw unreadable() // it could be written in fewer octets
-  return { length, begin: at + 1 + size }
-}
-
-function one(der: Uint8Array, tag: number): Element {
-  const [element, ...more] = elements(der)
-  if (element === undefined || element.tag !== tag || more.length) throw unreadable()
-  return element
-}
 
 function unreadable(): PolicyError {
   return new PolicyError("A member's certificate cannot be read.")
@@ -75,10 +33,18 @@ export function certifiedName(chain: readonly Uint8Array[], signatureKey: Octets
       `A chain has 1 to ${MAX_CHAIN} certificates, of ${MAX_CHAIN_OCTETS} octets together at most.`,
     )
   }
-  const [toBeSigned] = elements(one(first, SEQUENCE).body)
+  try {
+    return nameOf(first, signatureKey)
+  } catch (error) {
+    throw error instanceof CertificateError ? unreadable() : error
+  }
+}
+
+function nameOf(certificate: Uint8Array, signatureKey: Octets): string {
+  const [toBeSigned] = elements(one(certificate, SEQUENCE).body)
   if (toBeSigned?.tag !== SEQUENCE) throw unreadable()
   const fields = elements(toBeSigned.body)
-  if (fields[0]?.tag === VERSION) fields.shift()
+  if (fields[0]?.tag === tagged(0)) fields.shift()
   // Serial number, signature algorithm, issuer, validity, subject, public key.
   const [serial, , , , subject, publicKey] = fields
   if (serial?.tag !== INTEGER || subject?.tag !== SEQUENCE || publicKey === undefined) throw unreadable()

@@ -4,6 +4,7 @@
  */
 
 import type { Octets } from "../bytes.ts"
+import { CertificateJudge } from "./certificate_judge.ts"
 import { StorageError } from "./errors.ts"
 import { type KnownKey, KnownKeys } from "./known_keys.ts"
 import { forgetDamagedKeys, forgetKeys, readKnownKeys, rememberKeys } from "./known_keys_store.ts"
@@ -15,6 +16,8 @@ const CHANNEL = "conclave known keys"
 export class Recogniser {
   /** What is known is another now. */
   onChange: () => void = () => undefined
+  /** By which certificates are judged. */
+  readonly judge = new CertificateJudge()
   /** Why nothing outlives this page, as a sentence; undefined while it does. */
   problem: string | undefined
   /** How many records cannot be read; they vouch for nobody. */
@@ -26,11 +29,16 @@ export class Recogniser {
   readonly #others = new BroadcastChannel(CHANNEL)
 
   constructor() {
-    this.#others.onmessage = () => void this.refresh()
+    this.#others.onmessage = () => void this.#look()
+    this.judge.onChange = () => this.onChange()
   }
 
   /** Look at what is kept. */
   async refresh(): Promise<void> {
+    await Promise.all([this.#look(), this.judge.refresh()])
+  }
+
+  async #look(): Promise<void> {
     await this.#attempt(async () => {
       const { known, damaged } = await readKnownKeys()
       this.#kept = known
@@ -38,8 +46,8 @@ export class Recogniser {
     })
   }
 
-  recognise(person: Pick<Person, "name" | "signatureKey">, isUs = false): Recognition {
-    return recognise(person, this.#known, { isUs })
+  recognise(person: Pick<Person, "name" | "signatureKey" | "certificates">, isUs = false): Recognition {
+    return recognise(person, this.#known, { isUs, verdict: this.judge.verdictOn(person) })
   }
 
   /** Whom this browser remembers, by name. */
@@ -71,7 +79,7 @@ export class Recogniser {
     await this.#attempt(work)
     if (this.problem !== undefined) return
     this.#others.postMessage("changed")
-    await this.refresh()
+    await this.#look()
   }
 
   async #attempt(work: () => Promise<void>): Promise<void> {

@@ -9,21 +9,34 @@
 import { ECDSASigValue } from "@peculiar/asn1-ecc"
 import { AsnConvert } from "@peculiar/asn1-schema"
 import {
-  type AlgorithmIdentifier,
+  AlgorithmIdentifier,
   Certificate as CertificateFields,
-  CertificateList,
   type Extension as ExtensionFields,
-  type Name,
-  type Time,
+  Extensions as ExtensionsFields,
+  Name,
+  Time,
 } from "@peculiar/asn1-x509"
 import { concat, equal, hex, octets, type Octets, own } from "../bytes.ts"
+import {
+  BIT_STRING,
+  type Element,
+  elements,
+  GENERALIZED_TIME,
+  INTEGER,
+  one,
+  SEQUENCE,
+  tagged,
+  unreadable,
+  UTC_TIME,
+} from "./der.ts"
 import { CertificateError } from "./errors.ts"
 
 const ORGANISATION = "2.5.4.10"
 const COMMON_NAME = "2.5.4.3"
 const MIN_RSA_BITS = 2048
 const VERSION_3 = 2
-const LIST_VERSION_2 = 1
+/** INTEGER 1. */
+const LIST_VERSION_2 = "020101"
 /** Characters that are seen, and the blank: what Python's `str.isprintable` lets pass. */
 const PRINTABLE = /^(?:[^\p{C}\p{Z}]| )*$/u
 
@@ -37,7 +50,7 @@ export function decode<T>(der: Uint8Array, type: Class<T>): T {
     value = AsnConvert.parse(own(der), type)
     again = AsnConvert.serialize(value)
   } catch (error) {
-    throw new CertificateError("It cannot be read.", { cause: error })
+    throw unreadable(error)
   }
   if (!equal(new Uint8Array(again), der)) throw new CertificateError("It cannot be read: it is not in DER.")
   return value
@@ -85,6 +98,7 @@ export interface Extension {
 /** By object identifier. */
 export class Extensions {
   readonly all: ReadonlyMap<string, Extension>
+  readonly #decoded = new Map<string, unknown>()
 
   /** CertificateError if one is there twice. */
   constructor(fields: readonly ExtensionFields[] = []) {
@@ -104,7 +118,12 @@ export class Extensions {
   /** Its value; undefined if it is not there. CertificateError if it cannot be read. */
   get<T>(id: string, type: Class<T>): T | undefined {
     const found = this.all.get(id)
-    return found === undefined ? undefined : decode(found.value, type)
+    if (found === undefined) return undefined
+    const known = this.#decoded.get(id)
+    if (known instanceof type) return known
+    const value = decode(found.value, type)
+    this.#decoded.set(id, value)
+    return value
   }
 }
 
@@ -156,7 +175,10 @@ export class Certificate implements Signed {
   }
 }
 
-/** A revocation list. */
+/**
+ * A revocation list. It may have a hundred thousand entries, for which the library would take half a minute: what it is
+ * made of is told apart here, and its entries are read no further than to their numbers.
+ */
 export class RevocationList implements Signed {
   readonly der: Octets
   readonly toBeSigned: Octets
@@ -172,21 +194,26 @@ export class RevocationList implements Signed {
 
   /** CertificateError if it cannot be read. */
   constructor(der: Uint8Array) {
-    const fields = decode(der, CertificateList)
-    const inner = fields.tbsCertList
-    if (inner.version !== undefined && inner.version !== LIST_VERSION_2) {
-      throw new CertificateError("It cannot be read: it is of another version.")
-    }
+    const [toBeSigned, algorithm, signature, ...more] = elements(one(der, SEQUENCE).body)
+    if (toBeSigned?.tag !== SEQUENCE || signature?.tag !== BIT_STRING || signature.body[0] !== 0) throw unreadable()
+    const inner = elements(toBeSigned.body)
+    const next = (...tags: readonly number[]) => (tags.includes(inner[0]?.tag ?? -1) ? inner.shift()!.whole : undefined)
+    const version = next(INTEGER)
+    if (version !== undefined && hex(version) !== LIST_VERSION_2) throw unreadable()
+    const innerAlgorithm = decode(next(SEQUENCE) ?? octets(0), AlgorithmIdentifier)
+    this.issuer = new DistinguishedName(decode(next(SEQUENCE) ?? octets(0), Name))
+    this.updated = secondsOf(decode(next(UTC_TIME, GENERALIZED_TIME) ?? octets(0), Time))
+    const ends = next(UTC_TIME, GENERALIZED_TIME)
+    const revoked = next(SEQUENCE)
+    const extensions = next(tagged(0))
+    if (inner.length || more.length) throw unreadable()
     this.der = own(der)
-    this.toBeSigned = encoded(inner)
-    this.algorithm = sameAlgorithm(fields.signatureAlgorithm, inner.signature)
-    this.signature = new Uint8Array(fields.signature)
-    this.issuer = new DistinguishedName(inner.issuer)
-    this.updated = secondsOf(inner.thisUpdate)
-    this.ends = inner.nextUpdate && secondsOf(inner.nextUpdate)
-    this.extensions = new Extensions(inner.crlExtensions)
-    const revoked = inner.revokedCertificates ?? []
-    this.#revoked = new Set(revoked.map((each) => hex(new Uint8Array(each.userCertificate))))
+    this.toBeSigned = own(toBeSigned.whole)
+    this.algorithm = sameAlgorithm(decode(algorithm!.whole, AlgorithmIdentifier), innerAlgorithm)
+    this.signature = own(signature.body.subarray(1))
+    this.ends = ends && secondsOf(decode(ends, Time))
+    this.extensions = new Extensions(extensions && decode(one(extensions, tagged(0)).body, ExtensionsFields))
+    this.#revoked = new Set(revoked && elements(one(revoked, SEQUENCE).body).map(serialOf))
   }
 
   get size(): number {
@@ -196,6 +223,14 @@ export class RevocationList implements Signed {
   revokes(certificate: Certificate): boolean {
     return this.#revoked.has(hex(certificate.serial))
   }
+}
+
+/** Of an entry in a list, as hexadecimal (§5.1.2.6). */
+function serialOf({ tag, body }: Element): string {
+  const [serial, time] = elements(body)
+  const isTimed = time?.tag === UTC_TIME || time?.tag === GENERALIZED_TIME
+  if (tag !== SEQUENCE || serial?.tag !== INTEGER || !isTimed) throw unreadable()
+  return hex(serial.body)
 }
 
 /** §4.1.1.2: the algorithm stands inside and outside. */
@@ -251,8 +286,12 @@ function pss(hash: string, salt: string): string {
   return `304106092a864886f70d01010a3034a00f${hashed}${generated}a2030201${salt}`
 }
 
+/** What was verified, and by whose key. */
+const verified = new WeakMap<Signed, WeakSet<Certificate>>()
+
 /** CertificateError unless the key that `issuer` is of has signed it, and key and algorithm are ones that may. */
 export async function verifySigned(signed: Signed, issuer: Certificate): Promise<void> {
+  if (verified.get(signed)?.has(issuer)) return
   const how = SIGNATURES[hex(signed.algorithm)]
   const keyAlgorithm = hex(issuer.keyAlgorithm)
   const curve = CURVES[keyAlgorithm]
@@ -266,9 +305,11 @@ export async function verifySigned(signed: Signed, issuer: Certificate): Promise
     throw new CertificateError(`Its authority's key has less than ${MIN_RSA_BITS} bits.`)
   }
   const signature = curve === undefined ? signed.signature : joined(signed.signature, curve[1])
-  if (!(await crypto.subtle.verify(how, key, signature, signed.toBeSigned))) {
+  const isRight = await crypto.subtle.verify(how, key, signature, signed.toBeSigned).catch(() => false)
+  if (!isRight) {
     throw new CertificateError("Its signature is not right.")
   }
+  verified.set(signed, (verified.get(signed) ?? new WeakSet()).add(issuer))
 }
 
 async function importKey(

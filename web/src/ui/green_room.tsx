@@ -117,7 +117,7 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
 /** Whether others are to know us again. Off, and nothing kept, until it is wanted. */
 function Lasting({ room, intents }: { readonly room: GreenRoom; readonly intents: GreenRoomIntents }) {
   const [isOpen, open] = useState(false)
-  const { identity, identityProblem, people } = room.memory
+  const { identity, identityProblem, authoritiesProblem } = room.memory
   return (
     <div class="lasting">
       <Switch
@@ -133,11 +133,14 @@ function Lasting({ room, intents }: { readonly room: GreenRoom; readonly intents
         </p>
       )}
       {identity !== undefined && !room.isLasting && <small class="quiet">Not this time. Your identity stays here.</small>}
-      {(identity !== undefined || identityProblem !== undefined || people.length > 0) && (
-        <button type="button" id="memory" class="link" onClick={() => open(true)}>
-          Who is known again
-        </button>
+      {authoritiesProblem !== undefined && !isOpen && (
+        <p class="problem" role="alert">
+          {authoritiesProblem}
+        </p>
       )}
+      <button type="button" id="memory" class="link" onClick={() => open(true)}>
+        Who is known again
+      </button>
       {isOpen && <MemoryDialog memory={room.memory} intents={intents} onClose={() => open(false)} />}
     </div>
   )

@@ -465,6 +465,8 @@ export class LiveMeeting {
     },
     forget: (key) => void this.#recogniser.forget([key]),
     forgetDamaged: () => void this.#recogniser.forgetDamaged(),
+    trust: (file) => void this.#recogniser.judge.trust(file),
+    distrust: (authority) => void this.#recogniser.judge.distrust(authority),
     forgetIdentity: () => void this.#identity.forget(),
     dismiss: (notice) => {
       if (notice === "device") this.#media.problem = undefined // to be told again when it is tried again
@@ -503,8 +505,17 @@ export class LiveMeeting {
   }
 }
 
-export function memoryOf({ remembered, damaged, problem }: Recogniser, own: IdentityChoice): Memory {
-  return { people: remembered, damaged, problem, identity: own.identity, identityProblem: own.problem }
+export function memoryOf({ remembered, damaged, problem, judge }: Recogniser, own: IdentityChoice): Memory {
+  return {
+    people: remembered,
+    damaged,
+    problem,
+    authorities: judge.authorities,
+    authoritiesTold: judge.told,
+    authoritiesProblem: judge.problem,
+    identity: own.identity,
+    identityProblem: own.problem,
+  }
 }
 
 export function ownPicture(participantId: string, track: MediaStreamTrack, isScreen: boolean): Picture {

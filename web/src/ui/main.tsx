@@ -81,6 +81,8 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = 
     setLasting: (on) => void identity.use(on),
     forget: (key) => void recogniser.forget([key]),
     forgetDamaged: () => void recogniser.forgetDamaged(),
+    trust: (file) => void recogniser.judge.trust(file),
+    distrust: (authority) => void recogniser.judge.distrust(authority),
     forgetIdentity: () => void identity.forget(),
   }
   const draw = () => {

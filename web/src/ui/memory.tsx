@@ -1,5 +1,9 @@
-/** What this browser keeps: the identity by which others know us again, and the people whom it knows again. */
+/**
+ * What this browser keeps: the people whom it knows again, the authorities whose certificates it believes, and the
+ * identity by which others know us again.
+ */
 
+import type { Authority } from "../conference/authorities.ts"
 import { encodeBase64url } from "../bytes.ts"
 import { spellDay } from "../conference/recognition.ts"
 import { Dialog } from "./parts.tsx"
@@ -15,6 +19,7 @@ export function MemoryDialog({ memory, intents, onClose }: Props) {
   return (
     <Dialog title="Who is known again" look="memory" onClose={onClose}>
       <People memory={memory} intents={intents} />
+      <Authorities memory={memory} intents={intents} />
       <Ourselves memory={memory} intents={intents} />
     </Dialog>
   )
@@ -56,6 +61,68 @@ function People({ memory: { people, damaged, problem }, intents }: Omit<Props, "
       </ul>
     </section>
   )
+}
+
+function Authorities({ memory, intents }: Omit<Props, "onClose">) {
+  const { authorities, authoritiesTold, authoritiesProblem } = memory
+  const take = ({ currentTarget }: preact.TargetedEvent<HTMLInputElement>) => {
+    const [file] = currentTarget.files ?? []
+    if (file !== undefined) intents.trust(file)
+    currentTarget.value = "" // so that the same file can be chosen again
+  }
+  return (
+    <section aria-labelledby="memory-authorities">
+      <h3 id="memory-authorities">Authorities you trust</h3>
+      {authoritiesProblem !== undefined && (
+        <p class="problem" role="alert">
+          {authoritiesProblem}
+        </p>
+      )}
+      <p role="status">{authoritiesTold.join(" ")}</p>
+      {authorities.length === 0 && (
+        <p class="quiet">None: names in certificates count as self-chosen. Your organisation can give you its root.</p>
+      )}
+      <ul class="memory-list" tabIndex={authorities.length > 3 ? 0 : undefined}>
+        {authorities.map((authority) => (
+          <li key={authority.id} class="row">
+            <div class="row-words">
+              <bdi class="row-name">{authority.name}</bdi>
+              <small>{spellValidity(authority)}</small>
+              <code class="fingerprint">{pairs(authority.fingerprint)}</code>
+            </div>
+            <button
+              type="button"
+              class="button"
+              aria-label={`Trust ${authority.name} no longer`}
+              onClick={() => intents.distrust(authority)}
+            >
+              Remove
+            </button>
+          </li>
+        ))}
+      </ul>
+      <label class="field">
+        Trust a root, or heed a revocation list (a PEM file)
+        <input id="trust" type="file" accept=".pem,.crt,.cer,.crl" onChange={take} />
+      </label>
+      <p class="quiet">Whoever can give you another root can be anybody: take it on a way that you trust.</p>
+    </section>
+  )
+}
+
+/** Broken between pairs, where a line is too short. */
+function pairs(fingerprint: string) {
+  return fingerprint.split(/(?<=:)/).flatMap((pair, at) => [pair, <wbr key={at} />])
+}
+
+/** Like `conclave ca trusted`. */
+function spellValidity({ ends, listEnds }: Authority): string {
+  const day = (seconds: number) => new Date(1000 * seconds).toISOString().slice(0, 10)
+  const now = Date.now() / 1000
+  const own = ends < now ? `Over since ${day(ends)}` : `Until ${day(ends)}`
+  if (listEnds === undefined) return `${own}; no revocation list`
+  if (listEnds === null || listEnds < now) return `${own}; its revocation list HAS RUN OUT, get a new one`
+  return `${own}; revocation list until ${day(listEnds)}`
 }
 
 function Ourselves({ memory: { identity, identityProblem }, intents }: Omit<Props, "onClose">) {

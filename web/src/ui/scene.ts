@@ -3,6 +3,7 @@
  * keys, connections or workers; `live_meeting` makes a scene of the real thing, the tests make others.
  */
 
+import type { Authority } from "../conference/authorities.ts"
 import type { KnownKey } from "../conference/known_keys.ts"
 import type { OwnIdentity } from "../conference/own_identity.ts"
 import type { Recognition } from "../conference/recognition.ts"
@@ -32,7 +33,7 @@ export interface Person {
   readonly isHost: boolean
   /** Whether this key came after a code was compared. */
   readonly cameSince: boolean
-  /** The name is a certificate's, which this page has no roots to check by. */
+  /** The name is a certificate's. What it is worth, is in `recognition`. */
   readonly hasCertificate: boolean
   readonly standing: Standing
   /** What the server claims: "member", "away", "waiting"; undefined if it does not show this participant. */
@@ -162,6 +163,12 @@ export interface Memory {
   readonly damaged: number
   /** Why nothing outlives this page. */
   readonly problem: string | undefined
+  /** Whose certificates it believes. */
+  readonly authorities: readonly Authority[]
+  /** What the last import did, as sentences. */
+  readonly authoritiesTold: readonly string[]
+  /** Why the last import came to nothing, or no certificate is believed. */
+  readonly authoritiesProblem: string | undefined
   readonly identity: OwnIdentity | undefined
   /** Why there is no identity, or why it cannot be used. */
   readonly identityProblem: string | undefined
@@ -171,6 +178,9 @@ export interface MemoryIntents {
   /** This key counts as never compared. */
   forget(key: KnownKey["key"]): void
   forgetDamaged(): void
+  /** Take the roots and revocation lists in a PEM file. */
+  trust(file: File): void
+  distrust(authority: Authority): void
   forgetIdentity(): void
 }
 

@@ -86,7 +86,7 @@ function Compared({
   readonly known: string | undefined
 }) {
   if (comparison === undefined && known !== undefined) {
-    const text = `${known} to you from before; names behind a ~ are self-chosen.`
+    const text = `${known} to you by certificate or comparison; names behind a ~ are self-chosen.`
     return <Sentence look={known.startsWith("All") ? "good" : "news"} icon="people" text={text} />
   }
   if (comparison === undefined) {

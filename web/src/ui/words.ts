@@ -111,7 +111,8 @@ export function standingOf(person: Person): { readonly text: string; readonly le
 export function trustOf(person: Person): string {
   if (person.recognition === undefined) return "Without keys"
   const since = person.cameSince && person.recognition.level === "new" ? ", came after you compared" : ""
-  const certificate = person.hasCertificate ? "; has a certificate, which browsers do not check" : ""
+  const isUnjudged = person.hasCertificate && person.recognition.level === "new" && person.recognition.why === ""
+  const certificate = isUnjudged ? "; has a certificate of an authority that is not trusted here" : ""
   const remark = remarkOf(person.recognition)
   return `${remark[0]!.toUpperCase()}${remark.slice(1)}${since}${certificate}`
 }

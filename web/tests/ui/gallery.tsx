@@ -170,7 +170,16 @@ const QR = "CONCLAVE:1:41:7F3KQV8MZ24DXRA9THCWZ2F1KJB4GTPE47SF2N5T7YJHHBD4APN0"
 
 const codesPeople: Code["people"] = NAMES.slice(1, 5).map((name, at) => ({ key: `key ${at}`, name }))
 
-const memory: Memory = { people: [], damaged: 0, problem: undefined, identity: undefined, identityProblem: undefined }
+const memory: Memory = {
+  people: [],
+  damaged: 0,
+  problem: undefined,
+  authorities: [],
+  authoritiesTold: [],
+  authoritiesProblem: undefined,
+  identity: undefined,
+  identityProblem: undefined,
+}
 const fullMemory: Memory = {
   people: NAMES.slice(1, 5).map((name, at) => ({
     key: new Uint8Array(32).fill(at),
@@ -179,6 +188,15 @@ const fullMemory: Memory = {
   })),
   damaged: 1,
   problem: undefined,
+  authorities: ["Example Org", "Freie Presse e. V."].map((name, at) => ({
+    id: String(at).repeat(32),
+    name,
+    fingerprint: Array.from({ length: 32 }, (_, octet) => (0xa0 + ((octet * 7 + at) % 80)).toString(16)).join(":").toUpperCase(),
+    ends: COMPARED_AT + 900 * 86_400,
+    listEnds: [COMPARED_AT - 86_400, undefined][at],
+  })),
+  authoritiesTold: ["Certificates of Example Org are trusted from now on."],
+  authoritiesProblem: undefined,
   identity: {
     fingerprint: "a04d d5b1 7c22 90fe 6f0b 33d8 41c9 e07a 5b96 2f14 88cd 0a61 d3e7 7b49 1c05 f2a8",
     createdAt: COMPARED_AT - 40 * 86_400,
