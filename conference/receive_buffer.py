@@ -10,7 +10,7 @@ for a key frame out. `next_timer()` tells when `handle_timer(now)` has something
 came.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -128,6 +128,9 @@ class ReceiveBuffer:
         self._origin: int | None = None  # first packet of the frame to be given out next
         self._cursor = 0  # first packet of that frame that is not here
         self._highest = 0
+        self._is_beginning = (
+            False  # nothing was given out or passed over: what comes may lie before the origin
+        )
         self._lost = 0
         self._quiet_until = float("-inf")
         self._repair_s = 0.0
@@ -184,13 +187,15 @@ class ReceiveBuffer:
     def _store(self, sequence: int, packet: Packet, now: float) -> None:
         assert self._origin is not None
         if sequence < self._origin:
-            self.counters.late += 1
-            return
+            if not self._is_beginning:
+                self.counters.late += 1
+                return
+            self._await(range(sequence + 1, self._origin), now)
+            self._origin = self._cursor = sequence
         if sequence in self._held:
             self.counters.duplicate += 1
             return
-        for missing in range(self._highest + 1, sequence):
-            self._missing[missing] = _Missing(now, now + self._window.reorder_s)
+        self._await(range(self._highest + 1, sequence), now)
         self._learn_from(self._missing.pop(sequence, None), now)
         self._highest = max(self._highest, sequence)
         self._held[sequence] = packet
@@ -198,6 +203,18 @@ class ReceiveBuffer:
         if packet.starts and packet.key and self._window.ask_s is not None:
             self._key_starts.append(sequence)
             self._be_quiet(now)
+        if sequence == self._origin and not self._may_begin_with(packet):
+            self._origin = self._cursor = sequence - 1
+            self._await((self._origin,), now)
+
+    def _await(self, sequences: Iterable[int], now: float) -> None:
+        for missing in sequences:
+            self._missing[missing] = _Missing(now, now + self._window.reorder_s)
+
+    def _may_begin_with(self, packet: Packet) -> bool:
+        """Video begins with a key frame: if any other packet is here first, that frame's head is late."""
+        is_head = packet.starts and packet.key
+        return not self._is_beginning or self._window.ask_s is None or is_head or not packet.payload
 
     def _learn_from(self, missing: _Missing | None, now: float) -> None:
         """How long repairs take on this path. What came soon was only late."""
@@ -222,6 +239,7 @@ class ReceiveBuffer:
 
     def _restart(self, sequence: int) -> None:
         self._origin = self._cursor = self._highest = sequence
+        self._is_beginning = True
         self._quiet_until = float("-inf")
 
     def _clear(self) -> None:
@@ -283,6 +301,7 @@ class ReceiveBuffer:
         self._advance(self._origin + 1)
 
     def _advance(self, origin: int) -> None:
+        self._is_beginning = False
         self._origin = self._cursor = origin
         self._highest = max(self._highest, origin - 1)
         self._key_starts = [start for start in self._key_starts if start >= origin]

@@ -180,8 +180,35 @@ def test_a_whole_key_frame_behind_a_gap_is_not_kept_waiting() -> None:
 def test_a_frame_whose_beginning_is_lost_is_not_given_out_torn() -> None:
     buffer = ReceiveBuffer(VIDEO)
     frames = video(0, 3)
-    assert feed(buffer, frames[0][1:]) == []
-    assert [frame.payload for frame in feed(buffer, frames[1])] == [whole(1)]
+    assert feed(buffer, frames[0][1:] + frames[1]) == []
+    assert [frame.payload for frame in buffer.handle_timer(1.0).frames] == [whole(1)]
+    assert [frame.payload for frame in feed(buffer, frames[2], 1.1)] == [whole(2)]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_a_stream_begins_with_its_key_frame_in_whatever_order_that_comes(order: tuple[int, ...]) -> None:
+    buffer = ReceiveBuffer(VIDEO)
+    head, *rest, tail = [packet for frame in video(0xFFFE, 2, packets=2) for packet in frame]
+    given = feed(buffer, [[head, *rest, tail][at] for at in order])
+    assert [frame.payload for frame in given] == [b"0.0;0.1;", b"1.0;1.1;"]
+    assert [frame.lost for frame in given] == [0, 0]
+    assert buffer.next_timer() is None
+
+
+def test_what_a_stream_should_begin_with_is_asked_for_and_then_done_without() -> None:
+    buffer = ReceiveBuffer(VIDEO)
+    feed(buffer, video(30, 1)[0][1:])
+    asked, nacks, due = 0, 0, buffer.next_timer()
+    while due is not None:
+        outcome = buffer.handle_timer(due)
+        assert set(outcome.nack) <= {30}
+        asked, nacks = asked + outcome.ask_key_frame, nacks + len(outcome.nack)
+        before, due = due, buffer.next_timer()
+        assert due is None or due > before, "a timer that stays due is asked for without end"
+    assert before == pytest.approx(VIDEO.wait_s)
+    assert 2 <= asked <= 8
+    assert 10 <= nacks <= 25
+    assert [frame.payload for frame in feed(buffer, video(33, 1)[0], 2.0)] == [whole(0)]
 
 
 @pytest.mark.parametrize("window", [VIDEO, AUDIO])

@@ -214,6 +214,15 @@ def test_no_freeze_is_long_whatever_the_seed(
         assert numbers[-1] >= SECONDS * fps - 3
 
 
+def test_the_first_picture_comes_as_soon_as_its_packets_whichever_of_them_is_first() -> None:
+    for seed in range(12):
+        call = Call(seed, 0.0).run(1)
+        there_s = ENCODING_S + 2 * (0.01 + 0.03)
+        # What overtook the head is not forwarded and has to be asked for: a wait and two ways.
+        assert call.shown[0][0] - 1.0 <= there_s + VIDEO.reorder_s + 2 * (0.01 + 0.03)
+        assert call.publisher.key_frames == 1
+
+
 def test_what_is_only_late_is_hardly_asked_for() -> None:
     """Two packets that leave together arrive in any order. Asked for at once, each fourth came twice."""
     call = Call(1, 0.0).run(SECONDS)
