@@ -70,7 +70,7 @@ class Member:
     async def _converse(self, socket: ClientConnection) -> None:
         self._socket = socket
         self.session.take_messages()  # what was for the connection before
-        self.session.connected(time.monotonic())
+        self.session.connected(time.monotonic(), time.time())
         try:
             await first_of(self._read(socket), self._write(socket))
         finally:

@@ -376,7 +376,7 @@ class Participant:
     async def _converse(self, socket: ClientConnection) -> None:
         outgoing = self._outgoing = asyncio.Queue()
         try:
-            self.session.connected(self._clock())
+            self.session.connected(self._clock(), time.time())
             here = socket.local_address[0] if socket.local_address else ""
             has_moved, self._here = self._here not in (None, here), here
             self.media.reconnected(has_moved=has_moved)

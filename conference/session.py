@@ -10,6 +10,7 @@ hosts may in `moderation`. Every epoch's secret goes to SFrame (`epoch_keys`); m
 the driver only asks it for keys.
 """
 
+import math
 import random
 from collections.abc import Callable
 from enum import StrEnum
@@ -143,8 +144,12 @@ class Session:
 
     # --- what the driver calls ----------------------------------------------------------------------------
 
-    def connected(self, now: float) -> None:
-        """The WebSocket is open: enter, or resume where the last connection ended."""
+    def connected(self, now: float, wall_time: float) -> None:
+        """The WebSocket is open: enter, or resume where the last connection ended.
+
+        `now` may have stood still since, as it does while a machine sleeps; `wall_time` has not.
+        """
+        self._wall_offset = wall_time - now
         if self.phase is Phase.LEFT:
             raise MisuseError("This session has ended; make a new one to join again.")
         if self.participant_id is None:
@@ -169,7 +174,7 @@ class Session:
             self.epoch_keys.handle_timer(now)
         if self.group is not None and self._forget_at is not None and now >= self._forget_at:
             self._forget_at = None
-            self.group.forget_past_epochs(self._wall(now))
+            self.group.forget_past_epochs(math.inf)
         if self._patience.is_up(now) and self.phase is Phase.WAITING:
             self.happened(WaitingFor(UNANSWERED))
         if self._patience.is_retry_due(now) and self.phase is Phase.WAITING:

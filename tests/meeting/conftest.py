@@ -34,6 +34,9 @@ class Device:
     session: Session
     connection: int | None = None
     events: list[Event] = field(default_factory=list)
+    clock_error_s: float = 0.0
+    slept_s: float = 0.0
+    """For so long its machine was asleep, and its monotonic clock stood still."""
     is_frozen: bool = False
     """Receives, but does nothing: a hung process."""
     frozen_mail: list[ServerMessage] = field(default_factory=list)
@@ -128,14 +131,14 @@ class Meeting:
             chance=random.Random(self.chance.random()),
             **options,
         )
-        device = self.devices[name] = Device(name, session)
+        device = self.devices[name] = Device(name, session, clock_error_s=clock_error_s)
         self.connect(device)
         return device
 
     def connect(self, device: Device) -> None:
         device.connection = next(self._connections)
         assert self.room.connect(device.connection, self.now)
-        device.session.connected(self.now)
+        device.session.connected(self.clock(device), WALL + self.now + device.clock_error_s)
         self._collect(device)
 
     def drop(self, device: Device) -> None:
@@ -158,12 +161,12 @@ class Meeting:
     def tell(self, device: Device, *messages: ServerMessage) -> None:
         """The server says this to one participant, whatever the room knows of it."""
         for message in messages:
-            device.session.receive(message, self.now)
+            device.session.receive(message, self.clock(device))
             self._collect(device)
 
     def overhear(self, device: Device, message: ServerMessage) -> list[ClientMessage]:
         """What the participant would answer; nobody gets it."""
-        device.session.receive(message, self.now)
+        device.session.receive(message, self.clock(device))
         device.events += device.session.take_events()
         return device.session.take_messages()
 
@@ -172,6 +175,10 @@ class Meeting:
         self._collect(device)
 
     # --- time ---
+
+    def clock(self, device: Device) -> float:
+        """Its monotonic clock, which stood still while its machine slept."""
+        return self.now - device.slept_s
 
     def run(self, seconds: float) -> None:
         """Let everything happen that is due within so many seconds, in its order."""
@@ -194,9 +201,10 @@ class Meeting:
     def _next_due(self) -> float | None:
         times = [self._mail[0][0] if self._mail else None, self.room.next_timer()]
         times += [
-            device.session.next_timer()
+            next_at + device.slept_s
             for device in self.devices.values()
             if device.connection is not None and not device.is_frozen
+            if (next_at := device.session.next_timer()) is not None
         ]
         return min((time for time in times if time is not None), default=None)
 
@@ -207,7 +215,7 @@ class Meeting:
         self._carry_out()
         for device in self.devices.values():
             if device.connection is not None and not device.is_frozen:
-                device.session.handle_timer(self.now)
+                device.session.handle_timer(self.clock(device))
                 self._collect(device)
 
     # --- the link ---

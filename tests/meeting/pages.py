@@ -66,6 +66,7 @@ class PageSession:
         self, pages: Pages, seat: int, meeting: Meeting, name: str, is_host: bool, link: str | None
     ) -> None:
         self._pages, self._seat, self._meeting = pages, seat, meeting
+        self._lag_s = 0.0
         self._messages: list[ClientMessage] = []
         self._events: list[Event] = []
         self.told: list[dict[str, Any]] = []
@@ -78,13 +79,13 @@ class PageSession:
             link=link or str(meeting.link),
             passphrase=None,
             name=name,
-            wallTimeS=WALL + meeting.now,
             host=meeting.host_key.private_bytes_raw().hex() if is_host else None,
             chance=meeting.chance.randrange(1, 2**31 - 1),
         )
 
     def ask(self, what: str, *args: Any, **more: Any) -> Any:
-        answer = self._pages.ask(seat=self._seat, what=what, now=self._meeting.now, args=args, **more)
+        now, wall = self._meeting.now - self._lag_s, WALL + self._meeting.now
+        answer = self._pages.ask(seat=self._seat, what=what, now=now, wallTimeS=wall, args=args, **more)
         self.now = answer
         self._messages += [decode_client(text) for text in answer["messages"]]
         self.told += answer["events"]
@@ -114,7 +115,8 @@ class PageSession:
             members=self.now["names"],
         )
 
-    def connected(self, now: float) -> None:
+    def connected(self, now: float, wall_time: float) -> None:
+        self._lag_s = self._meeting.now - now
         self.ask("connected")
 
     def receive(self, message: ServerMessage, now: float) -> None:

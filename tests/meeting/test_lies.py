@@ -28,7 +28,7 @@ def newcomer(meeting: Meeting) -> Device:
         wall_time=WALL + meeting.now,
         chance=random.Random(0),
     )
-    session.connected(meeting.now)
+    session.connected(meeting.now, WALL + meeting.now)
     session.take_messages()
     return Device("Dave", session)
 
@@ -399,7 +399,7 @@ def test_terms_begin_again_with_a_server_that_has_forgotten_everything() -> None
     bob = meeting.devices["Bob"]
     meeting.tell(bob, wire.Leader(1000, None))
     meeting.drop(bob)
-    bob.session.connected(meeting.now)
+    bob.session.connected(meeting.now, WALL + meeting.now)
     meeting.overhear(bob, wire.Error(ErrorCode.CANNOT_RESUME, ""))
     meeting.overhear(bob, wire.Joined(anybody(), bytes(32), 10, 1, bytes(16), 0, 1, None, ()))
     meeting.overhear(bob, wire.Leader(2, bob.id))

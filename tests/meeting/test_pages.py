@@ -197,3 +197,20 @@ def test_nothing_that_a_server_says_breaks_a_page(pages: Pages) -> None:
         meeting.tell(bob, type(message)(**fields))
         if not chance.randrange(4):
             meeting.run(chance.random())
+
+
+@pytest.mark.parametrize("kind", ["a page", "Python"])
+def test_who_slept_for_hours_lets_in_who_comes_after(pages: Pages, kind: str) -> None:
+    """Its monotonic clock stood still meanwhile, as on Linux and macOS; KeyPackages tell the time of day."""
+    meeting = Meeting(7)
+    sleeper = pages.join(meeting, "Alice") if kind == "a page" else meeting.join("Alice")
+    meeting.settle("Alice")
+    meeting.drop(sleeper)
+    meeting.now += 7200.0
+    sleeper.slept_s = 7200.0
+    meeting.run(1.0)
+    meeting.connect(sleeper)
+    meeting.settle("Alice")
+    meeting.join("Bob")
+    pages.join(meeting, "Carol")
+    meeting.settle("Alice", "Bob", "Carol")

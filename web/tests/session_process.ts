@@ -13,7 +13,6 @@ import { hostKeyOf } from "../src/conference/signing.ts"
 import { decodeServer, encodeClient } from "../src/signaling/messages.ts"
 
 interface Seat {
-  readonly wallOffsetS: number
   readonly session: Session
   keys: EpochKeys | undefined
   switched: number
@@ -37,7 +36,7 @@ async function create({ link: text, passphrase, name, now, wallTimeS, host, chan
   let drawn = chance
   const draw = () => (drawn = (drawn * 16807) % 2147483647) / 2147483647
   const session = await Session.create(link, keys, name, { now, wallTimeS }, ownKeys, draw)
-  return { session, keys: undefined, switched: -1, wallOffsetS: wallTimeS - now }
+  return { session, keys: undefined, switched: -1 }
 }
 
 function carryOut(seat: Seat, order: KeyOrder, now: number): void {
@@ -61,7 +60,7 @@ async function obey(seat: Seat, { what, now, args }: any): Promise<unknown> {
   seat.keys?.handleTimer(now)
   switch (what) {
     case "connected":
-      return session.connected()
+      return session.connected({ now, wallTimeS: Date.now() / 1000 })
     case "receive":
       return session.receive(decodeServer(args[0]), now)
     case "timer":
@@ -88,7 +87,7 @@ async function answer(line: string): Promise<unknown> {
   const seat = seats.get(command.seat)!
   const { session } = seat
   // ts-mls looks at the clock by itself.
-  Date.now = () => 1000 * (command.now + seat.wallOffsetS)
+  Date.now = () => 1000 * command.wallTimeS
   let result: unknown
   let error: string | undefined
   try {

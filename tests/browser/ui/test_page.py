@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from conference.conversation import Conversation
 from conference.link import MeetingLink
 from conference.media import tag_of
 from conference.messages import Reason, Sending, Trouble
-from conference.session import Session
 from conference.status import PersonStatus
 from signaling import messages as wire
 from tests.browser.conftest import CAMERA_TAG, Browser, Page
@@ -250,10 +250,12 @@ async def test_who_cannot_decrypt_us_is_told_by_name(
     bob = await browser.join("Bob", house.link)
     await click(bob, "#security")
     leaf = int(await bob.evaluate("meeting.view.ownLeaf"))
-    report = Session.report_troubles
-    monkeypatch.setattr(Session, "report_troubles", lambda *_: None)  # what Ada finds by herself: nothing
+    report = Conversation.report_troubles  # and what Ada finds by herself is nothing
+    monkeypatch.setattr(
+        Conversation, "report_troubles", lambda *_: None
+    )
     now = asyncio.get_running_loop().time()
-    report(ada.session, (Trouble(leaf, 1, Reason.NO_KEY, 41, 12),), now)
+    report(ada.session.conversation, (Trouble(leaf, 1, Reason.NO_KEY, 41, 12),), now)
     told = r"/Ada has been unable to decrypt you for 1\d s: no key for epoch 41\./"
     await bob.until("it is told", f"{told}.test(document.querySelector('.holders').innerText)")
     monkeypatch.undo()

@@ -1,10 +1,14 @@
-/** The WebSocket to the server, and how it comes back by itself. */
+/**
+ * The WebSocket to the server, and how it comes back by itself. A page is not told when its network has changed or its
+ * machine has slept, and a dead connection may look alive for minutes: whoever suspects that calls `renew`.
+ */
 
 import { MessageError } from "../signaling/errors.ts"
 import { type ClientMessage, decodeServer, encodeClient, type ServerMessage } from "../signaling/messages.ts"
 
 const RETRY_FIRST_MS = 200
 const RETRY_MOST_MS = 2000
+const ANSWER_MS = 10_000 // an attempt on which the server has not spoken by then is none
 const GIVE_UP_S = 60
 
 const now = () => performance.now() / 1000
@@ -25,14 +29,24 @@ export interface Speaker {
   gaveUp(why: string): void
 }
 
+interface Attempt {
+  readonly socket: WebSocket
+  hasHeard: boolean
+  isOver: boolean
+}
+
 export class Connection {
   isOpen = false
   readonly #server: string
   readonly #url: string
   readonly #speaker: Speaker
+  /** The last one. */
+  #attempt: Attempt | undefined
+  /** On which the server has been greeted. */
   #socket: WebSocket | undefined
   /** When one was lost on which the server had spoken. */
   #lostAt: number | undefined
+  #heardAt = -Infinity
   #pauseMs = RETRY_FIRST_MS
 
   /** `server` as it stands in the link. */
@@ -44,15 +58,26 @@ export class Connection {
 
   connect(): void {
     const socket = new WebSocket(this.#url)
-    let hasHeard = false
-    socket.onopen = () => this.#speaker.inTurn(() => this.#opened(socket))
-    socket.onmessage = ({ data }) => {
-      const message = decoded(data)
-      if (message === undefined) return socket.close()
-      hasHeard = true
-      this.#speaker.heard(message)
+    const attempt = { socket, hasHeard: false, isOver: false }
+    this.#attempt = attempt
+    const timer = setTimeout(() => attempt.hasHeard || this.#drop(attempt), ANSWER_MS)
+    socket.onopen = () => this.#speaker.inTurn(() => this.#opened(attempt))
+    socket.onmessage = ({ data }) => this.#heard(attempt, data)
+    socket.onclose = () => {
+      clearTimeout(timer)
+      this.#drop(attempt)
     }
-    socket.onclose = () => this.#speaker.inTurn(() => this.#closed(socket, hasHeard))
+  }
+
+  /** What there is may be dead without anybody's having said so: have another. */
+  renew(): void {
+    if (this.#lostAt !== undefined) this.#lostAt = now() // the minute of trying begins afresh
+    if (this.#attempt !== undefined && (this.#attempt.hasHeard || this.#lostAt !== undefined)) this.#drop(this.#attempt)
+  }
+
+  /** For how long the server has said nothing, as far as there is a connection on which it could. */
+  get silentS(): number {
+    return this.isOpen ? now() - this.#heardAt : 0
   }
 
   /** Nothing is kept for the next connection, which begins with a resume. */
@@ -64,14 +89,33 @@ export class Connection {
     this.#socket?.close(code)
   }
 
-  #opened(socket: WebSocket): void {
+  #heard(attempt: Attempt, data: unknown): void {
+    if (attempt.isOver) return
+    const message = decoded(data)
+    if (message === undefined) return this.#drop(attempt)
+    attempt.hasHeard = true
+    this.#heardAt = now()
+    this.#speaker.heard(message)
+  }
+
+  /** Be done with an attempt, whether or not the network lets it close. */
+  #drop(attempt: Attempt): void {
+    if (attempt.isOver) return
+    attempt.isOver = true
+    attempt.socket.close()
+    this.#speaker.inTurn(() => this.#closed(attempt))
+  }
+
+  #opened({ socket, isOver }: Attempt): void {
     if (this.#speaker.hasLeft) return socket.close(1000)
+    if (isOver) return
     this.#socket = socket
     this.isOpen = true
+    this.#heardAt = now()
     this.#speaker.opened()
   }
 
-  #closed(socket: WebSocket, hasHeard: boolean): void {
+  #closed({ socket, hasHeard }: Attempt): void {
     if (this.#socket === socket) this.#socket = undefined
     if (this.#speaker.hasLeft) return
     if (hasHeard) {

@@ -114,6 +114,11 @@ export class Conversation {
     return true
   }
 
+  /** How long nobody can be silent who hears us, nor the server; infinite when alone. */
+  get silenceS(): number {
+    return this.#heartbeats.silenceS
+  }
+
   /** The group is at a new epoch; `others` are the leaves beside our own. */
   setGroup(epoch: number, others: readonly number[], now: number): void {
     this.#heartbeats.setGroup(epoch, others, now)

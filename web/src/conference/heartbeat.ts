@@ -26,6 +26,11 @@ export class Heartbeats {
     return Math.max(PERIOD_S, PERIOD_PER_MEMBER_S * (1 + this.#confirmedAt.size))
   }
 
+  /** So long nobody is silent whose heartbeats come through; infinite when alone. */
+  get silenceS(): number {
+    return this.#confirmedAt.size ? (PERIODS_UNTIL_ISOLATED - 0.5) * this.periodS : Infinity
+  }
+
   /** The leaves beside our own at a new epoch. A newcomer counts as confirmed when it comes. */
   setGroup(epoch: number, others: readonly number[], now: number): void {
     const periodBefore = this.periodS

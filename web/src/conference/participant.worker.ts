@@ -14,6 +14,7 @@ import { type Borrowed, borrowIdentity } from "./own_identity.ts"
 import type { Misnamed } from "./receive_path.ts"
 import { Session } from "./session.ts"
 import { hostKeyOf } from "./signing.ts"
+import { LOOK_EVERY_S, SleepWatch } from "./sleep_watch.ts"
 import { securityCode } from "./verification.ts"
 import type { FromKeys, FromParticipant, HostAction, Prepare, Start, ToKeys, ToParticipant } from "./worker_messages.ts"
 
@@ -25,6 +26,7 @@ const GOING_DOWN =
 type Wish = Exclude<ToParticipant, Prepare | Start>
 
 const now = () => performance.now() / 1000
+const wallTimeS = () => Date.now() / 1000
 
 function tell(message: FromParticipant): void {
   postMessage(message)
@@ -34,6 +36,7 @@ class Participant implements Speaker {
   readonly #session: Session
   readonly #keys: MessagePort
   readonly #connection: Connection
+  readonly #sleepWatch = new SleepWatch(now(), wallTimeS())
   readonly #release: () => void
   /** All that touches the session, one after the other. */
   #queue: Promise<void> = Promise.resolve()
@@ -54,7 +57,7 @@ class Participant implements Speaker {
 
   static async create({ link: text, passphrase, name, port, isLasting }: Start): Promise<Participant> {
     const link = MeetingLink.parse(text)
-    const start = { now: now(), wallTimeS: Date.now() / 1000 }
+    const start = { now: now(), wallTimeS: wallTimeS() }
     const pair = await orNothing(findHostKey(link.meetingId))
     const hostKey = pair && (await hostKeyOf(pair))
     const borrowed = isLasting ? await borrowOrTell(link.meetingId) : undefined
@@ -240,6 +243,14 @@ class Participant implements Speaker {
 
   connect(): void {
     this.#connection.connect()
+    addEventListener("online", () => this.#connection.renew())
+    setInterval(() => this.#look(), 1000 * LOOK_EVERY_S)
+  }
+
+  /** After a sleep, and when nobody is heard any more, the connection may be dead. */
+  #look(): void {
+    const isQuiet = this.#connection.silentS > this.#session.conversation.silenceS
+    if (this.#sleepWatch.hasSlept(now(), wallTimeS()) || isQuiet) this.#connection.renew()
   }
 
   get hasLeft(): boolean {
@@ -247,7 +258,7 @@ class Participant implements Speaker {
   }
 
   opened(): void {
-    this.#session.connected()
+    this.#session.connected({ now: now(), wallTimeS: wallTimeS() })
     tell({ type: "connected" })
   }
 

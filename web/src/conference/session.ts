@@ -73,7 +73,7 @@ export class Session implements Floor, Seat {
   isCodeStale = false
   /** Whether members may know us from other meetings. */
   readonly hasLastingKey: boolean
-  readonly #start: Start
+  #start: Start
   readonly #entrance: Entrance
   readonly #patience: Patience
   readonly #follower: CommitFollower
@@ -127,8 +127,9 @@ export class Session implements Floor, Seat {
 
   // --- what the driver calls -------------------------------------------------------------------------------
 
-  /** The WebSocket is open: enter, or resume where the last connection ended. */
-  connected(): void {
+  /** The WebSocket is open: enter, or resume where the last connection ended. The clock may have stood still since. */
+  connected(start: Start): void {
+    this.#start = start
     if (this.phase === "left") throw new MisuseError("This session has ended; make a new one to join again.")
     if (this.participantId === undefined) this.#enter()
     else this.send(this.#entrance.resume(this.group?.epoch ?? 0))
@@ -148,7 +149,7 @@ export class Session implements Floor, Seat {
   async handleTimer(now: number): Promise<void> {
     if (now >= this.#forgetAt) {
       this.#forgetAt = Infinity
-      this.group?.forgetPastEpochs(this.#wall(now))
+      this.group?.forgetPastEpochs(Infinity)
     }
     if (this.#patience.isUp(now) && this.phase === "waiting to be let in") {
       this.happened({ type: "waiting for", text: UNANSWERED })
