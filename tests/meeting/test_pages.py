@@ -210,7 +210,7 @@ def test_who_slept_for_hours_lets_in_who_comes_after(pages: Pages, kind: str) ->
     sleeper.slept_s = 7200.0
     meeting.run(1.0)
     meeting.connect(sleeper)
-    meeting.settle("Alice")
+    meeting.run(2.0)
     meeting.join("Bob")
     pages.join(meeting, "Carol")
     meeting.settle("Alice", "Bob", "Carol")

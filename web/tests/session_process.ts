@@ -14,8 +14,8 @@ import { decodeServer, encodeClient } from "../src/signaling/messages.ts"
 
 interface Seat {
   readonly session: Session
+  groupId: string | undefined
   keys: EpochKeys | undefined
-  switched: number
 }
 
 const seats = new Map<number, Seat>()
@@ -36,14 +36,16 @@ async function create({ link: text, passphrase, name, now, wallTimeS, host, chan
   let drawn = chance
   const draw = () => (drawn = (drawn * 16807) % 2147483647) / 2147483647
   const session = await Session.create(link, keys, name, { now, wallTimeS }, ownKeys, draw)
-  return { session, keys: undefined, switched: -1 }
+  return { session, groupId: undefined, keys: undefined }
 }
 
+/** As the media worker does. */
 function carryOut(seat: Seat, order: KeyOrder, now: number): void {
   if (order.type === "adopt") {
-    if (seat.session.group !== undefined && order.secret.epoch <= seat.switched) throw new Error("an epoch comes again")
-    seat.keys ??= new EpochKeys(order.suite, (epoch) => (seat.switched = epoch))
-    seat.keys.adopt(order.secret, order.removes, now)
+    const groupId = hex(order.groupId)
+    if (seat.groupId !== groupId) seat.keys = new EpochKeys(order.suite, () => undefined)
+    seat.groupId = groupId
+    seat.keys?.adopt(order.secret, order.removes, now)
   } else if (order.type === "acknowledged") seat.keys?.acknowledged(order.epoch)
   else seat.keys?.erase()
 }
