@@ -26,12 +26,13 @@ from conference.proof.verdict import Verdict, exit_code, show_verdicts
 
 MIN_SECONDS = 10.0
 MIN_CHURN = 6
+INTERRUPTED = 130  # as a shell has it of what Ctrl-C ended
 REKEYS_NOT = "no-rekey-on-leave"
 
 
 async def drill(config: DrillConfig, *, json: Path | None = None, html: Path | None = None) -> int:
-    """Hold a drill. The exit code: 0 if every promise held, 1 if one did
-    not, 2 if there was no drill, 3 if this machine was too late with its work to tell."""
+    """Hold a drill. The exit code: 0 if every promise held, 1 if one did not, 2 if there was no drill, 3 if
+    this machine was too late with its work to tell, 130 if it was interrupted."""
     screen = Screen()
     folder = Path(tempfile.mkdtemp(prefix="conclave-drill-"))
     try:
@@ -52,6 +53,9 @@ async def drill(config: DrillConfig, *, json: Path | None = None, html: Path | N
     if html is not None:
         await asyncio.to_thread(html.write_text, report(evidence, verdicts), "utf-8")
         screen.console.print(f"The report: {html}")
+    if evidence.was_interrupted:
+        screen.console.print("It was interrupted: what had not happened until then counts as not kept.")
+        return INTERRUPTED
     return exit_code(verdicts)
 
 

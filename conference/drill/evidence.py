@@ -223,6 +223,8 @@ class Evidence:
     """Frames on the wire under a key and counter that another frame had had."""
     failures: list[str] = field(default_factory=list)
     """What went wrong with the drill itself."""
+    was_interrupted: bool = False
+    """By Ctrl-C: what was still to come did not happen."""
     adversary_view: str = ""
     """What the adversaries were given, as a sentence."""
     strangers: list[str] = field(default_factory=list)

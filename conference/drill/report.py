@@ -56,6 +56,8 @@ def _head(evidence: Evidence, verdicts: Sequence[Verdict]) -> str:
         ("it was late with its work", _lateness(evidence)),
         ("again by", str(config.get("command"))),
     ]  # fmt: skip
+    if evidence.was_interrupted:
+        facts.append(("interrupted", "by Ctrl-C: what had not happened until then counts as not kept"))
     if config.get("sabotage"):
         facts.append(("sabotage", f"{config['sabotage']}: this drill was meant to fail"))
     return head("Rotation drill", evidence.began_at, facts, verdicts)

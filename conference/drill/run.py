@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import random
+import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from conference.receive_path import MediaFrame
 from conference.roster import Person, Standing
 from conference.session import Phase
 from conference.sources import Clip, TestPicture
+from conference.tasks import first_of
 
 START_S = 20.0
 MEET_S = 40.0
@@ -83,9 +85,25 @@ async def hold(config: DrillConfig, folder: Path, screen: Screen) -> Evidence:
         drill = Drill(config, plan, folder, screen)
         opened.push_async_callback(drill.close)
         await drill.prepare(opened)
-        await drill.run()
+        with interruptible() as interrupted:
+            await drill.run(interrupted)
     await drill.judge()
     return drill.evidence
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[asyncio.Event]:
+    """Inside, Ctrl-C does no more than to set this, where signals can be had."""
+    interrupted, loop = asyncio.Event(), asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGINT, interrupted.set)
+    except (NotImplementedError, RuntimeError, ValueError):
+        yield interrupted
+        return
+    try:
+        yield interrupted
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 @dataclass
@@ -150,9 +168,20 @@ class Drill:
 
     # --- running ---
 
-    async def run(self) -> None:
-        """The plan, from its first change to its last."""
-        self.evidence.began_at = began = time.time()
+    async def run(self, interrupted: asyncio.Event) -> None:
+        """The plan, from its first change to its last; less if it is interrupted, or the server ends."""
+        self.evidence.began_at = time.time()
+        await first_of(self._follow_plan(), interrupted.wait(), self._server_ends())
+        self.evidence.was_interrupted = interrupted.is_set()
+        self.evidence.ended_at = time.time()
+        self._look_at_rosters()
+
+    async def _server_ends(self) -> None:
+        words = await self._the_stage.ends()
+        self.evidence.failures.append(f"The drill's own server ended. {words}")
+
+    async def _follow_plan(self) -> None:
+        began = self.evidence.began_at
         self.screen.step(f"{self.config.churn} changes in {self.plan.seconds:.0f} s")
         acts: list[tuple[float, Callable[[], None]]] = [
             (each.at_s, partial(self._begin_change, each)) for each in self.plan.changes
@@ -167,8 +196,6 @@ class Drill:
         with contextlib.suppress(RunError):
             await self._until(self._is_settled, SETTLE_S, "every change is committed")
         await asyncio.sleep(GHOST_WATCH_S if self.config.sabotage == "ghost-member" else 1.0)
-        self.evidence.ended_at = time.time()
-        self._look_at_rosters()
 
     def _begin_change(self, planned: Planned) -> None:
         self._go(self._change(planned))

@@ -1,5 +1,6 @@
 """The server that a drill is held on: one of its own, into which it can look, or another's."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,11 @@ class Stage:
     def reports(self, kind: str) -> list[Report]:
         """What the server says of itself; another's says nothing."""
         return []
+
+    async def ends(self) -> str:
+        """Until it does, of itself; what it said last. Of another's it cannot be seen."""
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
 
     def hide(self, meeting_id: str, participant_id: str) -> None:
         """Have the server say that this participant has left."""
@@ -87,6 +93,9 @@ class OwnStage(Stage):
 
     def reports(self, kind: str) -> list[Report]:
         return self._process.of_kind(kind)
+
+    async def ends(self) -> str:
+        return await self._process.ends()
 
     def hide(self, meeting_id: str, participant_id: str) -> None:
         self._process.tell(f"hide {meeting_id} {participant_id}")

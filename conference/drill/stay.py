@@ -23,6 +23,7 @@ from conference.proof.hoarding import HoardingSession, LingeringParticipant
 from conference.receive_path import MediaFrame
 from conference.roster import Person
 from conference.session import Ended, EpochChanged, Phase, Warned
+from conference.status import ConnectionChanged
 from sframe import EpochSecret
 from signaling import messages as wire
 from signaling.messages import ClientMessage, ServerMessage
@@ -308,6 +309,8 @@ class Guest:
                 self._ended(reason)
             case Warned(text=text) if len(self.stay.warnings) < MAX_WARNINGS:
                 self.stay.warnings.append(text)
+            case ConnectionChanged(is_open=False, why=why) if len(self.stay.warnings) < MAX_WARNINGS:
+                self.stay.warnings.append(why)
             case _:
                 self.on_other(event)
 

@@ -86,6 +86,11 @@ class Process:
         """Whether the process is gone, and all that it reported was read."""
         return self._reader.done()
 
+    async def ends(self) -> str:
+        """Until it does; what it said last."""
+        await asyncio.wait([self._reader])
+        return self._last_words()
+
     def of_kind(self, kind: str) -> list[Report]:
         """All reports of this kind, oldest first."""
         return [report for report in self.reports if report["kind"] == kind]

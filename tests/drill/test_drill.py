@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conference.cli import SABOTAGES
+from conference.drill.screen import WORDS
 from conference.host import Host, HostConfig
 
 WITHIN_S = 170
@@ -70,6 +74,54 @@ def test_without_media_too_a_removal_without_a_commit_is_caught(tmp_path: Path) 
     )
     assert code == 1, output
     assert "Who was removed opens nothing sent since" not in held(found)
+
+
+def children_of(process_id: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+
+
+def drill_until(folder: Path, act: Callable[[int, int], object]) -> tuple[int, dict[str, Any], str]:
+    """A drill that is begun as a user does; after its first change this is done, to it and its server."""
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "conference.cli",
+        "drill",
+        *SHORT,
+        "--minutes",
+        "2",
+        "--churn",
+        "30",
+    ]
+    command += ["--json", str(folder / "drill.json"), "--report", str(folder / "drill.html")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        assert child.stdout is not None
+        told = next(line for line in child.stdout if any(word in line for word in WORDS.values()))
+        (server,) = children_of(child.pid)
+        act(child.pid, server)
+        output = told + child.stdout.read()
+        code = child.wait(WITHIN_S)
+    assert not Path(f"/proc/{server}").exists(), "nothing is left behind"
+    return code, json.loads((folder / "drill.json").read_text()), output
+
+
+@pytest.mark.long
+def test_a_drill_that_is_interrupted_judges_and_writes_what_it_has(tmp_path: Path) -> None:
+    code, found, output = drill_until(tmp_path, lambda drill, server: os.kill(drill, signal.SIGINT))
+    assert code == 130, output
+    assert found["was_interrupted"]
+    assert ONE in held(found), output
+    assert 0 < len(found["changes"]) < 30
+    assert "by Ctrl-C" in (tmp_path / "drill.html").read_text()
+
+
+@pytest.mark.long
+def test_a_server_that_ends_midway_is_a_drill_that_failed(tmp_path: Path) -> None:
+    code, found, output = drill_until(tmp_path, lambda drill, server: os.kill(server, signal.SIGKILL))
+    assert code == 1, output
+    assert COMMITTED not in held(found)
+    assert "The drill's own server ended." in found["failures"][0]
 
 
 @pytest.mark.long
