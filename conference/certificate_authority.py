@@ -244,7 +244,7 @@ class CertificateAuthority:
         return builder.sign(signer, SHA256())
 
     def _read(self) -> _State:
-        return _decode(str(self._path), read_private(self._path, MAX_FILE) or b"")
+        return _decode(str(self._path), read_private(self._path, MAX_FILE, is_secret=True) or b"")
 
     @contextmanager
     def _changing(self) -> "Iterator[_Change]":

@@ -179,7 +179,7 @@ def save_identity(identity: OwnIdentity, home: Path | None = None, *, is_new: bo
 def find_identity(label: str, home: Path | None = None) -> OwnIdentity:
     """The one of this label. Raises IdentityError if there is none, PrivateFileError if it is damaged."""
     path = _path(label, home)
-    octets = read_private(path, MAX_FILE)
+    octets = read_private(path, MAX_FILE, is_secret=True)
     if octets is None:
         raise IdentityError(f"There is no identity {label}; `conclave identity new {label}` makes one.")
     return OwnIdentity.decode(label, str(path), octets)

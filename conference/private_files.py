@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,10 +38,19 @@ def write_private(path: Path, octets: bytes) -> None:
         ) from error
 
 
-def read_private(path: Path, most: int) -> bytes | None:
-    """What the file holds; None if there is none. PrivateFileError if it has more than `most` octets."""
+def read_private(path: Path, most: int, *, is_secret: bool = False) -> bytes | None:
+    """What the file holds; None if there is none. PrivateFileError if it has more than `most` octets.
+
+    And, of one that holds a secret, if others than its owner may read or write it.
+    """
     try:
         with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if is_secret and mode & 0o077:
+                raise PrivateFileError(
+                    f"{path} has a secret key, and others on this machine can open it (its mode is {mode:o}). "
+                    f"If nobody has, `chmod 600 {path}`; else the key is theirs too, and you need another."
+                )
             octets = file.read(most + 1)
     except FileNotFoundError:
         return None

@@ -43,6 +43,17 @@ def test_it_is_kept_for_its_owner_only(tmp_path: Path) -> None:
     assert [each.label for each in all_identities(tmp_path)] == ["work"]
 
 
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_file_that_others_can_open_is_refused(mode: int, tmp_path: Path) -> None:
+    save_identity(OwnIdentity.create("work", "Ada"), tmp_path)
+    path = tmp_path / "identities" / "work.json"
+    path.chmod(mode)
+    with pytest.raises(PrivateFileError, match=f"its mode is {mode:o}"):
+        find_identity("work", tmp_path)
+    path.chmod(0o600)
+    assert find_identity("work", tmp_path).name == "Ada"
+
+
 def test_a_sealed_key_needs_its_passphrase(tmp_path: Path) -> None:
     made = OwnIdentity.create("work", "Ada", SECRET)
     save_identity(made, tmp_path)
