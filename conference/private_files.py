@@ -48,7 +48,7 @@ def read_private(path: Path, most: int, *, is_secret: bool = False) -> bytes | N
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if is_secret and mode & 0o077:
                 raise PrivateFileError(
-                    f"{path} has a secret key, and others on this machine can open it (its mode is {mode:o}). "
+                    f"{path} has a secret key, and others here can open it (its mode is {mode:o}). "
                     f"If nobody has, `chmod 600 {path}`; else the key is theirs too, and you need another."
                 )
             octets = file.read(most + 1)
