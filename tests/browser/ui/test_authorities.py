@@ -78,7 +78,7 @@ async def test_an_authority_is_trusted_its_lists_heeded_and_given_up(
     await bob.join()
     await bob.is_member()
     await says(bob, "Example Org has revoked it.", ".notice.danger")
-    await click(bob, "#security", "#memory", "[aria-label='Trust Example Org no longer']")
+    await click(bob, "#security", "#memory", "[aria-label='Remove Example Org']")
     await says(bob, "~Alice Jones", ".tile-name")
     await bob.until("the alarm is over", "!document.querySelector('.notice.danger')")
     await imports(bob, old)

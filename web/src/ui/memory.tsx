@@ -93,7 +93,7 @@ function Authorities({ memory, intents }: Omit<Props, "onClose">) {
             <button
               type="button"
               class="button"
-              aria-label={`Trust ${authority.name} no longer`}
+              aria-label={`Remove ${authority.name}`}
               onClick={() => intents.distrust(authority)}
             >
               Remove
