@@ -10,8 +10,9 @@ import re
 import secrets
 import time
 import urllib.request
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from html.parser import HTMLParser
@@ -37,6 +38,7 @@ AS_A_BROWSER = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "Accept-Language": "en-US,en;q=0.5",
+    "Accept-Encoding": "gzip",
 }
 # They let others in, or tell others: no server of ours sends them.
 UNWANTED = (
@@ -265,6 +267,24 @@ class _Errors(urllib.request.HTTPErrorProcessor):
     https_response = http_response
 
 
+def _unpacker(headers: Message) -> Callable[[bytes], bytes]:
+    """What a browser takes for the content; a part of it never gives much more than a file may have."""
+    if "gzip" not in headers.get("Content-Encoding", "").lower():
+        return bytes
+    gzipped = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+    def unpacked(chunk: bytes) -> bytes:
+        try:
+            content = gzipped.decompress(chunk, MAX_FILE + 1)
+        except zlib.error as error:
+            raise ValueError("it says that it is gzipped, and is not") from error
+        if gzipped.unused_data:  # which one browser would pass over, and another take
+            raise ValueError("something follows what is gzipped")
+        return content
+
+    return unpacked
+
+
 class _Fetch:
     """Fetches paths of one server, in bounded time and size."""
 
@@ -289,8 +309,9 @@ class _Fetch:
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
         body = bytearray()
+        unpacked = _unpacker(response.headers)
         while chunk := response.read1(CHUNK):
-            body += chunk
+            body += unpacked(chunk)
             if len(body) > MAX_FILE:
                 raise ServerError(
                     f"{self.origin} sends a file of more than {MAX_FILE >> 20} MiB; none of ours is."

@@ -19,11 +19,11 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from signaling.admission import Account, Admission, Refusal
+from signaling.assets import Assets
 from signaling.connection import Connection
 from signaling.errors import MisuseError, StoreError
 from signaling.forwarded import Client, TrustedProxies, is_own_page, normal_origin
@@ -36,7 +36,7 @@ from signaling.meeting import INTERNAL_ERROR, TRY_AGAIN_LATER, Meeting, Surround
 from signaling.meetings import Meetings
 from signaling.messages import MAX_CLIENT_TEXT, Slots, Subscribe
 from signaling.metrics import CONTENT_TYPE, ServerMetrics
-from signaling.page_headers import ASSET_HEADERS, PAGE_HEADERS
+from signaling.page_headers import PAGE_HEADERS
 from signaling.record import Recorder
 from signaling.relays import Relays
 from signaling.store import MemoryStore, SQLiteStore, Store
@@ -179,7 +179,7 @@ class Server:
         if self.config.metrics_token is not None:
             routes.append(Route("/metrics", self._serve_metrics_to_holders, methods=["GET"]))
         if isinstance(self._page, Path) and (self._page / "assets").is_dir():
-            routes.append(Mount("/assets", _Assets(directory=self._page / "assets")))
+            routes.append(Mount("/assets", Assets(self._page / "assets")))
         app = Starlette(routes=routes)
         if self._recorder is not None:
             app.add_middleware(self._recorder.record_requests)
@@ -328,15 +328,6 @@ class Server:
                 task.cancel()
             self._sockets.difference_update(tasks)
             await _finish(websocket, *tasks)
-
-
-class _Assets(StaticFiles):
-    """The files that the page names, each under the page's own rules."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers.update(ASSET_HEADERS)
-        return response
 
 
 async def _read(websocket: WebSocket, meeting: Meeting, connection: Connection, account: Account) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -160,6 +161,23 @@ def test_headers_that_do_not_guard_the_page_are_told(liar: Liar, page: Path) -> 
     assert "Permissions-Policy is not ours: camera=*" in told
     assert "there is a header Link (1 file)" in told
     assert len(report.weaknesses) == 4
+
+
+def test_what_comes_gzipped_is_held_against_what_a_browser_makes_of_it(liar: Liar, page: Path) -> None:
+    hashes = hash_files(page)
+    packed = gzip.compress(FILES["assets/part-4.js"].encode())
+    liar.set("/assets/part-4.js", body=packed, Content_Encoding="gzip")
+    assert check_page(Place.parse(liar.url), hashes).is_good
+    liar.set("/assets/part-4.js", body=gzip.compress(b"evil()"))
+    assert verdicts(check_page(Place.parse(liar.url), hashes))["assets/part-4.js"] == "changed"
+    # A browser may take what follows for more of it, or pass over it.
+    for body in (packed + gzip.compress(b"evil()"), b"not packed"):
+        liar.set("/assets/part-4.js", body=body)
+        with pytest.raises(ServerError, match="does not answer as a web server does"):
+            check_page(Place.parse(liar.url), hashes)
+    liar.set("/assets/part-4.js", body=gzip.compress(bytes(9 << 20)))
+    with pytest.raises(ServerError, match="more than 8 MiB"):
+        check_page(Place.parse(liar.url), hashes)
 
 
 def test_every_meeting_has_to_have_the_same_page(liar: Liar, page: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import logging
 import socket
@@ -26,11 +27,13 @@ from signaling.server import Config, Server, create_app
 ROOT = Path(__file__).resolve().parents[2]
 
 
-async def http(server, path, method="GET"):
+async def http(server, path, method="GET", **headers):
     """Status, headers and body."""
 
     def ask():
         request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", method=method)
+        for name, value in headers.items():
+            request.add_header(name.replace("_", "-"), value)
         try:
             with urllib.request.urlopen(request, timeout=5) as response:
                 return response.status, response.headers, response.read()
@@ -191,6 +194,31 @@ class TestHttp:
         assert (await http(server, "/assets/main.js"))[2] == b"main()"
         assert (await http(server, "/assets/../secret"))[0] == 404
         assert (await http(server, "/secret"))[0] == 404
+
+    async def test_files_of_the_page_are_gzipped_for_who_takes_that(self, make_server, tmp_path):
+        (tmp_path / "assets").mkdir()
+        text = b"export const meeting = 1\n" * 500
+        (tmp_path / "assets" / "main.js").write_bytes(text)
+        (tmp_path / "assets" / "small.js").write_bytes(b"0")
+        server = await make_server(page=tmp_path)
+        for _ in range(2):
+            status, headers, body = await http(server, "/assets/main.js", Accept_Encoding="br, gzip;q=0.9")
+            assert (status, headers["Content-Encoding"], gzip.decompress(body)) == (200, "gzip", text)
+            assert len(body) < len(text) / 20
+            assert headers["Content-Type"].startswith("text/javascript")
+            assert headers["Vary"] == "Accept-Encoding"
+            assert "default-src 'none'" in headers["Content-Security-Policy"]
+            assert "immutable" in headers["Cache-Control"]
+        for coding in ("identity", "gzip;q=0", "br"):
+            _, headers, body = await http(server, "/assets/main.js", Accept_Encoding=coding)
+            assert (headers["Content-Encoding"], body) == (None, text)
+            assert headers["Vary"] == "Accept-Encoding"
+        part = await http(server, "/assets/main.js", Accept_Encoding="gzip", Range="bytes=0-5")
+        assert (part[0], part[2]) == (206, b"export")
+        assert (await http(server, "/assets/small.js", Accept_Encoding="gzip"))[2] == b"0"
+        (tmp_path / "assets" / "main.js").write_bytes(text * 2)
+        _, _, body = await http(server, "/assets/main.js", Accept_Encoding="gzip")
+        assert gzip.decompress(body) == text * 2
 
     async def test_without_a_page_it_says_so(self, make_server):
         assert b"conclave join" in (await http(await make_server(), "/"))[2]
