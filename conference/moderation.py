@@ -50,6 +50,11 @@ URGE_S = 2.0
 """A policy that is not in force so long after it was announced is one that the leader sits out."""
 OWN_URGE_S = 0.5
 """So long, for the host that announced it."""
+WITHHELD_S = 10.0
+WITHHELD = (
+    "What a host has decided is not in force after ten seconds: the server, or who leads, may be keeping it "
+    "back. It is asked for again and again."
+)
 MAX_SEEN = 4096
 
 
@@ -103,6 +108,8 @@ class Moderation:
         self._seen: dict[bytes, None] = {}
         """Signature keys that were in the group: who falls out of it need not be asked about again."""
         self._urge_at: float | None = None
+        self._withheld_at: float | None = None
+        """When what was announced is not in force for so long that somebody seems to keep it back."""
         self._urge_s = URGE_S
         self._told: Policy | None = None
         """The policy in force that the driver has heard of."""
@@ -397,7 +404,7 @@ class Moderation:
         if newest.ended:
             return self._floor.end(ENDED)
         if newest != self.policies.in_force and self._urge_at is None:
-            self._urge_at = now + self._pause()
+            self._urge_at, self._withheld_at = now + self._pause(), now + WITHHELD_S
 
     def _pause(self) -> float:
         """Spread, so that not all ask at once."""
@@ -413,6 +420,9 @@ class Moderation:
             self._urge_at, self._urge_s = None, URGE_S
             return
         self._urge_at = now + self._pause()
+        if self._withheld_at is not None and now >= self._withheld_at:
+            self._withheld_at = None
+            self._warn(WITHHELD)
         self._floor.ask_to_lead(now)
 
     def next_timer(self) -> float | None:

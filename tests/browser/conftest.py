@@ -24,6 +24,17 @@ WITHIN_S = 20.0
 SCREENSHOTS = Path(__file__).parents[2] / "out" / "screenshots"
 TURN_CLOCK = Path(__file__).with_name("turn_clock.js")
 
+NOTE_NOTICES = """void (() => {
+  globalThis.noticed = []
+  const look = () => {
+    for (const {classList, innerText} of document.querySelectorAll(".notice")) {
+      const said = `${classList[1]}: ${innerText.trim()}`
+      if (!noticed.includes(said)) noticed.push(said)
+    }
+  }
+  new MutationObserver(look).observe(document.body, {subtree: true, childList: true, characterData: true})
+})()"""
+
 
 class Page:
     """A page in a browser profile of its own."""
@@ -97,6 +108,19 @@ class Page:
         for selector in selectors:
             await self.ask("click", selector=selector)
 
+    async def note_notices(self) -> None:
+        """From now on `noticed` is every notice that there ever was: its level and its words."""
+        await self.evaluate(NOTE_NOTICES)
+
+    async def shown_code(self, epoch: int) -> str:
+        """The code that the open security panel shows of this epoch."""
+        await self.until(
+            f"the code of epoch {epoch} is shown",
+            f"document.querySelector('#code-epoch')?.innerText === '{epoch}' || "
+            "(document.querySelector('[aria-label=\"A later epoch\"]:enabled')?.click(), false)",
+        )
+        return str(await self.evaluate("document.querySelector('.code').dataset.code"))
+
     async def close(self) -> None:
         await self.ask("close")
 
@@ -120,9 +144,25 @@ class Browser:
         await page.is_member()
         return page
 
+    async def host(self, name: str, house: House) -> Page:
+        """Make a meeting of one's own in the house, and be its first member."""
+        page = await self.open(name, house.link.server + "/")
+        await page.click("#create")
+        await page.until(
+            "the meeting is made", "location.hash !== '' && document.querySelector('#name') !== null"
+        )
+        await page.join()
+        await page.is_member()
+        await page.until("it is known as host", "meeting.view.hosts.includes(meeting.view.participantId)")
+        return page
+
+    async def close_page(self, page: Page) -> None:
+        self.pages.remove(page)
+        await page.close()
+
     async def close(self) -> None:
-        for page in self.pages:
-            await page.close()
+        while self.pages:
+            await self.pages.pop().close()
 
 
 def _pictures(tag: int, pixel_format: str) -> list[av.VideoFrame]:

@@ -20,6 +20,8 @@ class Liar:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.to: dict[str, ToParticipant] = {}
         """By participant id: what is told instead of each message; None leaves it out."""
+        self.to_all: ToParticipant | None = None
+        """For those of whom `to` says nothing."""
         self.of: dict[str, OfParticipant] = {}
         """What is heard instead of what the participant says."""
         self.on_knock: Callable[[str, wire.Knock], None] = lambda participant_id, knock: None
@@ -42,6 +44,9 @@ class Liar:
         """Keep back what it is told, as a slow line does."""
         self._held[participant_id] = []
 
+    def is_holding(self, participant_id: str) -> bool:
+        return participant_id in self._held
+
     def release(self, participant_id: str) -> None:
         """All that was kept back arrives, in its order."""
         for text in self._held.pop(participant_id):
@@ -60,8 +65,9 @@ class Liar:
         if who is None:
             return self._post(connection, text)
         self.told.setdefault(who, []).append(message)
-        if who in self.to:
-            message = self.to[who](message)
+        tamper = self.to.get(who, self.to_all)
+        if tamper is not None:
+            message = tamper(message)
         if message is None:
             return True
         if who in self._held:

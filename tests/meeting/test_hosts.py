@@ -21,7 +21,7 @@ from conference.events import (
     WaitingFor,
 )
 from conference.link import X_WING_SUITE, MeetingLink
-from conference.moderation import ENDED, REMOVED, Moderation
+from conference.moderation import ENDED, REMOVED, WITHHELD, Moderation
 from conference.passes import Admission
 from conference.reports import sentence
 from conference.session import EpochChanged, Phase
@@ -182,6 +182,22 @@ def test_a_leader_cannot_let_in_past_the_lobby(meeting: Meeting) -> None:
     )
     meeting.tell(carol, wire.Entry(1, group.epoch, 1, bob.id, commit.message))
     assert "whom no host has let in" in carol.warnings[-1]
+
+
+def test_a_decision_that_is_kept_back_is_told_of(meeting: Meeting) -> None:
+    """The server lets nobody commit."""
+    post = meeting._to_room
+    meeting._to_room = lambda connection, text: (
+        None if '"type":"commit"' in text or '"type":"lead"' in text else post(connection, text)
+    )
+    act(meeting, "Alice", "set_lobby", True, within=9.0)
+    assert not any(WITHHELD in each.warnings for each in meeting.members())
+    meeting.run(6.0)
+    assert all(each.warnings.count(WITHHELD) == 1 for each in meeting.members())
+    meeting._to_room = post
+    meeting.run(10.0)
+    assert all(each.session.policies.in_force.lobby for each in meeting.members())
+    assert all(each.warnings.count(WITHHELD) == 1 for each in meeting.members())
 
 
 def test_a_leader_that_keeps_a_knock_to_itself_is_replaced(meeting: Meeting) -> None:

@@ -47,6 +47,7 @@ function speaker() {
     inTurn: (task) => task(),
     opened: () => said.push("opened"),
     heard: ({ type }) => said.push(type),
+    misheard: () => said.push("misheard"),
     lost: () => said.push("lost"),
     gaveUp: () => said.push("gave up"),
   }

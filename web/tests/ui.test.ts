@@ -10,7 +10,7 @@ import { Comparisons } from "../src/ui/comparison.ts"
 import { noticesOf, type Situation } from "../src/ui/notices.ts"
 import type { EpochLine, Person } from "../src/ui/scene.ts"
 import { gridFor, seatsOf } from "../src/ui/stage.tsx"
-import { eventOf, healthOf, howManyAreKnown, pace, piecesOf, spellDuration, spellNames } from "../src/ui/words.ts"
+import { eventOf, healthOf, howManyAreKnown, listed, pace, piecesOf, spellDuration, spellNames } from "../src/ui/words.ts"
 
 function member(leaf: number, name: string, key = leaf): Member {
   return { leaf, name, participantId: `id ${leaf}`, signatureKey: own(new Uint8Array(32).fill(key)), certificates: [] }
@@ -137,7 +137,7 @@ function person(name: string, more: Partial<Person> = {}): Person {
 function situation(more: Partial<Situation> = {}): Situation {
   return {
     people: [],
-    isPaused: false,
+    pausedForS: undefined,
     isConnected: true,
     returning: undefined,
     hasDiffered: false,
@@ -162,7 +162,7 @@ test("only what may mean a listener is a danger, and no danger can be dismissed"
   assert.deepEqual(levels("in the room but not in the group", "waiting"), [])
   const ghost = situation({
     people: [person("Bob", { standing: "in the group but not in the room" })],
-    isPaused: true,
+    pausedForS: 6,
     hasDiffered: true,
   })
   const found = noticesOf(ghost)
@@ -171,6 +171,18 @@ test("only what may mean a listener is a danger, and no danger can be dismissed"
     Array(3).fill(["danger", false]),
   )
   assert.deepEqual(noticesOf({ ...ghost, dismissed: new Set(found.map(({ key }) => key)) }), found)
+})
+
+test("others whose connection is lost are no alarm, if they are enough and for a minute at the most", () => {
+  const [bob, away] = [person("Bob"), person("Bob", { presence: "away" })]
+  const level = (pausedForS: number, people: Person[]) =>
+    noticesOf(situation({ pausedForS, people: [person("Ada", { isSelf: true }), ...people] })).find(({ text }) =>
+      text.includes("your keys"),
+    )?.level
+  assert.deepEqual([level(4, [bob]), level(6, [bob])], ["warning", "danger"])
+  assert.deepEqual([level(6, [away]), level(61, [away])], ["warning", "danger"])
+  const [carol, dave] = [person("Carol"), person("Dave")]
+  assert.deepEqual([level(6, [away, carol, dave]), level(6, [away, away, carol])], ["danger", "warning"])
 })
 
 test("two who bear one name are told of", () => {
@@ -192,6 +204,14 @@ test("what was dismissed comes again only when there is more of it", () => {
   const dismissed = new Set(noticesOf(first).map(({ key }) => key))
   assert.deepEqual(noticesOf({ ...first, dismissed }), [])
   assert.equal(noticesOf({ ...first, joinedSinceCompared: ["Eve", "Mallory"], dismissed }).length, 1)
+})
+
+test("a list in which the server names thousands has all members and some of the others", () => {
+  const strangers = Array.from({ length: 4000 }, (_, at) => person(`${at}`, { leaf: undefined }))
+  const [first, last] = [person("Ada"), person("Bob")]
+  const { people, unlisted } = listed([first, ...strangers, last])
+  assert.deepEqual([people.length, unlisted], [52, 3950])
+  assert.deepEqual([people[0], people.at(-1)], [first, last])
 })
 
 test("health in words", () => {

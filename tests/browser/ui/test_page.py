@@ -251,9 +251,7 @@ async def test_who_cannot_decrypt_us_is_told_by_name(
     await click(bob, "#security")
     leaf = int(await bob.evaluate("meeting.view.ownLeaf"))
     report = Conversation.report_troubles  # and what Ada finds by herself is nothing
-    monkeypatch.setattr(
-        Conversation, "report_troubles", lambda *_: None
-    )
+    monkeypatch.setattr(Conversation, "report_troubles", lambda *_: None)
     now = asyncio.get_running_loop().time()
     report(ada.session.conversation, (Trouble(leaf, 1, Reason.NO_KEY, 41, 12),), now)
     told = r"/Ada has been unable to decrypt you for 1\d s: no key for epoch 41\./"

@@ -23,6 +23,8 @@ export interface Speaker {
   opened(): void
   /** At once. */
   heard(message: ServerMessage): void
+  /** At once: what came is no message, so that the connection is given up; it is tried again. */
+  misheard(): void
   /** In turn; it is tried again. */
   lost(why: string): void
   /** In turn; it is not tried any more. */
@@ -92,7 +94,10 @@ export class Connection {
   #heard(attempt: Attempt, data: unknown): void {
     if (attempt.isOver) return
     const message = decoded(data)
-    if (message === undefined) return this.#drop(attempt)
+    if (message === undefined) {
+      this.#speaker.misheard()
+      return this.#drop(attempt)
+    }
     attempt.hasHeard = true
     this.#heardAt = now()
     this.#speaker.heard(message)

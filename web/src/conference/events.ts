@@ -52,6 +52,8 @@ export type Event =
   | { readonly type: "sending paused"; readonly on: boolean }
   /** Something that the user should know: the server or a member did what it must not. */
   | { readonly type: "warned"; readonly text: string }
+  /** The server stops, and may come again. */
+  | { readonly type: "going down" }
   /** The meeting is over for us. */
   | { readonly type: "ended"; readonly reason: string }
 

@@ -6,6 +6,7 @@
 import type { Failing } from "./decrypt_health.ts"
 import type { Event } from "./events.ts"
 import { AUDIO, CAMERA } from "./frames.ts"
+import { usableOf } from "./ice_servers.ts"
 import { Publishing } from "./publishing.ts"
 import type { Sending } from "./sending_news.ts"
 import { Subscribing } from "./subscribing.ts"
@@ -178,6 +179,7 @@ export class Meeting {
   #onParticipant(message: FromParticipant): void {
     switch (message.type) {
       case "view":
+        this.#workers.tell({ type: "shown" })
         return this.#change(message.view)
       case "event":
         return this.#onEvent(message.event)
@@ -226,11 +228,7 @@ export class Meeting {
     if (message.type === "published") this.#publishing.takeAnswer(message.sdp)
     else if (message.type === "subscribe") this.#subscribing.takeOffer(message)
     else if (message.type === "ice_servers") {
-      this.#iceServers = message.servers.map(({ url, username, credential }) => ({
-        urls: url,
-        ...(username === null ? {} : { username }),
-        ...(credential === null ? {} : { credential }),
-      }))
+      this.#iceServers = usableOf(message)
     }
   }
 

@@ -28,6 +28,9 @@ export const REMOVED = "A host has removed you from the meeting."
 /** A policy that is not in force so long after it was announced is one that the leader sits out. */
 const URGE_S = 2
 const OWN_URGE_S = 0.5 // so long, for the host that announced it
+const WITHHELD_S = 10
+const WITHHELD =
+  "What a host has decided is not in force after ten seconds: the server, or who leads, may be keeping it back. It is asked for again and again."
 const MAX_SEEN = 4096
 
 /** What moderation needs of the session that it belongs to. */
@@ -66,6 +69,8 @@ export class Moderation {
   #seen = new Set<string>()
   #urgeAt = Infinity
   #urgeS = URGE_S
+  /** When what was announced is not in force for so long that somebody seems to keep it back. */
+  #withheldAt = Infinity
   /** The policy in force that the driver has heard of. */
   #told: Policy | undefined
 
@@ -394,7 +399,10 @@ export class Moderation {
   #heardPolicy(now: number): void {
     const { policy } = this.policies.newest
     if (policy.document.ended) return this.#floor.end(ENDED)
-    if (!policy.equals(this.policies.inForce) && this.#urgeAt === Infinity) this.#urgeAt = now + this.#pause()
+    if (!policy.equals(this.policies.inForce) && this.#urgeAt === Infinity) {
+      this.#urgeAt = now + this.#pause()
+      this.#withheldAt = now + WITHHELD_S
+    }
   }
 
   /** Spread, so that not all ask at once. */
@@ -413,6 +421,10 @@ export class Moderation {
       return
     }
     this.#urgeAt = now + this.#pause()
+    if (now >= this.#withheldAt) {
+      this.#withheldAt = Infinity
+      this.#warn(WITHHELD)
+    }
     await this.#floor.askToLead(now)
   }
 

@@ -18,9 +18,10 @@ import { LOOK_EVERY_S, SleepWatch } from "./sleep_watch.ts"
 import { securityCode } from "./verification.ts"
 import type { FromKeys, FromParticipant, HostAction, Prepare, Start, ToKeys, ToParticipant } from "./worker_messages.ts"
 
+const MOST_UNHEARD = 4096 // messages: more than a meeting says while commits are looked at
+const NO_MESSAGE =
+  "What the server sent is no message, so the connection was begun anew. If that goes on, reload this page: the server may have another version of it."
 const MAX_PAUSE_S = 60 // a machine that slept looks around when it wakes
-const GOING_DOWN =
-  "The server is being shut down. The meeting goes on if it is back within a minute; until then nobody is heard or seen."
 
 /** What is asked of somebody who takes part. */
 type Wish = Exclude<ToParticipant, Prepare | Start>
@@ -43,6 +44,11 @@ class Participant implements Speaker {
   #timer: ReturnType<typeof setTimeout> | undefined
   readonly #orders = new Map<number, () => void>()
   #orderNumber = 0
+  /** Messages whose turn has not come. */
+  #unheard = 0
+  /** Whether the page has not taken up the last view yet; whether there is another since. */
+  #isShowing = false
+  #isNews = false
   #maySend = false
 
   /** `release` lets go of what another tab may want, when this stay is over. */
@@ -68,10 +74,11 @@ class Participant implements Speaker {
 
   take(message: Wish): void {
     if (message.type === "media") this.#connection.send(message.message)
+    else if (message.type === "shown") this.#shown()
     else this.inTurn(() => this.#obey(message))
   }
 
-  async #obey(message: Exclude<Wish, { type: "media" }>): Promise<void> {
+  async #obey(message: Exclude<Wish, { type: "media" | "shown" }>): Promise<void> {
     const session = this.#session
     switch (message.type) {
       case "chat":
@@ -172,7 +179,12 @@ class Participant implements Speaker {
     })
   }
 
+  /** The page is told how things stand when it has taken up what it was told before: a flood does not drown it. */
   #show(): void {
+    this.#isNews = true
+    if (this.#isShowing) return
+    this.#isNews = false
+    this.#isShowing = true
     const session = this.#session
     const { inForce } = session.policies
     const rows = session.roster.rows(now())
@@ -202,6 +214,11 @@ class Participant implements Speaker {
         waiting: session.moderation.waiting,
       },
     })
+  }
+
+  #shown(): void {
+    this.#isShowing = false
+    if (this.#isNews) this.#show()
   }
 
   #setTimer(): void {
@@ -275,11 +292,19 @@ class Participant implements Speaker {
     if (message.type === "slots") this.#announce(message)
     else if (message.type === "published" || message.type === "subscribe" || message.type === "ice_servers") {
       tell({ type: "media", message })
-    } else if (message.type === "going_down") tell({ type: "event", event: { type: "warned", text: GOING_DOWN } })
+    } else if (message.type === "going_down") tell({ type: "event", event: { type: "going down" } })
     else {
-      this.inTurn(() => this.#session.receive(message, now()))
+      if (++this.#unheard > MOST_UNHEARD) this.#connection.close()
+      this.inTurn(() => {
+        this.#unheard--
+        return this.#session.receive(message, now())
+      })
       if (message.type === "resumed") tell({ type: "resumed" })
     }
+  }
+
+  misheard(): void {
+    tell({ type: "event", event: { type: "warned", text: NO_MESSAGE } })
   }
 
   #announce(message: Server<"slots">): void {

@@ -57,6 +57,8 @@ export type ToParticipant =
   | { readonly type: "sending"; readonly sending: Sending }
   | { readonly type: "moderate"; readonly action: HostAction }
   | { readonly type: "media"; readonly message: MediaAnswer }
+  /** The last view was taken up: there may be another. */
+  | { readonly type: "shown" }
 
 /** A security code, and the epoch that it stands for. */
 export interface CodeShown extends SecurityCode {

@@ -37,7 +37,10 @@ const LEVELS_EVERY_MS = 400
 const HEARD = 0.001 // of 1: what a decoder makes of silence stays below
 const SILENT_AFTER = 10 // looks without any sound, not even noise: who does not tell is taken for muted
 const REACTION_MS = 3000
+const MOST_WARNINGS = 4
 const PASSING_MS = 6000
+const GOING_DOWN =
+  "The server is being shut down. The meeting goes on if it is back within a minute; until then nobody is heard or seen."
 const NOT_ROTATED_AFTER_MS = 10_000
 const NOT_ROTATED =
   "Your keys are not new yet: the server has not let this page commit them. It goes on asking, and says so if that takes too long."
@@ -73,6 +76,8 @@ export class LiveMeeting {
   readonly #media: LocalMedia
   #wantsLobby: boolean
   #wasMember = false
+  /** Since when nothing is sent, as most do not confirm our keys. */
+  #pausedAt: number | undefined
   #generation = 0
   #waitingFor: string | undefined
   readonly #recogniser: Recogniser
@@ -116,7 +121,7 @@ export class LiveMeeting {
     this.meeting.onChange = (view) => this.#onView(view)
     this.meeting.onEvent = (event) => this.#onEvent(event)
     this.meeting.onRefused = (why) => this.#pass(why)
-    this.meeting.onConnection = (isConnected, why) => isConnected && this.#pass(why)
+    this.meeting.onConnection = (isConnected, why) => isConnected && this.#onReconnected(why)
     this.meeting.onSwitched = (epoch) => this.#onSwitched(epoch)
     const setTrack = (kidContext: number, track: MediaStreamTrack | null) => this.meeting.setTrack(kidContext, track)
     this.#screen = new ScreenShare(setTrack, () => this.#sendsOther())
@@ -136,6 +141,7 @@ export class LiveMeeting {
       this.#generation = view.generation
       this.#timeline.setGeneration(view.generation)
     }
+    this.#pausedAt = view.isIsolated ? (this.#pausedAt ?? performance.now()) : undefined
     if (view.phase === "member" && !this.#wasMember) {
       this.#wasMember = true
       if (this.#wantsLobby) this.#moderate({ type: "lobby", on: true })
@@ -174,12 +180,10 @@ export class LiveMeeting {
         this.#link = MeetingLink.parse(event.link)
         this.onLink(event.link)
         return this.#pass("The host changed the link. The old one opens nothing any more.")
+      case "going down":
+        return this.#warn(GOING_DOWN)
       case "warned":
-        this.#warnings = [
-          ...this.#warnings,
-          { key: `warned ${this.#next++}`, level: "warning" as const, text: event.text },
-        ].slice(-4)
-        return
+        return this.#warn(event.text)
     }
   }
 
@@ -235,6 +239,18 @@ export class LiveMeeting {
       this.#reactions = this.#reactions.filter((each) => each !== reaction)
       this.onChange()
     }, REACTION_MS)
+  }
+
+  #onReconnected(said: string): void {
+    this.#warnings = this.#warnings.filter(({ text }) => text !== GOING_DOWN)
+    this.#pass(said)
+  }
+
+  /** Warn, once for as long as the same stands there already. */
+  #warn(text: string): void {
+    if (this.#warnings.some((said) => said.text === text && !this.#dismissed.has(said.key))) return
+    const warning = { key: `warned ${this.#next++}`, level: "warning" as const, text }
+    this.#warnings = [...this.#warnings, warning].slice(-MOST_WARNINGS)
   }
 
   /** Say something for a moment. */
@@ -332,7 +348,7 @@ export class LiveMeeting {
       memory: memoryOf(this.#recogniser, this.#identity),
       notices: noticesOf({
         people,
-        isPaused: view.isIsolated,
+        pausedForS: this.#pausedAt && (performance.now() - this.#pausedAt) / 1000,
         isConnected: view.isConnected,
         returning: isOut ? (this.#waitingFor ?? "You lost your place in the group, and knock again.") : undefined,
         hasDiffered,

@@ -14,6 +14,9 @@ const INVITE = { label: "Invite", intent: "show people" } as const
 const CHOOSE = { label: "Choose", intent: "show settings" } as const
 const LEAVE = { label: "Leave", intent: "leave" } as const
 
+const UNTOLD_S = 5 // so long, the server may not know yet whose connection is lost
+const MOST_AWAY_S = 60 // a server that goes on saying so lets nobody go
+
 export interface Warning {
   readonly key: string
   readonly level: "warning" | "news"
@@ -22,7 +25,8 @@ export interface Warning {
 
 export interface Situation {
   readonly people: readonly Person[]
-  readonly isPaused: boolean
+  /** For how long nothing has been sent, as most do not confirm our keys; undefined if they do. */
+  readonly pausedForS: number | undefined
   readonly isConnected: boolean
   /** We fell out of the group and are coming back: what for we wait. */
   readonly returning: string | undefined
@@ -46,7 +50,7 @@ export function noticesOf(situation: Situation): Notice[] {
   return all.filter(({ key, canBeDismissed }) => !canBeDismissed || !situation.dismissed.has(key))
 }
 
-function dangers({ people, isPaused, hasDiffered }: Situation): Notice[] {
+function dangers({ people, pausedForS, hasDiffered }: Situation): Notice[] {
   const found: Notice[] = []
   const add = (key: string, text: string, action: Notice["action"]) =>
     found.push({ key, level: "danger", text, action, canBeDismissed: false })
@@ -57,7 +61,7 @@ function dangers({ people, isPaused, hasDiffered }: Situation): Notice[] {
       LEAVE,
     )
   }
-  if (isPaused) {
+  if (pausedForS !== undefined && !mayBeDelay(pausedForS, people)) {
     add(
       "paused",
       "You are not being heard or seen: most of the others do not confirm your keys. The server may have split the meeting. Compare the security code.",
@@ -79,7 +83,25 @@ function dangers({ people, isPaused, hasDiffered }: Situation): Notice[] {
   return found
 }
 
-function warnings({ warnings: warned, people, isStale, damaged }: Situation): Notice[] {
+/** Those whose connection is lost, as the server says. */
+function awayOf(people: readonly Person[]): readonly Person[] {
+  return people.filter(({ leaf, isSelf, presence }) => leaf !== undefined && !isSelf && presence === "away")
+}
+
+/** Whether lost connections are reason enough that most do not confirm our keys, or may turn out to be. */
+function mayBeDelay(pausedForS: number, people: readonly Person[]): boolean {
+  const members = people.filter(({ leaf }) => leaf !== undefined).length
+  const areEnough = 2 * (members - awayOf(people).length) <= members
+  return pausedForS < (areEnough ? MOST_AWAY_S : UNTOLD_S)
+}
+
+function unconfirmed(people: readonly Person[]): string {
+  const away = awayOf(people)
+  const why = away.length ? `${spellNames(away.map(nameOf))} lost the connection, as the server says. ` : ""
+  return `${why}Nothing of yours is sent until most of the others confirm your keys.`
+}
+
+function warnings({ warnings: warned, people, pausedForS, isStale, damaged }: Situation): Notice[] {
   const strangers = people.filter(
     ({ standing, presence }) => standing === "in the room but not in the group" && presence !== "waiting",
   )
@@ -90,6 +112,9 @@ function warnings({ warnings: warned, people, isStale, damaged }: Situation): No
     action: level === "warning" ? SHOW : undefined,
     canBeDismissed: true,
   }))
+  if (pausedForS !== undefined && mayBeDelay(pausedForS, people)) {
+    found.push({ key: "unconfirmed", level: "warning", text: unconfirmed(people), action: SHOW, canBeDismissed: false })
+  }
   for (const same of namesakes(people)) {
     const text = `${same.length} people here are called ${plainNameOf(same[0]!)}. Names are self-chosen: ask who is who.`
     found.push({

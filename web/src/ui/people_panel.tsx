@@ -5,12 +5,13 @@ import { remarkOf } from "../conference/recognition.ts"
 import { Icon } from "./icons.tsx"
 import { Avatar, CopyButton, Name, Switch, Tool } from "./parts.tsx"
 import type { Hosting, Intents, Person, Scene } from "./scene.ts"
-import { healthOf, lookOf, plainNameOf, standingOf, trustOf } from "./words.ts"
+import { healthOf, listed, lookOf, plainNameOf, standingOf, trustOf } from "./words.ts"
 
 export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
-  const members = scene.people.filter(({ leaf }) => leaf !== undefined)
+  const { people, unlisted } = listed(scene.people)
+  const members = people.filter(({ leaf }) => leaf !== undefined)
   const atTheDoor = new Set(scene.hosting?.waiting.map(({ participantId }) => participantId))
-  const others = scene.people.filter(({ leaf, participantId }) => leaf === undefined && !atTheDoor.has(participantId))
+  const others = people.filter(({ leaf, participantId }) => leaf === undefined && !atTheDoor.has(participantId))
   return (
     <div class="people">
       {scene.hosting !== undefined && <Door hosting={scene.hosting} intents={intents} />}
@@ -30,6 +31,7 @@ export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonl
               <Row key={person.key} person={person} hosting={undefined} intents={intents} />
             ))}
           </ul>
+          {unlisted > 0 && <p class="quiet">And {unlisted} more.</p>}
         </section>
       )}
       <section class="invite" aria-labelledby="people-invite">

@@ -9,7 +9,7 @@ import { Icon, type IconName } from "./icons.tsx"
 import { MemoryDialog } from "./memory.tsx"
 import { Name } from "./parts.tsx"
 import type { Comparison, EpochLine, Intents, Person, Scene } from "./scene.ts"
-import { claimOf, eventOf, healthOf, howManyAreKnown, lookOf, pace, plainNameOf, spellNames, spellTime, standingOf, trustOf } from "./words.ts"
+import { claimOf, eventOf, healthOf, howManyAreKnown, listed, lookOf, pace, plainNameOf, spellNames, spellTime, standingOf, trustOf } from "./words.ts"
 
 export function SecurityPanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
   const { security } = scene
@@ -115,7 +115,8 @@ function Sentence({ look, icon, text }: SentenceProps) {
 }
 
 /** The members of the group, and beside each what the server claims. */
-function Holders({ people, hasLastingKey }: { readonly people: readonly Person[]; readonly hasLastingKey: boolean }) {
+function Holders({ people: all, hasLastingKey }: { readonly people: readonly Person[]; readonly hasLastingKey: boolean }) {
+  const { people, unlisted } = listed(all)
   return (
     <table class="holders">
       <thead>
@@ -128,6 +129,12 @@ function Holders({ people, hasLastingKey }: { readonly people: readonly Person[]
         {people.map((person) => (
           <Holder key={person.key} person={person} hasLastingKey={hasLastingKey} />
         ))}
+        {unlisted > 0 && (
+          <tr>
+            <th scope="row">Nobody</th>
+            <td>{unlisted} more</td>
+          </tr>
+        )}
       </tbody>
     </table>
   )

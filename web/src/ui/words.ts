@@ -74,6 +74,18 @@ export function whyNoPicture(trouble: Trouble): string {
     : `Not decrypted for ${time}: ${because(trouble)}`
 }
 
+const MOST_OUTSIDERS = 50
+
+/** All members, and some of those who are only in the server's list, which may name thousands; how many are left out. */
+export function listed(people: readonly Person[]): { readonly people: readonly Person[]; readonly unlisted: number } {
+  const outsiders = people.filter(({ leaf }) => leaf === undefined)
+  const shown = new Set(outsiders.slice(0, MOST_OUTSIDERS))
+  return {
+    people: people.filter((person) => person.leaf !== undefined || shown.has(person)),
+    unlisted: outsiders.length - shown.size,
+  }
+}
+
 /** What the server claims about somebody. */
 export function claimOf(person: Person): string {
   switch (person.presence) {

@@ -266,7 +266,7 @@ function scene(draft: Draft = {}): Scene {
   }
   const notices = noticesOf({
     people,
-    isPaused: whole.isPaused,
+    pausedForS: whole.isPaused ? 60 : undefined,
     isConnected: whole.isConnected,
     hasDiffered: secured.hasDiffered,
     isStale,
