@@ -40,7 +40,9 @@ from aiortc.rtp import RTCP_PSFB_APP, AnyRtcpPacket, RtcpByePacket, RtcpPsfbPack
 from av.frame import Frame
 
 from conference.errors import ConferenceError, MisuseError
+from conference.frames import AUDIO as MICROPHONE
 from conference.frames import KINDS, FrameSealer, FrameSink, Kind, ReceivedFrame, is_vp8_key_frame
+from conference.header_extensions import limited
 from conference.media_threads import MEDIA_THREADS
 from conference.receive_buffer import AUDIO, VIDEO, Counters, Outcome, Packet, ReceiveBuffer
 from conference.receiving_path import ReceivingPath
@@ -124,6 +126,7 @@ class SealedSender(RTCRtpSender):
         kid_context: int | None = None,
         bitrate: int | None = None,
         clock: Callable[[], float] = time.monotonic,
+        tells_level: bool = False,
     ) -> None:
         super().__init__(track_or_kind, transport)
         self._clock = clock
@@ -137,7 +140,7 @@ class SealedSender(RTCRtpSender):
         self._encoder: SealingEncoder | None = None
         if sealer is not None and kid_context is not None:
             self._seal = Seal(sealer, kid_context)
-            self._encoder = sealing_encoder(self._seal, kid_context, bitrate)
+            self._encoder = sealing_encoder(self._seal, kid_context, bitrate, tells_level=tells_level)
         # aiortc hands it the receiver's bitrate estimates.
         _put(self, "_RTCRtpSender__encoder", self._encoder)
 
@@ -260,8 +263,11 @@ class SealedReceiver(RTCRtpReceiver):
         clock: Callable[[], float],
         mid: Callable[[], str | None],
         path: ReceivingPath | None = None,
+        hears_levels: bool = False,
     ) -> None:
         super().__init__(kind, transport)
+        self._hears_levels = hears_levels
+        self._level: int | None = None
         self._path = path
         self._rtcp_ssrc = 0
         self._kind: Kind = kind
@@ -319,6 +325,8 @@ class SealedReceiver(RTCRtpReceiver):
         sent = packet.extensions.abs_send_time
         if self._path is not None:
             self._path.received(self._kind, packet.ssrc, sent, len(packet.payload), self._clock())
+        if self._hears_levels:
+            _, self._level = packet.extensions.audio_level or (False, None)
         await super()._handle_rtp_packet(packet, arrival_time_ms=arrival_time_ms)
         await self._send_feedback()
 
@@ -347,6 +355,7 @@ class SealedReceiver(RTCRtpReceiver):
                 is_key=frame.is_key,
                 lost=frame.lost,
                 received_at=frame.received_at,
+                level=self._level,
             )
             try:
                 self._sink.receive(received)
@@ -426,12 +435,15 @@ class E2eePeerConnection(RTCPeerConnection):
         sink: FrameSink | None = None,
         configuration: RTCConfiguration | None = None,
         clock: Callable[[], float] = time.monotonic,
+        has_audio_levels: bool = False,
     ) -> None:
+        """`has_audio_levels`: the server is told how loud our microphone is, and believed about others'."""
         default = RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         super().__init__(configuration or default)
         self._sealer = sealer
         self._sink = sink
         self._clock = clock
+        self._has_audio_levels = has_audio_levels
         self._publishing: tuple[int, int | None] | None = None
         self._receiving_path = ReceivingPath()
 
@@ -475,6 +487,11 @@ class E2eePeerConnection(RTCPeerConnection):
             and transceiver.sender.kid_context is not None
         }
 
+    def limited(self, description: str) -> str:
+        """An offer or answer of ours or the server's, without what the server is not to be told."""
+        microphones = [mid for mid, context in self.streams().items() if context == MICROPHONE]
+        return limited(description, microphones if self._has_audio_levels else [])
+
     def force_key_frames(self) -> None:
         """Every video that is sent has a key frame next: after a change of keys."""
         for sender in self._sealed_senders():
@@ -515,10 +532,22 @@ class E2eePeerConnection(RTCPeerConnection):
         stock = transceiver.sender
         transport = stock.transport
         sender = SealedSender(
-            sender_track or kind, transport, self._sealer, kid_context, bitrate, self._clock
+            sender_track or kind,
+            transport,
+            self._sealer,
+            kid_context,
+            bitrate,
+            self._clock,
+            self._has_audio_levels,
         )
         receiver = SealedReceiver(
-            kind, transport, self._sink, self._clock, lambda: transceiver.mid, self._receiving_path
+            kind,
+            transport,
+            self._sink,
+            self._clock,
+            lambda: transceiver.mid,
+            self._receiving_path,
+            self._has_audio_levels,
         )
         sender._stream_id = stock._stream_id
         receiver._set_rtcp_ssrc(sender._ssrc)

@@ -110,6 +110,14 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
         "than the link; the server and this command do not need it",
     )
     parser.add_argument(
+        "--audio-levels",
+        action="store_true",
+        help="have microphones tell the server how loud they are, with every packet: it then knows who "
+        "speaks, when and how loudly, though not what. Where a watcher's connection is too narrow for all "
+        "cameras it keeps those of who speaks, and programs that decode no sound know who does. It is fixed "
+        "in the link, for all and for good; without it (the default) nobody tells",
+    )
+    parser.add_argument(
         "--token",
         metavar="TOKEN",
         help="the host token, if the server wants one; better in CONCLAVE_HOST_TOKEN, for other users of "
@@ -133,6 +141,7 @@ def _create(options: argparse.Namespace) -> int:
         link = create_meeting(
             options.server,
             has_passphrase=options.passphrase,
+            has_audio_levels=options.audio_levels,
             token=options.token or os.environ.get("CONCLAVE_HOST_TOKEN"),
             certificate=parse_fingerprint(options.fingerprint) if options.fingerprint else None,
         )

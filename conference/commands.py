@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from conference.comparison import Comparison
 from conference.errors import ConferenceError, MisuseError
 from conference.meeting import Meeting
+from conference.reports import told_who_speaks
 from conference.roster import Person
 from conference.sources.devices import open_screen
 
@@ -131,7 +132,8 @@ async def show_who(terminal: Terminal, argument: str) -> None:
         f"({line.recognition.remark if line.recognition else 'cannot decrypt'}; {line.standing})"
         for line in terminal.meeting.status().people
     ]
-    terminal.say("\n".join(lines) or "Nobody is here yet.")
+    told = told_who_speaks(terminal.meeting.link.has_audio_levels)
+    terminal.say("\n".join([*(lines or ["Nobody is here yet."]), f"{told[0].upper()}{told[1:]}."]))
 
 
 @command("mute", "[NAME]", "send silence; /unmute ends it; a host asks NAME, or `all`, for silence")

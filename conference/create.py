@@ -23,12 +23,14 @@ def create_meeting(
     server: str,
     *,
     has_passphrase: bool = False,
+    has_audio_levels: bool = False,
     token: str | None = None,
     certificate: bytes | None = None,
     home: Path | None = None,
 ) -> MeetingLink:
     """A link to a new meeting on `server`; the host's key is kept under `home`, readable by its owner only.
 
+    `has_audio_levels` has microphones tell the server how loud they are, and so who speaks.
     `token` is for a server that wants one. `certificate` is the SHA-256 of the server's, where no authority
     signs it: just that one is trusted, and the link says so to those who join.
     Raises LinkError for an address that is none, ServerError if the server does not answer as one,
@@ -40,7 +42,12 @@ def create_meeting(
     meeting_id = ask_for_meeting(origin, token, certificate)
     try:
         link = MeetingLink.create(
-            origin, meeting_id, public, has_passphrase=has_passphrase, certificate=certificate
+            origin,
+            meeting_id,
+            public,
+            has_passphrase=has_passphrase,
+            certificate=certificate,
+            has_audio_levels=has_audio_levels,
         )
     except LinkError as error:
         raise _not_conclave(origin) from error

@@ -13,14 +13,13 @@ from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
 from conference import mark
+from conference.loudness import SILENCE, level_of
 from conference.mark import Mark
 from conference.receive_path import MediaFrame
 from conference.sources.tone import tone_frequency
 
 AUDIO_RATE: Final = 48_000
 TONE_SAMPLES: Final = AUDIO_RATE // 4
-QUIETEST: Final = 32
-"""Of 32768, 60 dB down: what a decoder makes of silence stays below."""
 MAX_CONCEALED: Final = AUDIO_RATE * 120 // 1000
 """Opus has faded to silence by then: what is missing beyond stays a gap in the timestamps."""
 
@@ -31,13 +30,13 @@ Decoded = VideoFrame | AudioFrame
 class Seen:
     """What a visit brought; `concealed` counts samples that stand for lost sound.
 
-    `is_heard` says that the rest was more than silence.
+    `level` is that of the loudest of the rest (RFC 6464: less is louder).
     """
 
     frames: list[Decoded] = field(default_factory=list)
     errors: int = 0
     concealed: int = 0
-    is_heard: bool = False
+    level: int = SILENCE
     marks: list[tuple[Mark, int]] = field(default_factory=list)
     tones: list[float | None] = field(default_factory=list)
 
@@ -87,7 +86,7 @@ class AudioDecoder:
             timestamp += made
         first = len(seen.frames)
         made = self._add(frame.payload, frame.rtp_timestamp, seen)
-        seen.is_heard |= any(_is_heard(sound) for sound in seen.frames[first:])
+        seen.level = min([seen.level, *(level_of(sound.to_ndarray()) for sound in seen.frames[first:])])
         self._expected = (frame.mid, frame.rtp_timestamp + made)
         # RFC 6716 §3.1, §3.2.1: a packet of nothing but its first byte, saying "one frame", holds a frame of
         # no bytes, which a decoder takes for lost and conceals. (A packet of no bytes is the end to FFmpeg.)
@@ -123,8 +122,3 @@ class AudioDecoder:
         if self._heard_samples >= TONE_SAMPLES:
             seen.tones.append(tone_frequency(np.concatenate(self._heard), AUDIO_RATE))
             self._heard, self._heard_samples = [], 0
-
-
-def _is_heard(sound: Decoded) -> bool:
-    samples = sound.to_ndarray()
-    return bool(samples.size and max(samples.max(), -int(samples.min())) > QUIETEST)

@@ -52,6 +52,8 @@ class ReceivedFrame:
     is_key: bool
     lost: int
     received_at: float
+    level: int | None = None
+    """How loud it is (RFC 6464), if the sender tells the server so: not authenticated."""
 
 
 class FrameSealer(Protocol):

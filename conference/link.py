@@ -33,7 +33,7 @@ MAX_LINK = 2048
 MAX_PASSPHRASE = 1024
 ID_SIZE = SECRET_SIZE = HOST_SIZE = 16
 NONCE_SIZE = 12
-NO_FLAGS, WITH_PASSPHRASE, WITH_CERTIFICATE = "0", "p", "c"
+NO_FLAGS, WITH_AUDIO_LEVELS, WITH_CERTIFICATE, WITH_PASSPHRASE = "0", "a", "c", "p"
 CERTIFICATE_SIZE = 32
 
 # Argon2id's parameters are part of the protocol: every participant must come to the same key.
@@ -67,6 +67,8 @@ class MeetingLink:
     has_passphrase: bool = False
     certificate: bytes | None = None
     """SHA-256 of the server's certificate, if that alone is to be trusted; else the system's roots are."""
+    has_audio_levels: bool = False
+    """Whether microphones tell the server how loud they are, and so who speaks (RFC 6464)."""
 
     def __post_init__(self) -> None:
         if server_origin(self.server) != self.server:
@@ -94,11 +96,13 @@ class MeetingLink:
         suite: int = DEFAULT_SUITE,
         has_passphrase: bool = False,
         certificate: bytes | None = None,
+        has_audio_levels: bool = False,
     ) -> "MeetingLink":
         """A link with a fresh secret. LinkError if the server's address or meeting id is none."""
         secret = os.urandom(SECRET_SIZE)
         host = host_hash(host_public_key)
-        return cls(server_origin(server), meeting_id, suite, host, secret, has_passphrase, certificate)
+        flags = has_passphrase, certificate, has_audio_levels
+        return cls(server_origin(server), meeting_id, suite, host, secret, *flags)
 
     @classmethod
     def parse(cls, text: str) -> "MeetingLink":
@@ -115,7 +119,8 @@ class MeetingLink:
 
     @property
     def flags(self) -> str:
-        flags = WITH_CERTIFICATE + encode_base64url(self.certificate) if self.certificate is not None else ""
+        flags = WITH_AUDIO_LEVELS if self.has_audio_levels else ""
+        flags += WITH_CERTIFICATE + encode_base64url(self.certificate) if self.certificate is not None else ""
         return flags + (WITH_PASSPHRASE if self.has_passphrase else "") or NO_FLAGS
 
     @property
@@ -269,11 +274,11 @@ def _octets(what: str, text: str, size: int) -> bytes:
     return octets
 
 
-_FLAGS = re.compile(r"(?!$)(?:c(?P<certificate>[A-Za-z0-9_-]{43}))?(?P<passphrase>p)?|0")
+_FLAGS = re.compile(r"(?!$)(?P<levels>a)?(?:c(?P<certificate>[A-Za-z0-9_-]{43}))?(?P<passphrase>p)?|0")
 
 
-def _fragment(fragment: str) -> tuple[int, bytes, bytes, bool, bytes | None]:
-    """Suite, host, secret, whether there is a passphrase, and certificate, of the part after `#`."""
+def _fragment(fragment: str) -> tuple[int, bytes, bytes, bool, bytes | None, bool]:
+    """Of the part after `#`: suite, host, secret, has a passphrase, certificate, has audio levels."""
     fields = fragment.split(".")
     if fields[0] != str(VERSION):
         raise LinkError(
@@ -289,4 +294,5 @@ def _fragment(fragment: str) -> tuple[int, bytes, bytes, bool, bytes | None]:
     host = _octets("host key", fields[3], HOST_SIZE)
     secret = _octets("secret", fields[4], SECRET_SIZE)
     certificate = flags["certificate"] and _octets("certificate", flags["certificate"], CERTIFICATE_SIZE)
-    return int(fields[1]), host, secret, flags["passphrase"] is not None, certificate or None
+    has_passphrase, has_levels = flags["passphrase"] is not None, flags["levels"] is not None
+    return int(fields[1]), host, secret, has_passphrase, certificate or None, has_levels

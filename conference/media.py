@@ -21,6 +21,7 @@ from conference.decoders import Decoded
 from conference.decrypt_health import DecryptHealth
 from conference.frames import AUDIO, CAMERA, KINDS, SCREEN, FrameSealer, Kind, ReceivedFrame
 from conference.grid_recording import GridRecording
+from conference.loudness import SPEAKS_S
 from conference.messages import Sending, Trouble
 from conference.publishing import Publishing
 from conference.receive_path import Counts, MediaFrame, Misnamed, ReceivePath
@@ -270,9 +271,15 @@ class Media:
         return tile.stats.opened_at if tile else None
 
     def heard_at(self, participant_id: str) -> float | None:
-        """When there was more than silence in somebody's sound, if it is decoded."""
+        """When somebody's sound was more than silence, if it is decoded or the meeting has levels."""
         tile = self.path.tiles.get((participant_id, AUDIO))
         return tile.stats.heard_at if tile else None
+
+    def is_speaking(self, participant_id: str) -> bool:
+        """Whether somebody's sound is, or was a moment ago, as loud as speech; as `heard_at`."""
+        tile = self.path.tiles.get((participant_id, AUDIO))
+        spoke_at = tile.stats.spoke_at if tile else None
+        return spoke_at is not None and self._clock() - spoke_at < SPEAKS_S
 
     # --- the end ---
 
@@ -374,6 +381,7 @@ class Media:
             sink=self,
             configuration=ice_configuration(self._ice_servers),
             clock=self._clock,
+            has_audio_levels=self._session.link.has_audio_levels,
         )
 
     # --- receiving ---

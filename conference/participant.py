@@ -264,6 +264,7 @@ class Participant:
             refused=dict(media.refused()),
             packets_received=media.packets_received(),
             is_code_stale=session.is_code_stale,
+            has_audio_levels=session.link.has_audio_levels,
         )
 
     def roster_rows(self) -> tuple[Row, ...]:
@@ -288,6 +289,7 @@ class Participant:
             audio=self.media.stream(who, AUDIO),
             screen=self.media.stream(who, SCREEN) if has_screen else None,
             sending=sending,
+            is_speaking=self.media.is_speaking(who),
             is_muted=not self.media.sending.microphone if is_us else is_muted,
             refused=counts.dropped.total(),
             is_recording=self.media.recordings.is_on if is_us else who in self._recording,

@@ -111,11 +111,12 @@ class Publishing:
             connection.publish(track, kid_context)
         await connection.setLocalDescription(await connection.createOffer())
         streams = tuple(Stream(mid, context) for mid, context in connection.streams().items())
-        sdp = await self._ask(Publish(connection.localDescription.sdp, streams))
+        offer = connection.limited(connection.localDescription.sdp)
+        sdp = await self._ask(Publish(offer, streams))
         if sdp is None:
             return False
         try:
-            await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+            await connection.setRemoteDescription(RTCSessionDescription(connection.limited(sdp), "answer"))
         except Exception as error:  # aiortc's parser raises whatever it stumbles over
             raise ServerError(f"The server's answer for media cannot be used: {error}") from error
         self._is_established = True

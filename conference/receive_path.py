@@ -81,7 +81,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class MediaFrame:
-    """An opened frame. All but `rtp_timestamp` (modulo 2^32) and `mid` is authenticated or our own.
+    """An opened frame. All but `rtp_timestamp` (modulo 2^32), `mid` and `level` is authenticated or our own.
 
     `is_continuous` says that nothing is known to be missing between the last frame that the tile got and
     this one.
@@ -93,6 +93,7 @@ class MediaFrame:
     is_key: bool
     is_continuous: bool
     received_at: float
+    level: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +276,7 @@ class ReceivePath(Generic[TileT]):
                 is_key=frame.is_key,
                 is_continuous=is_continuous,
                 received_at=frame.received_at,
+                level=frame.level,
             )
         )
 

@@ -308,7 +308,8 @@ class ScreenReport:
         draw = _table if self._console.width >= TABLE_WIDTH else _lines
         refused = sum(status.refused.values())
         words = ", ".join(f"{count} {why}" for why, count in status.refused.items() if count)
-        foot = Text(f"{refused} frames refused ({words})" if refused else "no frame refused", style="dim")
+        frames = f"{refused} frames refused ({words})" if refused else "no frame refused"
+        foot = Text(f"{frames}; {told_who_speaks(status.has_audio_levels)}", style="dim")
         recorders = [line.name for line in status.people if line.is_recording]
         sign = Text(f"● recorded by {', '.join(recorders)}", style="bold red")
         brief = [Text(_brief(status), style="bold yellow")] if status.brief_visits else []
@@ -370,6 +371,13 @@ def _brief(status: Status) -> str:
     return f"⚠ {told}{f', and {len(others)} more as briefly' if others else ''}; /history has all who came."
 
 
+def told_who_speaks(has_audio_levels: bool) -> str:
+    """Whether the server is told, which who made the meeting has chosen."""
+    if has_audio_levels:
+        return "the server is told who speaks, and how loudly: the link says so"
+    return "the server is not told who speaks"
+
+
 def _how_many_are_verified(status: Status) -> list[tuple[str, str]]:
     """In a meeting of people whose names are verified and others, how many of each there are."""
     known = [line.recognition for line in status.people if line.recognition is not None]
@@ -399,7 +407,7 @@ def _typed_line(text: str, cursor: int, width: int) -> Text:
 
 
 def _remarks(line: PersonStatus) -> str:
-    remarks = ["muted"] if line.is_muted else []
+    remarks = ["muted"] if line.is_muted else ["speaks"] if line.is_speaking else []
     if line.sending is not None and not line.sending.camera:
         remarks.append("camera off")
     if line.is_recording:

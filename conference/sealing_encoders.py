@@ -17,7 +17,8 @@ from aiortc.rtcrtpsender import RTCEncodedFrame
 from av.frame import Frame
 from av.stream import Stream
 
-from conference.frames import CLEAR, KINDS, SCREEN, FrameSealer, is_vp8_key_frame
+from conference.frames import AUDIO, CLEAR, KINDS, SCREEN, FrameSealer, is_vp8_key_frame
+from conference.loudness import level_of
 from conference.rate import Plan, VideoRate
 
 if TYPE_CHECKING:
@@ -93,13 +94,14 @@ class SealingEncoder(Protocol):
 
 
 def _encoded(
-    payloads: list[bytes], timed: Frame | EncodedPacket, time_base: Fraction
+    payloads: list[bytes], timed: Frame | EncodedPacket, time_base: Fraction, level: int | None = None
 ) -> list[RTCEncodedFrame]:
+    """`level` is what the server is told of its loudness, None nothing; aiortc wants it negative."""
     assert timed.pts is not None
     assert timed.time_base is not None
     timestamp = convert_timebase(timed.pts, timed.time_base, time_base)
-    # No audio level (RFC 6464): it would tell the server who speaks.
-    return [RTCEncodedFrame(payloads, timestamp, None)]  # type: ignore[arg-type]
+    told = None if level is None else -level
+    return [RTCEncodedFrame(payloads, timestamp, told)]  # type: ignore[arg-type]
 
 
 class Vp8Sealing:
@@ -226,14 +228,18 @@ def _open_vp8(plan: Plan) -> av.VideoCodecContext:
 
 
 class OpusSealing:
-    """Opus at a constant bitrate and without DTX, because packet sizes tell what is said (RFC 6562)."""
+    """Opus at a constant bitrate and without DTX, because packet sizes tell what is said (RFC 6562).
+
+    Nor does the server hear who speaks, unless it is told (RFC 6464); of what is encoded already it is not.
+    """
 
     codec_name = "opus"
     wants_key_frame = False
 
-    def __init__(self, seal: Seal, bitrate: int | None) -> None:
+    def __init__(self, seal: Seal, bitrate: int | None, *, tells_level: bool) -> None:
         self._seal = seal
         self._bitrate = bitrate
+        self._tells_level = tells_level
         self._codec: av.AudioCodecContext | None = None
         self._resampler: av.AudioResampler | None = None
 
@@ -249,16 +255,17 @@ class OpusSealing:
             self._codec = self._open(frame.layout.nb_channels)
         encoded = []
         for piece in self._pieces(frame):
+            level = level_of(piece.to_ndarray()) if self._tells_level else None
             for packet in self._codec.encode(piece):
-                encoded += self._sealed(bytes(packet), piece)
+                encoded += self._sealed(bytes(packet), piece, level)
         return encoded
 
     def pack(self, packet: EncodedPacket) -> list[RTCEncodedFrame]:
-        return self._sealed(bytes(packet), packet)
+        return self._sealed(bytes(packet), packet, None)
 
-    def _sealed(self, data: bytes, timed: Frame | EncodedPacket) -> list[RTCEncodedFrame]:
+    def _sealed(self, data: bytes, timed: Frame | EncodedPacket, level: int | None) -> list[RTCEncodedFrame]:
         sealed = self._seal(data)
-        return [] if sealed is None else _encoded([sealed], timed, _AUDIO_TIME_BASE)
+        return [] if sealed is None else _encoded([sealed], timed, _AUDIO_TIME_BASE, level)
 
     def _open(self, channels: int) -> av.AudioCodecContext:
         codec = av.AudioCodecContext.create("libopus", "w")
@@ -288,10 +295,15 @@ class OpusSealing:
         return self._resampler.resample(frame)
 
 
-def sealing_encoder(seal: Seal, kid_context: int, bitrate: int | None) -> SealingEncoder:
-    """VP8 or Opus, sealed by `seal`; `bitrate` in bits per second is the most that it takes."""
+def sealing_encoder(
+    seal: Seal, kid_context: int, bitrate: int | None, *, tells_level: bool = False
+) -> SealingEncoder:
+    """VP8 or Opus, sealed by `seal`; `bitrate` in bits per second is the most that it takes.
+
+    `tells_level` has the server told how loud a microphone is.
+    """
     if KINDS[kid_context] == "audio":
-        return OpusSealing(seal, bitrate)
+        return OpusSealing(seal, bitrate, tells_level=tells_level and kid_context == AUDIO)
     return Vp8Sealing(seal, VideoRate(bitrate, is_screen=kid_context == SCREEN))
 
 

@@ -156,6 +156,8 @@ class PersonStatus:
     """Frames in its name that did not open."""
     sending: Sending | None = None
     """What it says that it sends; None if it has not said."""
+    is_speaking: bool = False
+    """By its decoded sound; if it is not decoded, by its audio level, if the meeting has them."""
     is_muted: bool = False
     """It says so, and nothing else is heard of it."""
     is_recording: bool = False
@@ -196,6 +198,8 @@ class Status:
     """Whether our keys should have been renewed long ago."""
     brief_visits: tuple[BriefVisit, ...] = ()
     """Since we came, the last of them at the end."""
+    has_audio_levels: bool = False
+    """Whether the server is told who speaks."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for `json`."""

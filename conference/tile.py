@@ -18,6 +18,7 @@ from av import VideoFrame
 
 from conference.decoders import AudioDecoder, Decoded, Seen, VideoDecoder
 from conference.frames import KINDS, Kind, vp8_size
+from conference.loudness import AUDIBLE, SPOKEN
 from conference.mark import Mark
 from conference.media_threads import MEDIA_THREADS
 from conference.receive_path import MediaFrame
@@ -48,6 +49,7 @@ class TileStats:
     key_frames_asked: int = 0
     opened_at: float | None = None
     heard_at: float | None = None  # of sound that was more than silence
+    spoke_at: float | None = None  # as loud as speech
     width: int = 0
     height: int = 0
     last_mark: Mark | None = None
@@ -137,6 +139,8 @@ class Tile:
             self.recording.write(self.kind, frame)
         if self._decoder is not None:
             self._enqueue(frame)
+        elif frame.level is not None:  # where sound is decoded, nobody needs to be believed
+            self._note_level(frame.level)
 
     def request_key_frame(self) -> None:
         """Ask for a key frame, unless that was done a moment ago."""
@@ -151,6 +155,12 @@ class Tile:
         self._queue.clear()
         if self._work is not None:
             await asyncio.wait([self._work])
+
+    def _note_level(self, level: int) -> None:
+        if level <= AUDIBLE:
+            self.stats.heard_at = self._now
+        if level <= SPOKEN:
+            self.stats.spoke_at = self._now
 
     def _is_decodable(self, frame: MediaFrame) -> bool:
         if self.kind == "video":
@@ -214,8 +224,7 @@ class Tile:
         stats.decoded += len(seen.frames)
         stats.decode_errors += seen.errors
         stats.concealed += seen.concealed
-        if seen.is_heard:
-            stats.heard_at = self._now
+        self._note_level(seen.level)
         for found, lateness_ms in seen.marks:
             stats.last_mark, stats.lateness_ms = found, lateness_ms
             if found.tag in stats.marks or len(stats.marks) < MAX_TAGS:

@@ -15,6 +15,7 @@ from typing import Protocol
 from conference.sfu import rtcp
 from conference.sfu.bandwidth import PathEstimate
 from conference.sfu.negotiation import (
+    AUDIO_LEVEL_IDENTIFIER,
     CLOCK_RATES,
     OPUS_PAYLOAD_TYPE,
     SEND_TIME_IDENTIFIER,
@@ -34,7 +35,9 @@ _LEAST_GAP_S = {
     "audio": 0.02,
     "video": 1 / 30,
 }  # between the last packet of one stream and the first of the next
-_SEND_TIME_HEAD = (ONE_BYTE_EXTENSIONS << 24 | 1 << 8 | SEND_TIME_IDENTIFIER << 4 | 2).to_bytes(5, "big")
+_SEND_TIME = bytes([SEND_TIME_IDENTIFIER << 4 | 2])
+_SEND_TIME_HEAD = (ONE_BYTE_EXTENSIONS << 16 | 1).to_bytes(4, "big") + _SEND_TIME
+_WITH_LEVEL_HEAD = (ONE_BYTE_EXTENSIONS << 16 | 2).to_bytes(4, "big") + bytes([AUDIO_LEVEL_IDENTIFIER << 4])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,16 @@ class MediaPacket:
         return self.descriptor is not None and self.descriptor.is_key
 
 
-def send_time_extension(now: float) -> bytes:
-    """A header extension block with abs-send-time alone: 24 bits of 6.18 fixed-point seconds.
+def extension_block(now: float, level: int | None) -> bytes:
+    """A header extension block: abs-send-time, 24 bits of 6.18 fixed-point seconds, and the publisher's audio
+    level (RFC 6464, the octet as it came) if it gave one.
 
     It tells the time of arrival here, not of sending, lest a repeated packet differ from the first.
     """
-    return _SEND_TIME_HEAD + (int(now * (1 << 18)) & 0xFFFFFF).to_bytes(3, "big")
+    time = (int(now * (1 << 18)) & 0xFFFFFF).to_bytes(3, "big")
+    if level is None:
+        return _SEND_TIME_HEAD + time
+    return _WITH_LEVEL_HEAD + bytes([level]) + _SEND_TIME + time + bytes(2)
 
 
 class History:

@@ -18,8 +18,10 @@ from conference.sfu.ice import IceCredentials
 
 OPUS_PAYLOAD_TYPE = 111
 VP8_PAYLOAD_TYPE = 96
+AUDIO_LEVEL_IDENTIFIER = 2
 SEND_TIME_IDENTIFIER = 3
 CLOCK_RATES = {"audio": 48000, "video": 90000}
+MICROPHONE = 0
 KINDS = {0: "audio", 1: "video", 2: "audio", 3: "video"}
 """kid_context to kind: microphone, camera, sound and picture of the screen. There are no others."""
 
@@ -61,6 +63,8 @@ class OfferedStream:
     retransmission_ssrc: int | None
     mid_extension: int | None
     send_time_extension: int | None = None
+    level_extension: int | None = None
+    """Of the microphone, if it tells how loud it is (RFC 6464)."""
 
     @property
     def kind(self) -> str:
@@ -130,6 +134,7 @@ def _offered_stream(section: sdp.Section, kid_context: int) -> OfferedStream:
         section.pairs.get(ssrc) if ssrc is not None and retransmission else None,
         section.extensions.get(sdp.MID_EXTENSION),
         section.extensions.get(sdp.SEND_TIME_EXTENSION),
+        section.extensions.get(sdp.AUDIO_LEVEL_EXTENSION) if kid_context == MICROPHONE else None,
     )
 
 
@@ -175,6 +180,8 @@ def _answer_section(
     for uri in (sdp.MID_EXTENSION, sdp.SEND_TIME_EXTENSION):
         if uri in section.extensions:
             lines.append(f"a=extmap:{section.extensions[uri]} {uri}")
+    if stream.level_extension is not None and direction == "recvonly":
+        lines.append(f"a=extmap:{stream.level_extension} {sdp.AUDIO_LEVEL_EXTENSION}")
     wanted = [feedback for feedback in _FEEDBACK[section.kind] if feedback in codec.feedback]
     lines += _codec_lines(section.kind, stream.payload_type, wanted)
     if stream.retransmission_type is not None:
@@ -207,10 +214,15 @@ def subscription_offer(session_id: str, version: int, slots: Sequence[SlotLine],
             "a=sendonly",
             f"a=msid:slot-{slot.mid} slot-{slot.mid}",
             f"a=extmap:{SEND_TIME_IDENTIFIER} {sdp.SEND_TIME_EXTENSION}",
+            *_level_lines(slot.kind),
             *_codec_lines(slot.kind, payload_type, _FEEDBACK[slot.kind]),
             f"a=ssrc:{slot.ssrc} cname:{cname(slot.ssrc)}",
         ]
     return "\r\n".join(lines) + "\r\n"
+
+
+def _level_lines(kind: str) -> list[str]:
+    return [f"a=extmap:{AUDIO_LEVEL_IDENTIFIER} {sdp.AUDIO_LEVEL_EXTENSION}"] if kind == "audio" else []
 
 
 def accepted_slots(answer: sdp.Description, slots: Sequence[SlotLine]) -> frozenset[str]:

@@ -18,6 +18,7 @@ _MAX_PER_SECTION = 64  # of codecs, of SSRCs, of header extensions
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 DISCARD_PORT = 9
 MID_EXTENSION = "urn:ietf:params:rtp-hdrext:sdes:mid"
+AUDIO_LEVEL_EXTENSION = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 SEND_TIME_EXTENSION = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 
 _MEDIA = re.compile(r"m=(audio|video|application) (\d{1,5}) (UDP/TLS/RTP/SAVPF|UDP/DTLS/SCTP) (.+)", re.ASCII)

@@ -11,7 +11,7 @@ from conference.sfu.forwarding import (
     History,
     MediaPacket,
     Outlet,
-    send_time_extension,
+    extension_block,
 )
 from conference.sfu.negotiation import CLOCK_RATES, OfferedStream
 from conference.sfu.rtp import RtpPacket, Unwrapper, Vp8Descriptor
@@ -28,6 +28,7 @@ _KEY_CROSSED_S = 0.1
 """Receivers' requests so soon after a key frame met it on the way."""
 _KEY_REQUEST_MOST_S = 4.0
 _MAX_MISSING = 128
+_SPOKEN = 40  # dB below the loudest
 _REORDERED_S = {"audio": 0.0, "video": 0.01}
 """What is missing may only be late, above all where packets leave in bursts."""
 _NACK_AGAIN_S = 0.06
@@ -194,6 +195,8 @@ class PublishedStream:
         self.history = History()
         self.fan_out = FanOut()
         self.reception = Reception(CLOCK_RATES[self.kind])
+        self.spoke_at = float("-inf")
+        """When it last told of speech; only the microphones of meetings that allow it do."""
         self._feedback = feedback
         self._is_video = self.kind == "video"
         self._unwrapper = Unwrapper()
@@ -236,7 +239,10 @@ class PublishedStream:
         index = self._accept(sequence, repeated, now)
         if index is None:
             return None
-        extension = send_time_extension(now)
+        level = self._level(packet)
+        if level is not None and level & 0x7F <= _SPOKEN:
+            self.spoke_at = now
+        extension = extension_block(now, level)
         media = MediaPacket(index, packet.marker, packet.timestamp, extension, payload, descriptor)
         self.history.add(media)
         self.reception.received(index, packet.timestamp, now)
@@ -289,6 +295,12 @@ class PublishedStream:
     def asked_bitrate(self) -> int:
         """What was asked of the publisher last."""
         return self._bitrate.current
+
+    def _level(self, packet: RtpPacket) -> int | None:
+        """The octet of RFC 6464 §3, if there is one: a bit for speech, and 0 (loudest) to 127."""
+        identifier = self.offered.level_extension
+        told = packet.extension(identifier) if identifier is not None else None
+        return told[0] if told is not None and len(told) == 1 else None
 
     def _accept(self, sequence: int, repeated: bool, now: float) -> int | None:
         """The packet's index, gaps noted; None if it must not be forwarded."""

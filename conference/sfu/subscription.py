@@ -6,7 +6,7 @@ feeds a slot changes without one.
 
 import secrets
 from collections import Counter as Tally
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from conference.sfu import rtcp, sdp
@@ -16,6 +16,7 @@ from conference.sfu.counters import Counters
 from conference.sfu.errors import MediaError
 from conference.sfu.forwarding import Outlet
 from conference.sfu.negotiation import (
+    MICROPHONE,
     LocalTransport,
     SlotLine,
     accepted_slots,
@@ -32,6 +33,8 @@ MAX_SLOTS = 64
 """Of a kind, on one connection. Streams beyond that wait until a slot is free."""
 SCREEN = 3
 """The kid_context of the screen's picture: of all videos, the last to be left out."""
+_SPOKE_OF_LATE_S = 15.0
+"""So long that two who talk with each other do not take each other's place with every sentence."""
 _REPEATS_PER_S = 1000.0
 _LIMIT_HOLDS_S = 10.0
 """Without another REMB, nothing is held back any more."""
@@ -200,7 +203,7 @@ class Subscription:
         """A REMB is for all its SSRCs together: share it among those that carry video."""
         videos = [fed[ssrc] for ssrc in dict.fromkeys(limit.ssrcs) if ssrc in fed]
         videos = [slot for slot in videos if slot.line.kind == "video"]
-        videos.sort(key=lambda slot: slot.key is not None and slot.key.kid_context != SCREEN)
+        videos.sort(key=self._rank(now))
         asked = [slot.stream.least_bitrate for slot in videos if slot.stream is not None]
         # Of what is not sent, nothing can be announced: where all is held, a REMB never rises by itself.
         rate = sum(slot.outlet.estimate.rate(now) for slot in self.slots)
@@ -209,6 +212,22 @@ class Subscription:
         self._hold(videos[allowed:])
         for slot in videos[:allowed]:
             slot.outlet.estimate.announced(limit.bitrate / allowed, now)
+
+    def _rank(self, now: float) -> Callable[[SlotState], tuple[bool, bool]]:
+        """Screens first, then the cameras of who has spoken of late, as far as microphones tell."""
+        spoke_at = {
+            slot.key.participant_id: slot.stream.spoke_at
+            for slot in self.slots
+            if slot.key is not None and slot.key.kid_context == MICROPHONE and slot.stream is not None
+        }
+
+        def rank(slot: SlotState) -> tuple[bool, bool]:
+            if slot.key is None:
+                return (False, False)
+            is_quiet = now - spoke_at.get(slot.key.participant_id, float("-inf")) > _SPOKE_OF_LATE_S
+            return (slot.key.kid_context != SCREEN, is_quiet)
+
+        return rank
 
     def _hold(self, held: Sequence[SlotState]) -> None:
         for slot in self.slots:

@@ -46,7 +46,7 @@ def _everything_said(error: BaseException) -> str:
 @_named(LINKS)
 def test_a_link_is_read_and_written_as_its_vector_says(case: dict[str, Any]) -> None:
     link = MeetingLink.parse(case["link"])
-    for name in ("server", "meeting_id", "suite", "public_fragment", "has_passphrase"):
+    for name in ("server", "meeting_id", "suite", "public_fragment", "has_passphrase", "has_audio_levels"):
         assert getattr(link, name) == case[name]
     assert link.host == bytes.fromhex(case["host"]) == host_hash(bytes.fromhex(case["host_public_key"]))
     assert link.link_secret == bytes.fromhex(case["link_secret"])
@@ -128,11 +128,18 @@ def test_what_is_sealed_is_what_the_vectors_layout_opens(case: dict[str, Any]) -
     host=ID,
     link_secret=ID,
     has_passphrase=st.booleans(),
+    has_audio_levels=st.booleans(),
 )
 def test_a_link_reads_back_as_itself(
-    server: str, meeting_id: str, host: bytes, link_secret: bytes, has_passphrase: bool
+    server: str,
+    meeting_id: str,
+    host: bytes,
+    link_secret: bytes,
+    has_passphrase: bool,
+    has_audio_levels: bool,
 ) -> None:
-    link = MeetingLink(server, meeting_id, 1, host, link_secret, has_passphrase)
+    flags = has_passphrase, None, has_audio_levels
+    link = MeetingLink(server, meeting_id, 1, host, link_secret, *flags)
     assert MeetingLink.parse(f"\t {link} \n") == link
 
 
@@ -239,6 +246,7 @@ def test_no_link_exists_that_could_not_be_read_back(change: dict[str, Any]) -> N
 def test_every_part_of_the_link_but_its_server_makes_other_keys() -> None:
     parts = {each.name: getattr(LINK, each.name) for each in fields(LINK)}
     changes = {"meeting_id": encode_base64url(bytes(16)), "host": bytes(16), "link_secret": bytes(16)}
+    changes["has_audio_levels"] = True
     seen = {LINK.keys().link_psk, LINK.keys().knock_key}
     for name, value in changes.items():
         keys = MeetingLink(**{**parts, name: value}).keys()

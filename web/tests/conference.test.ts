@@ -5,6 +5,7 @@ import { test } from "node:test"
 import { decodeBase64url, fromHex, hex, own } from "../src/bytes.ts"
 import { Claims } from "../src/conference/claims.ts"
 import { CAMERA, SCREEN } from "../src/conference/frames.ts"
+import { limited } from "../src/conference/header_extensions.ts"
 import { hostHash, LinkKeys, MeetingLink } from "../src/conference/link.ts"
 import { decode, encode, type Message } from "../src/conference/messages.ts"
 import { type FurtherHost, Policy, verifyPolicy } from "../src/conference/policy.ts"
@@ -37,6 +38,7 @@ test("links", async (t) => {
       assert.equal(hex(hostHash(fromHex(each.host_public_key))), each.host)
       assert.equal(link.publicFragment, each.public_fragment)
       assert.equal(link.hasPassphrase, each.has_passphrase)
+      assert.equal(link.hasAudioLevels, each.has_audio_levels)
       assert.equal(hex(link.keys(each.passphrase).linkPsk), each.link_psk)
       assert.deepEqual(MeetingLink.parse(link.spell()).spell(), link.spell())
     })
@@ -228,6 +230,14 @@ test("what is sent is told when it changes and to newcomers, and not too often",
   news.setMembers(101)
   news.tellAgain(13.1)
   assert.ok(Math.abs(news.nextAt - 17.02) < 1e-9) // not all at once: 0.02 s for each of 101, after a pause
+})
+
+test("header extensions", () => {
+  const { cases } = vectors("header_extensions")
+  assert.ok(cases.length > 5)
+  for (const { what, description, telling, limited: expected } of cases) {
+    assert.equal(limited(description, new Set(telling)), expected, what)
+  }
 })
 
 test("what is claimed shows at once, and hides nothing that arrives", () => {

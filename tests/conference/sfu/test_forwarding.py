@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from conference.sfu import rtcp
-from conference.sfu.forwarding import HISTORY, MAX_DROPOUT, History, MediaPacket, Outlet, send_time_extension
+from conference.sfu.forwarding import HISTORY, MAX_DROPOUT, History, MediaPacket, Outlet, extension_block
 from conference.sfu.negotiation import SlotLine
 from conference.sfu.rtp import RtpPacket, Vp8Descriptor
 
@@ -46,11 +46,11 @@ def video(
     head += bytes([level]) if level >= 0 else b""
     payload = head + bytes([0x10 if key else 0x11]) + b"sealed%d" % index
     descriptor = Vp8Descriptor.decode(payload)
-    return MediaPacket(index, True, timestamp, send_time_extension(1.5), payload, descriptor)
+    return MediaPacket(index, True, timestamp, extension_block(1.5, None), payload, descriptor)
 
 
 def audio(index: int, timestamp: int) -> MediaPacket:
-    return MediaPacket(index, False, timestamp, send_time_extension(1.5), b"sealed", None)
+    return MediaPacket(index, False, timestamp, extension_block(1.5, None), b"sealed", None)
 
 
 def pictures(sink: Sink) -> Iterator[int]:

@@ -158,7 +158,7 @@ a=ssrc-group:FID 2222222222 3333333333
 def test_chromium() -> None:
     offer = sdp.parse(CHROMIUM)
     assert negotiation.offered_streams(offer, {"0": 0, "1": 1}) == (
-        OfferedStream("0", 0, 111, None, 3735928559, None, 4, 2),
+        OfferedStream("0", 0, 111, None, 3735928559, None, 4, 2, 1),
         OfferedStream("1", 1, 96, 97, 2231627014, 632943048, 4, 2),
     )
     remote = negotiation.remote_transport(offer, ("actpass",))
@@ -383,3 +383,22 @@ def test_only_hashes_that_hold_count() -> None:
     found = negotiation.remote_transport(description, ("actpass",)).fingerprints
     assert [f.algorithm for f in found] == ["sha-256", "sha-512"]
     assert found[1] == Fingerprint("sha-512", b"\xab\xcd")
+
+
+def test_audio_levels_are_taken_of_microphones_alone_and_offered_to_subscribers() -> None:
+    offer = sdp.parse(CHROMIUM)
+    for kid_context, levels in ((0, 1), (2, 0)):
+        streams = negotiation.offered_streams(offer, {"0": kid_context, "1": 1})
+        assert streams[0].level_extension == (1 if levels else None)
+        assert publication_answer_of(offer, streams).count("ssrc-audio-level") == levels
+    silent = sdp.parse(CHROMIUM.replace("ssrc-audio-level", "something-else"))
+    streams = negotiation.offered_streams(silent, {"0": 0, "1": 1})
+    assert streams[0].level_extension is None
+    assert "ssrc-audio-level" not in publication_answer_of(silent, streams)
+    slots = [SlotLine("0", "audio", 5), SlotLine("1", "video", 6)]
+    ours = sdp.parse(negotiation.subscription_offer("7", 1, slots, OURS))
+    assert [sdp.AUDIO_LEVEL_EXTENSION in section.extensions for section in ours.sections] == [True, False]
+
+
+def publication_answer_of(offer: sdp.Description, streams: tuple[OfferedStream, ...]) -> str:
+    return negotiation.publication_answer(offer, streams, OURS, 3)

@@ -1,6 +1,7 @@
 """A published stream: duplicates, gaps, retransmissions, requests for key frames, reception figures."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from conference.sfu.bandwidth import VideoBitrates
 from conference.sfu.errors import RtpError
 from conference.sfu.forwarding import HISTORY, MediaPacket
 from conference.sfu.negotiation import OfferedStream
-from conference.sfu.rtp import RtpPacket
+from conference.sfu.rtp import HEADER, RtpPacket
 from conference.sfu.stream import KEY_REQUEST_S, REPAIR_S, KeyRequests, PublishedStream, Reception, StreamKey
 
 VIDEO = OfferedStream("1", 1, 97, 98, 1000, 1001, None)
@@ -201,3 +202,27 @@ def test_jitter_is_that_of_arrivals() -> None:
     for number in range(200):
         reception.received(70000 + number, number * 3000, 5 + number / 30 + 0.005 * (number % 2))
     assert 400 < reception.block(7, 20.0).jitter < 500  # 5 ms are 450
+
+
+def test_a_level_is_passed_on_as_it_came_if_it_was_agreed_on() -> None:
+    def told(offered: OfferedStream, profile: int, extensions: bytes) -> RtpPacket:
+        """What a subscriber gets."""
+        published, _ = stream(offered)
+        packet = RtpPacket(111, True, 9, 0, 2000, profile, extensions, b"x")
+        media = published.receive(packet, 12.5)
+        assert media is not None
+        head = HEADER.pack(0x90, 111, 9, 0, 5)
+        forwarded = RtpPacket.decode(head + media.extension + media.payload)
+        assert forwarded.payload == b"x"
+        assert forwarded.extension(3) == (int(12.5 * (1 << 18)) & 0xFFFFFF).to_bytes(3, "big")
+        assert (published.spoke_at == 12.5) == (forwarded.extension(2) in (b"\x94", b"\x28"))
+        return forwarded
+
+    telling = replace(AUDIO, level_extension=7)
+    for octet in (b"\x94", b"\x28", b"\x29", b"\xff", b"\x7f"):
+        assert told(telling, 0xBEDE, b"\x70" + octet + b"\0\0").extension(2) == octet
+    assert told(telling, 0x1000, b"\x07\x01\x28\0").extension(2) == b"\x28"
+    assert told(telling, 0xBEDE, b"\x10\x28\0\0").extension(2) is None  # another extension
+    assert told(telling, 0xBEDE, b"\x71\x28\x28\0").extension(2) is None  # two octets are no level
+    assert told(telling, 0, b"").extension(2) is None
+    assert told(AUDIO, 0xBEDE, b"\x70\x28\0\0").extension(2) is None  # not agreed on

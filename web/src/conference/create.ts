@@ -11,6 +11,8 @@ const answer = struct({ meeting_id: identifier })
 export interface CreateOptions {
   readonly suite?: number
   readonly hasPassphrase?: boolean
+  /** Microphones tell the server how loud they are, and so who speaks. */
+  readonly hasAudioLevels?: boolean
   /** For a server that lets only some make meetings. */
   readonly token?: string
 }

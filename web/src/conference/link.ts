@@ -24,10 +24,11 @@ export const SECRET_SIZE = 16
 const HOST_SIZE = 16
 const NONCE_SIZE = 12
 const NO_FLAGS = "0"
+const WITH_AUDIO_LEVELS = "a"
 const WITH_PASSPHRASE = "p"
 const WITH_CERTIFICATE = "c"
 const CERTIFICATE_SIZE = 32
-const FLAGS = /^(?:(?!$)(?:c([A-Za-z0-9_-]{43}))?(p)?|0)$/
+const FLAGS = /^(?:(?!$)(a)?(?:c([A-Za-z0-9_-]{43}))?(p)?|0)$/
 // Part of the protocol: every participant must come to the same key.
 const ARGON2 = { m: 19456, t: 2, p: 1, dkLen: 32 }
 
@@ -50,6 +51,8 @@ export class MeetingLink {
    * it is carried on, for what is derived from the link depends on it.
    */
   readonly certificate: Octets | null
+  /** Whether microphones tell the server how loud they are, and so who speaks (RFC 6464). */
+  readonly hasAudioLevels: boolean
   // Private, so that no console, log or error report prints it.
   readonly #secret: Octets
 
@@ -61,6 +64,7 @@ export class MeetingLink {
     secret: Octets,
     hasPassphrase: boolean,
     certificate: Octets | null = null,
+    hasAudioLevels = false,
   ) {
     if (serverOrigin(server) !== server) {
       throw new LinkError("A server's address is in lower case and has no slash at its end.")
@@ -82,6 +86,7 @@ export class MeetingLink {
     this.#secret = secret
     this.hasPassphrase = hasPassphrase
     this.certificate = certificate
+    this.hasAudioLevels = hasAudioLevels
   }
 
   /** A link with a fresh secret. */
@@ -89,10 +94,11 @@ export class MeetingLink {
     server: string,
     meetingId: string,
     hostPublicKey: Uint8Array,
-    { suite = DEFAULT_SUITE, hasPassphrase = false } = {},
+    { suite = DEFAULT_SUITE, hasPassphrase = false, hasAudioLevels = false } = {},
   ): MeetingLink {
     const host = hostHash(hostPublicKey)
-    return new MeetingLink(serverOrigin(server), meetingId, suite, host, random(SECRET_SIZE), hasPassphrase)
+    const secret = random(SECRET_SIZE)
+    return new MeetingLink(serverOrigin(server), meetingId, suite, host, secret, hasPassphrase, null, hasAudioLevels)
   }
 
   /** The link that `text` spells. LinkError says what is wrong with it, without repeating the secret. */
@@ -117,13 +123,15 @@ export class MeetingLink {
       fields.secret,
       fields.hasPassphrase,
       fields.certificate,
+      fields.hasAudioLevels,
     )
   }
 
   /** The fragment without its secret: what the derived keys are bound to. */
   get publicFragment(): string {
     const certificate = this.certificate === null ? "" : WITH_CERTIFICATE + encodeBase64url(this.certificate)
-    const flags = certificate + (this.hasPassphrase ? WITH_PASSPHRASE : "")
+    const levels = this.hasAudioLevels ? WITH_AUDIO_LEVELS : ""
+    const flags = levels + certificate + (this.hasPassphrase ? WITH_PASSPHRASE : "")
     return `${VERSION}.${this.suite}.${flags || NO_FLAGS}.${encodeBase64url(this.host)}`
   }
 
@@ -150,8 +158,8 @@ export class MeetingLink {
 
   /** The link to the same meeting after a host has given it another secret. */
   changed(secret: Octets): MeetingLink {
-    const { server, meetingId, suite, host, hasPassphrase, certificate } = this
-    return new MeetingLink(server, meetingId, suite, host, secret, hasPassphrase, certificate)
+    const { server, meetingId, suite, host, hasPassphrase, certificate, hasAudioLevels } = this
+    return new MeetingLink(server, meetingId, suite, host, secret, hasPassphrase, certificate, hasAudioLevels)
   }
 
   hasSecret(secret: Uint8Array): boolean {
@@ -304,6 +312,7 @@ interface Fragment {
   secret: Octets
   hasPassphrase: boolean
   certificate: Octets | null
+  hasAudioLevels: boolean
 }
 
 function fragmentOf(fragment: string): Fragment {
@@ -325,7 +334,8 @@ function fragmentOf(fragment: string): Fragment {
     suite: Number(suite),
     host: octetsOf("host key", host, HOST_SIZE),
     secret: octetsOf("secret", secret, SECRET_SIZE),
-    hasPassphrase: known[2] !== undefined,
-    certificate: known[1] === undefined ? null : octetsOf("certificate", known[1], CERTIFICATE_SIZE),
+    hasPassphrase: known[3] !== undefined,
+    certificate: known[2] === undefined ? null : octetsOf("certificate", known[2], CERTIFICATE_SIZE),
+    hasAudioLevels: known[1] !== undefined,
   }
 }

@@ -34,6 +34,8 @@ export interface MeetingOptions {
   readonly isLasting: boolean
   readonly microphone: MediaStreamTrack | null
   readonly camera: MediaStreamTrack | null
+  /** The link's: the server is told how loud our microphone is. */
+  readonly hasAudioLevels: boolean
   /** Of this meeting alone; it ends them. */
   readonly workers: Workers
 }
@@ -101,7 +103,7 @@ export class Meeting {
     workers.tell({ type: "start", link, passphrase, name, isLasting, port: channel.port1 }, [channel.port1])
     const configuration = () => ({ iceServers: this.#iceServers })
     const send = (message: MediaAnswer) => workers.tell({ type: "media", message })
-    this.#publishing = new Publishing(workers.media, send, configuration)
+    this.#publishing = new Publishing(workers.media, send, configuration, options.hasAudioLevels)
     this.#subscribing = new Subscribing(
       workers.media,
       send,

@@ -7,7 +7,8 @@
  */
 
 import type { Client } from "../signaling/messages.ts"
-import { KINDS } from "./frames.ts"
+import { AUDIO, KINDS } from "./frames.ts"
+import { limited } from "./header_extensions.ts"
 import type { TransformOptions } from "./worker_messages.ts"
 
 const ANSWER_MS = 10_000
@@ -27,6 +28,7 @@ export class Publishing {
   readonly #mediaWorker: Worker
   readonly #send: (message: Client<"publish">) => void
   readonly #configuration: () => RTCConfiguration
+  readonly #hasAudioLevels: boolean
   /** By context; what is to be sent. */
   readonly #tracks = new Map<number, MediaStreamTrack>()
   #attempt: Attempt | undefined
@@ -37,10 +39,17 @@ export class Publishing {
   #answersToSkip = 0
   #pauseMs = ATTEMPTS_APART_MS
 
-  constructor(mediaWorker: Worker, send: (message: Client<"publish">) => void, configuration: () => RTCConfiguration) {
+  /** `hasAudioLevels` has the server told how loud our microphone is. */
+  constructor(
+    mediaWorker: Worker,
+    send: (message: Client<"publish">) => void,
+    configuration: () => RTCConfiguration,
+    hasAudioLevels: boolean,
+  ) {
     this.#mediaWorker = mediaWorker
     this.#send = send
     this.#configuration = configuration
+    this.#hasAudioLevels = hasAudioLevels
   }
 
   /** We are in the group: publish, on a new connection if there is one already. */
@@ -134,9 +143,12 @@ export class Publishing {
     const streams = [...senders].flatMap(([kid_context, { mid }]) =>
       this.#tracks.has(kid_context) && mid !== null ? [{ mid, kid_context }] : [],
     )
-    const sdp = await this.#ask({ type: "publish", sdp: connection.localDescription!.sdp, streams })
+    const microphone = senders.get(AUDIO)?.mid ?? undefined
+    const telling = new Set(this.#hasAudioLevels && microphone !== undefined ? [microphone] : [])
+    const offer = limited(connection.localDescription!.sdp, telling)
+    const sdp = await this.#ask({ type: "publish", sdp: offer, streams })
     if (sdp === undefined || this.#attempt !== attempt) return false
-    await connection.setRemoteDescription({ type: "answer", sdp })
+    await connection.setRemoteDescription({ type: "answer", sdp: limited(sdp, telling) })
     return true
   }
 

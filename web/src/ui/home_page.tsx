@@ -8,6 +8,7 @@ export interface Wishes {
   readonly isHybrid: boolean
   readonly hasPassphrase: boolean
   readonly hasLobby: boolean
+  readonly hasAudioLevels: boolean
   readonly token: string | undefined
 }
 
@@ -37,11 +38,13 @@ export function HomePage({
   const [isHybrid, setHybrid] = useState(true)
   const [hasPassphrase, setPassphrase] = useState(false)
   const [hasLobby, setLobby] = useState(false)
+  const [hasAudioLevels, setAudioLevels] = useState(false)
   const [token, setToken] = useState("")
   const [link, setLink] = useState("")
   const create = (event: Event) => {
     event.preventDefault()
-    intents.create({ isHybrid, hasPassphrase, hasLobby, token: home.wantsToken ? token : undefined })
+    const wishes = { isHybrid, hasPassphrase, hasLobby, hasAudioLevels }
+    intents.create({ ...wishes, token: home.wantsToken ? token : undefined })
   }
   const open = (event: Event) => {
     event.preventDefault()
@@ -111,6 +114,13 @@ export function HomePage({
               onChange={setLobby}
             />
           )}
+          <Switch
+            id="with-audio-levels"
+            label="Audio levels"
+            hint="Tells the server who speaks, and how loudly: on narrow connections it keeps their pictures"
+            isOn={hasAudioLevels}
+            onChange={setAudioLevels}
+          />
         </details>
       </form>
       <form class="open-link" onSubmit={open}>

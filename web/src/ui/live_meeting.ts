@@ -117,7 +117,9 @@ export class LiveMeeting {
     const isLasting = identity.isUsed
     this.#wantsLobby = wantsLobby
     const { microphone, camera } = media.tracks
-    this.meeting = new Meeting({ link: link.spell(), name, passphrase, isLasting, microphone, camera, workers })
+    const { hasAudioLevels } = link
+    const tracks = { microphone, camera }
+    this.meeting = new Meeting({ link: link.spell(), name, passphrase, isLasting, ...tracks, hasAudioLevels, workers })
     this.meeting.onChange = (view) => this.#onView(view)
     this.meeting.onEvent = (event) => this.#onEvent(event)
     this.meeting.onRefused = (why) => this.#pass(why)
@@ -341,6 +343,7 @@ export class LiveMeeting {
         },
         hasDiffered,
         hasLastingKey: view.hasLastingKey,
+        isServerToldWhoSpeaks: this.#link.hasAudioLevels,
         suites: suitesOf(this.#link.suite, this.#transport),
         timeline: this.#timeline.lines,
         isRotating: this.#timeline.isRotating,

@@ -36,11 +36,11 @@ function sentenceOf(error: unknown, otherwise: string): string {
 
 function showHome(): void {
   let home: Home = { isBusy: false, problem: undefined, wantsToken: false, offersLobby: true }
-  const create = async ({ isHybrid, hasPassphrase, hasLobby, token }: Wishes) => {
+  const create = async ({ isHybrid, hasPassphrase, hasLobby, hasAudioLevels, token }: Wishes) => {
     draw({ isBusy: true, problem: undefined })
     try {
       const suite = isHybrid ? DEFAULT_SUITE : X25519_SUITE
-      const link = await createMeeting({ suite, hasPassphrase, ...(token === undefined ? {} : { token }) })
+      const link = await createMeeting({ suite, hasPassphrase, hasAudioLevels, ...(token === undefined ? {} : { token }) })
       history.pushState(null, "", link.spell())
       await showGreenRoom(link, hasLobby)
     } catch (error) {

@@ -138,6 +138,8 @@ export interface Security {
   readonly hasDiffered: boolean
   /** Whether we come with an identity by which others may know us. */
   readonly hasLastingKey: boolean
+  /** By audio levels, which who made the meeting may have chosen. */
+  readonly isServerToldWhoSpeaks: boolean
   readonly suites: readonly Suite[]
   /** The newest first. */
   readonly timeline: readonly EpochLine[]

@@ -48,6 +48,11 @@ export function SecurityPanel({ scene, intents }: { readonly scene: Scene; reado
       </section>
       <section aria-labelledby="security-suites">
         <h3 id="security-suites">Encryption in use</h3>
+        <p class="quiet" id="levels">
+          {security.isServerToldWhoSpeaks
+            ? "The server is told who speaks, and how loudly, but not what: this meeting was made so."
+            : "The server is not told who speaks."}
+        </p>
         <dl class="suites">
           {security.suites.map(({ layer, name, note }) => (
             <div key={layer}>

@@ -213,6 +213,7 @@ const security: Security = {
   comparison: undefined,
   hasDiffered: false,
   hasLastingKey: false,
+  isServerToldWhoSpeaks: false,
   suites: [
     { layer: "MLS", name: "MLS_256_XWING_AES256GCM_SHA512_Ed25519", note: "Hybrid: X25519 and ML-KEM-768" },
     { layer: "SFrame", name: "AES_256_GCM_SHA512_128", note: "Every frame, under the keys of the epoch" },
