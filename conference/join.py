@@ -21,7 +21,7 @@ from conference.media import MediaOptions
 from conference.meeting import Meeting
 from conference.participant import Participant
 from conference.recordings import check_folder
-from conference.reports import JsonReport, Report, ScreenReport
+from conference.reports import JsonReport, Report, ScreenReport, told_who_speaks
 from conference.rules import checked_name
 from conference.session import REFRESH_S, Session
 from conference.sources import Clip, MediaFile, OtherCodecsError
@@ -226,6 +226,8 @@ async def attend(
     report: Report = JsonReport() if config.report == "json" else ScreenReport(name)
     if config.identity is not None:
         report.say(f"You come as {name}, by your identity {config.identity}; --identity none would not.")
+    if link.has_audio_levels:
+        report.say(f"In this meeting {told_who_speaks(has_audio_levels=True)}.")
     return Attendance(meeting, report, speaker=speaker, file=opened.file, has_preview=config.has_preview)
 
 

@@ -53,13 +53,23 @@ def test_the_hosts_key_is_kept_for_its_owner_alone(
     monkeypatch.setenv("CONCLAVE_HOME", str(tmp_path / "home"))
     assert main(["create", "--server", f"{server}/", "--passphrase"]) == 0
     link = MeetingLink.parse(capsys.readouterr().out)
-    assert link.has_passphrase
+    assert (link.has_passphrase, link.has_audio_levels) == (True, False)
     assert (link.server, link.meeting_id) == (server, MEETING)
     key = tmp_path / "home" / "hosts" / f"{MEETING}.pem"
     assert stat.S_IMODE(os.stat(key).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(key.parent).st_mode) == 0o700
     with pytest.raises(HostKeyError, match="exists"):
         create_meeting(server, home=tmp_path / "home")  # never written over
+
+
+def test_audio_levels_are_in_the_link_if_they_are_asked_for(
+    server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _answers(monkeypatch, 201, f'{{"meeting_id": "{MEETING}"}}'.encode())
+    monkeypatch.setenv("CONCLAVE_HOME", str(tmp_path / "home"))
+    assert main(["create", "--server", server, "--audio-levels"]) == 0
+    link = MeetingLink.parse(capsys.readouterr().out)
+    assert (link.has_passphrase, link.has_audio_levels) == (False, True)
 
 
 @pytest.mark.parametrize(

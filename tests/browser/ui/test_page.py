@@ -50,12 +50,14 @@ async def test_a_meeting_from_the_first_page_to_the_goodbye(
 
     # Ada makes a meeting with a lobby and a passphrase, and invites Bob, who has a phone.
     ada = await browser.open("Ada", house.link.server + "/")
-    await click(ada, "summary", "#with-passphrase", "#with-lobby")
+    await click(ada, "summary", "#with-passphrase", "#with-lobby", "#with-audio-levels")
     await picture(ada, "create")
     await click(ada, "#create")
     await says(ada, "Your meeting is ready")
     link = MeetingLink.parse(await ada.evaluate("location.href"))
     assert link.has_passphrase
+    assert link.has_audio_levels
+    await says(ada, "told who speaks", ".protected")
     await ada.until("the camera is seen", "document.querySelector('video')?.videoWidth")
     await ada.until("the microphone is heard", "document.querySelector('meter').value > 0.01")
     await picture(ada, "ready")
@@ -88,6 +90,7 @@ async def test_a_meeting_from_the_first_page_to_the_goodbye(
     await click(ada, "#security")
     await click(bob, "#security")
     assert await shown_code(ada) == await shown_code(bob)
+    await says(bob, "The server is told who speaks", "#levels")
     await picture(ada, "security")
     await picture(bob, "security-phone")
     await click(ada, "#compared")

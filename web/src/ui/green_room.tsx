@@ -12,6 +12,8 @@ export interface GreenRoom {
   readonly link: string
   readonly isHost: boolean
   readonly hasPassphrase: boolean
+  /** The meeting was made so that the server is told who speaks. */
+  readonly hasAudioLevels: boolean
   readonly devices: Devices
   readonly isMicrophoneOn: boolean
   readonly isCameraOn: boolean
@@ -105,6 +107,7 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
             <span>
               Picture, sound, chat and names are encrypted between the people in the meeting. The server cannot read
               them.
+              {room.hasAudioLevels && " It is told who speaks, and how loudly: this meeting was made so."}
             </span>
           </p>
         </form>

@@ -91,6 +91,7 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = 
       link: link.spell(),
       isHost,
       hasPassphrase: link.hasPassphrase,
+      hasAudioLevels: link.hasAudioLevels,
       devices: media.devices,
       isMicrophoneOn: media.isMicrophoneOn,
       isCameraOn: media.isCameraOn,

@@ -463,6 +463,7 @@ const greenRoom = {
   link,
   isHost: false,
   hasPassphrase: false,
+  hasAudioLevels: false,
   devices,
   isMicrophoneOn: true,
   isCameraOn: true,
