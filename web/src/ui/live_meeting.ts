@@ -116,10 +116,9 @@ export class LiveMeeting {
     recogniser.onChange = identity.onChange = () => this.onChange()
     const isLasting = identity.isUsed
     this.#wantsLobby = wantsLobby
-    const { microphone, camera } = media.tracks
     const { hasAudioLevels } = link
-    const tracks = { microphone, camera }
-    this.meeting = new Meeting({ link: link.spell(), name, passphrase, isLasting, ...tracks, hasAudioLevels, workers })
+    const options = { name, passphrase, isLasting, ...media.tracks, hasAudioLevels, workers }
+    this.meeting = new Meeting({ link: link.spell(), ...options })
     this.meeting.onChange = (view) => this.#onView(view)
     this.meeting.onEvent = (event) => this.#onEvent(event)
     this.meeting.onRefused = (why) => this.#pass(why)
