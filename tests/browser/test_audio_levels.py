@@ -15,15 +15,11 @@ async def test_a_browser_tells_the_server_who_speaks_if_the_link_says_so(
     ada = await browser.join("Ada", with_levels(house))
     bob = await house.join("Bob", is_silent=True, decode=False)
     who = await ada.id()
-    await until("the fake microphone's beeps are told", lambda: min(heard.levels.get(who, [127])) & 0x7F < 40)
+    await until("the fake microphone's beeps are told", lambda: min(heard.levels.get(who, [127])) < 40)
     await until("Bob knows that Ada speaks", lambda: any(
         line.is_speaking for line in bob.participant.status().people if line.participant_id == who
     ))  # fmt: skip
-    await ada.ask("click", selector="#microphone")
-    await until("the server hears silence", lambda: set(heard.levels[who][-25:]) == {127})
-    before = heard.packets[who]
-    await until("in the same rhythm", lambda: heard.packets[who] > before + 25)
-    assert len(heard.levels[who]) == heard.packets[who]
+    assert len(heard.levels[who]) == heard.packets[who], "with every packet"
 
 
 @pytest.mark.parametrize("answers_levels", [False, True], ids=["honest", "answers with what nobody offered"])

@@ -14,9 +14,8 @@ from tests.conference.conftest import House
 
 @dataclass
 class Overheard:
-    """By participant: its offers of microphones, how many packets came, and the values of 1 octet in them."""
+    """By participant: how many packets of sound came, and their extensions of one octet, less its top bit."""
 
-    offers: list[str] = field(default_factory=list)
     packets: dict[str, int] = field(default_factory=dict)
     levels: dict[str, list[int]] = field(default_factory=dict)
 
@@ -33,7 +32,9 @@ def overhear(monkeypatch: pytest.MonkeyPatch, *, answers_levels: bool = False) -
             # Whatever its identifier: a level is the only extension of one octet that is not the mid.
             mids = {stream.offered.mid_extension}
             told = [packet.extension(each) for each in range(1, 15) if each not in mids]
-            heard.levels.setdefault(who, []).extend(each[0] for each in told if each and len(each) == 1)
+            heard.levels.setdefault(who, []).extend(
+                each[0] & 0x7F for each in told if each and len(each) == 1
+            )
         return receive(stream, packet, now)
 
     def lie(offer: sdp.Description, *rest: object) -> str:
