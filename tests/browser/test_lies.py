@@ -49,7 +49,7 @@ async def is_calm(page: Page) -> None:
 
 
 def split_off(liar: Liar, house: House, alone: str, hidden: str) -> None:
-    """From now on it is told of its own commits only, the others hear nothing of it, and nobody goes for it."""
+    """From now on it hears its own commits only, the others hear nothing of it, and nobody leaves for it."""
     meeting = house.host.signaling._meetings.get(house.meeting_id)
     assert meeting is not None
     leadership = meeting._room.delivery.leadership
