@@ -138,7 +138,7 @@ function situation(more: Partial<Situation> = {}): Situation {
   return {
     people: [],
     pausedForS: undefined,
-    isConnected: true,
+    away: undefined,
     returning: undefined,
     hasDiffered: false,
     deviceProblem: undefined,

@@ -142,9 +142,7 @@ async def test_a_screen_is_shared_and_shown_large(house: House, browser: Browser
     ada = await browser.join("Ada", house.link)
     bob = await browser.join("Bob", house.link)
     await click(ada, "#screen")
-    await bob.until(
-        "Ada's screen is large", "document.querySelector('.large .tile.screen video')?.videoWidth"
-    )
+    await bob.until("Ada's screen is large", "document.querySelector('.tile.large.screen video')?.videoWidth")
     await says(bob, "Ada, screen", ".large figcaption")
     await bob.ask("screenshot", path=str(screenshots / "real-screen.png"))
     await click(ada, "#screen")

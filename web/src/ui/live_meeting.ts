@@ -80,6 +80,8 @@ export class LiveMeeting {
   #pausedAt: number | undefined
   #generation = 0
   #waitingFor: string | undefined
+  /** Why there is no connection to the server. */
+  #away: string | undefined
   readonly #recogniser: Recogniser
   readonly #identity: IdentityChoice
   readonly #comparisons = new Comparisons()
@@ -122,7 +124,7 @@ export class LiveMeeting {
     this.meeting.onChange = (view) => this.#onView(view)
     this.meeting.onEvent = (event) => this.#onEvent(event)
     this.meeting.onRefused = (why) => this.#pass(why)
-    this.meeting.onConnection = (isConnected, why) => isConnected && this.#onReconnected(why)
+    this.meeting.onConnection = (isConnected, why) => this.#onConnection(isConnected, why)
     this.meeting.onSwitched = (epoch) => this.#onSwitched(epoch)
     const setTrack = (kidContext: number, track: MediaStreamTrack | null) => this.meeting.setTrack(kidContext, track)
     this.#screen = new ScreenShare(setTrack, () => this.#sendsOther())
@@ -150,6 +152,17 @@ export class LiveMeeting {
       void this.#stayAwake()
     }
     if (view.ended !== undefined) this.#close()
+    this.onChange()
+  }
+
+  /** A server that said goodbye has told what will be. */
+  #onConnection(isConnected: boolean, why: string): void {
+    const hasSaidGoodbye = this.#warnings.some(({ text }) => text === GOING_DOWN)
+    this.#away = isConnected || hasSaidGoodbye ? undefined : why
+    if (isConnected) {
+      this.#warnings = this.#warnings.filter(({ text }) => text !== GOING_DOWN)
+      this.#pass(why)
+    }
     this.onChange()
   }
 
@@ -242,11 +255,6 @@ export class LiveMeeting {
     }, REACTION_MS)
   }
 
-  #onReconnected(said: string): void {
-    this.#warnings = this.#warnings.filter(({ text }) => text !== GOING_DOWN)
-    this.#pass(said)
-  }
-
   /** Warn, once for as long as the same stands there already. */
   #warn(text: string): void {
     if (this.#warnings.some((said) => said.text === text && !this.#dismissed.has(said.key))) return
@@ -325,7 +333,7 @@ export class LiveMeeting {
     return {
       stage: this.#stage,
       waitingFor: this.#waitingFor,
-      isConnected: view.isConnected,
+      away: this.#away,
       link: this.#link.spell(),
       server: this.#link.server,
       people,
@@ -351,7 +359,7 @@ export class LiveMeeting {
       notices: noticesOf({
         people,
         pausedForS: this.#pausedAt && (performance.now() - this.#pausedAt) / 1000,
-        isConnected: view.isConnected,
+        away: this.#away,
         returning: isOut ? (this.#waitingFor ?? "You lost your place in the group, and knock again.") : undefined,
         hasDiffered,
         isStale: view.isCodeStale,

@@ -216,11 +216,9 @@ function Waiting({ scene, intents }: MeetingPageProps) {
       </div>
       <Title>{isAtDoor ? "At the door" : "Connecting"}</Title>
       <p role="status">
-        {!scene.isConnected && isAtDoor
-          ? "The connection to the server is lost. It comes back by itself."
-          : isAtDoor
-            ? (scene.waitingFor ?? "Your name reaches those inside sealed; the server cannot read it.")
-            : `Reaching ${scene.server}.`}
+        {isAtDoor
+          ? (scene.away ?? scene.waitingFor ?? "Your name reaches those inside sealed; the server cannot read it.")
+          : `Reaching ${scene.server}.`}
       </p>
       <button type="button" id="leave" class="button" onClick={() => intents.leave()}>
         Leave
@@ -233,7 +231,7 @@ function Ended({ scene, intents }: MeetingPageProps) {
   return (
     <main class="centre">
       <Mark />
-      <Title>{scene.wasIn ? "Goodbye" : "You are not in the meeting"}</Title>
+      <Title>{scene.wasIn ? "You are out of the meeting" : "You are not in the meeting"}</Title>
       <p id="ended" role="status">
         {scene.ended} {scene.wasIn && "The keys are erased."}
       </p>

@@ -27,7 +27,8 @@ export interface Situation {
   readonly people: readonly Person[]
   /** For how long nothing has been sent, as most do not confirm our keys; undefined if they do. */
   readonly pausedForS: number | undefined
-  readonly isConnected: boolean
+  /** Why there is no connection to the server. */
+  readonly away: string | undefined
   /** We fell out of the group and are coming back: what for we wait. */
   readonly returning: string | undefined
   readonly hasDiffered: boolean
@@ -161,17 +162,10 @@ function namesakes(people: readonly Person[]): Person[][] {
   return [...byName.values()].filter((same) => same.length > 1)
 }
 
-function news({ isConnected, returning, joinedSinceCompared, people, waiting, deviceProblem }: Situation): Notice[] {
+function news({ away, returning, joinedSinceCompared, people, waiting, deviceProblem }: Situation): Notice[] {
   const found: Notice[] = []
-  if (!isConnected) {
-    found.push({
-      key: "away",
-      level: "news",
-      text: "The connection to the server is lost. It comes back by itself.",
-      canBeDismissed: false,
-    })
-  }
-  if (isConnected && returning !== undefined)
+  if (away !== undefined) found.push({ key: "away", level: "news", text: away, canBeDismissed: false })
+  else if (returning !== undefined)
     found.push({ key: "returning", level: "news", text: returning, canBeDismissed: false })
   if (waiting.length) {
     const text = `${spellNames(waiting)} ${waiting.length === 1 ? "is" : "are"} at the door.`
@@ -182,7 +176,7 @@ function news({ isConnected, returning, joinedSinceCompared, people, waiting, de
   }
   const members = people.filter(({ leaf }) => leaf !== undefined)
   if (members.length === 1 && members[0]!.isSelf) {
-    const text = "You are the only one here. Send the link to those whom you want to meet."
+    const text = "You are the only one here."
     found.push({ key: "alone", level: "news", text, action: INVITE, canBeDismissed: true })
   }
   const recording = people.filter(({ isRecording }) => isRecording)

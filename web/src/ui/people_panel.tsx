@@ -36,7 +36,7 @@ export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonl
       )}
       <section class="invite" aria-labelledby="people-invite">
         <h3 id="people-invite">Invite</h3>
-        <p class="quiet">Whoever has the link can come in. Send it on a way that you trust.</p>
+        <p class="quiet">{whatTheLinkOpens(scene.hosting)} Send it on a way that you trust.</p>
         <CopyButton text={scene.link} label="Copy link" />
       </section>
       {scene.hosting !== undefined && <Rules hosting={scene.hosting} intents={intents} />}
@@ -108,6 +108,11 @@ function Row({
       )}
     </li>
   )
+}
+
+function whatTheLinkOpens(hosting: Hosting | undefined): string {
+  if (hosting?.isLocked) return "The meeting is locked: the link lets nobody in."
+  return hosting?.hasLobby ? "Whoever has the link can knock." : "Whoever has the link can come in."
 }
 
 /** Who waits to be let in. */

@@ -218,7 +218,8 @@ export interface Scene {
   readonly stage: Stage
   /** What stands between us and the meeting. */
   readonly waitingFor: string | undefined
-  readonly isConnected: boolean
+  /** Why there is no connection to the server. */
+  readonly away: string | undefined
   readonly link: string
   /** Of the server, as it stands in the link. */
   readonly server: string

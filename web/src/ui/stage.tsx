@@ -1,7 +1,7 @@
 /** The pictures: all alike in a grid, or one large and the others beside it. */
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks"
-import type { Person, Picture, Scene } from "./scene.ts"
+import type { Person, Picture, Reaction, Scene } from "./scene.ts"
 import { Tile } from "./tile.tsx"
 
 export type Layout = "grid" | "speaker"
@@ -97,22 +97,6 @@ export function Stage({ scene, layout, pinned, onPin }: StageProps) {
     (layout === "speaker"
       ? (seats.find(({ key }) => key === speaker) ?? seats.find(({ person }) => !person.isSelf))
       : undefined)
-  const show = (seat: Seat) => (
-    <Tile
-      key={seat.key}
-      person={seat.person}
-      picture={seat.picture}
-      reactions={
-        seat.picture?.isScreen
-          ? []
-          : scene.reactions.filter(({ participantId }) => participantId === seat.person.participantId)
-      }
-      isPaused={scene.isPaused}
-      isPinned={seat.key === pinned}
-      onPin={() => onPin(seat.key === pinned ? undefined : seat.key)}
-    />
-  )
-  const others = seats.filter((seat) => seat !== large)
   const { tileWidth, tileHeight } = gridFor(seats.length, size.width, size.height)
   const style = { "--tile-width": `${Math.max(tileWidth, 1)}px`, "--tile-height": `${Math.max(tileHeight, 1)}px` }
   return (
@@ -122,14 +106,25 @@ export function Stage({ scene, layout, pinned, onPin }: StageProps) {
       aria-label="Pictures"
       style={style}
     >
-      {large !== undefined && <div class="large">{show(large)}</div>}
-      {large === undefined ? (
-        <div class="grid">{seats.map(show)}</div>
-      ) : (
-        <div class="strip" tabIndex={0} role="group" aria-label="The others">
-          {others.map(show)}
-        </div>
-      )}
+      {/* All in one place, large or not: a video that is moved in the document loses its picture for a moment. */}
+      <div class="tiles">
+        {seats.map((seat) => (
+          <Tile
+            key={seat.key}
+            person={seat.person}
+            picture={seat.picture}
+            reactions={seat.picture?.isScreen ? [] : scene.reactions.filter(isOf(seat.person))}
+            isPaused={scene.isPaused}
+            isLarge={seat === large}
+            isPinned={seat.key === pinned}
+            onPin={() => onPin(seat.key === pinned ? undefined : seat.key)}
+          />
+        ))}
+      </div>
     </section>
   )
+}
+
+function isOf({ participantId }: Person): (reaction: Reaction) => boolean {
+  return (reaction) => reaction.participantId === participantId
 }

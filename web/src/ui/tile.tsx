@@ -30,14 +30,16 @@ interface TileProps {
   readonly picture: Picture | undefined
   readonly reactions: readonly Reaction[]
   readonly isPaused: boolean
+  readonly isLarge: boolean
   readonly isPinned: boolean
   readonly onPin: () => void
 }
 
-export function Tile({ person, picture, reactions, isPaused, isPinned, onPin }: TileProps) {
+export function Tile({ person, picture, reactions, isPaused, isLarge, isPinned, onPin }: TileProps) {
   const name = plainNameOf(person)
   const isGhost = person.standing === "in the group but not in the room"
   const looks = ["tile"]
+  if (isLarge) looks.push("large")
   if (isGhost || lookOf(person.recognition) === "alarm") looks.push("ghost")
   if ((person.level ?? 0) > SPEAKING && !person.isMuted) looks.push("speaking")
   if (picture?.isScreen) looks.push("screen")

@@ -244,7 +244,7 @@ function scene(draft: Draft = {}): Scene {
   const whole: Scene = {
     stage: "meeting",
     waitingFor: undefined,
-    isConnected: true,
+    away: undefined,
     link,
     server: "https://meet.example",
     people,
@@ -268,7 +268,7 @@ function scene(draft: Draft = {}): Scene {
   const notices = noticesOf({
     people,
     pausedForS: whole.isPaused ? 60 : undefined,
-    isConnected: whole.isConnected,
+    away: whole.away,
     hasDiffered: secured.hasDiffered,
     isStale,
     waiting: whole.hosting?.waiting.map(({ recognition }) => shown(recognition)) ?? [],
@@ -308,7 +308,7 @@ const hosting = {
 }
 
 const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
-  connecting: { scene: scene({ stage: "connecting", isConnected: false }) },
+  connecting: { scene: scene({ stage: "connecting" }) },
   waiting: {
     scene: scene({
       stage: "waiting",
@@ -439,7 +439,7 @@ const MEETINGS: Readonly<Record<string, Omit<MeetingPageProps, "intents">>> = {
     }),
     panel: "security",
   },
-  away: { scene: scene({ isConnected: false }) },
+  away: { scene: scene({ away: "The connection to the server is lost. It comes back by itself." }) },
   unplugged: {
     scene: scene({ isCameraOn: false, deviceProblem: "The camera is gone: it was unplugged, or the system took it away." }),
   },
