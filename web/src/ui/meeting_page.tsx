@@ -157,12 +157,16 @@ function SidePanel({
     ;(text ?? panel.current!).focus()
     return () => before instanceof HTMLElement && before.focus()
   }, [])
-  const onKeyDown = (event: KeyboardEvent) => {
-    const isOfDialog = event.target instanceof HTMLElement && event.target.closest("dialog") !== null
-    if (event.key === "Escape" && !isOfDialog) onClose()
-  }
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const isOfOther = document.querySelector("dialog, .popover-body") !== null // which closes by itself
+      if (event.key === "Escape" && !isOfOther) onClose()
+    }
+    addEventListener("keydown", onKey)
+    return () => removeEventListener("keydown", onKey)
+  })
   return (
-    <aside ref={panel} class="panel" aria-label={title} tabIndex={-1} onKeyDown={onKeyDown}>
+    <aside ref={panel} class="panel" aria-label={title} tabIndex={-1}>
       <header class="panel-head">
         <h2>{title}</h2>
         <Tool icon="close" label={`Close ${title.toLowerCase()}`} onClick={onClose} />

@@ -62,8 +62,7 @@ function Row({
       <div class="row-words">
         <span class="row-name">
           <Name recognition={person.recognition} otherwise={name} />
-          {person.isSelf && <em> you</em>}
-          {person.isHost && <em> host</em>}
+          <em> {[person.isSelf && "you", person.isHost && "host"].filter(Boolean).join(", ")}</em>
         </span>
         {person.recognition !== undefined && !person.isSelf && (
           <small class={`trust ${lookOf(person.recognition)}`}>{trustOf(person)}</small>
