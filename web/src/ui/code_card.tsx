@@ -124,9 +124,9 @@ function Remembering({
     onChoose(value === "everybody" || value === "nobody" ? value : { key: value.slice("key ".length) })
   return (
     <label class="field remembering">
-      <span>Know again in later meetings</span>
+      <span>Recognise in later meetings</span>
       <select id="whom" value={spell(whom)} onChange={(event) => choose(event.currentTarget.value)}>
-        <option value="everybody">{people.length === 1 ? people[0]!.name : `everybody here, ${people.length}`}</option>
+        <option value="everybody">{people.length === 1 ? people[0]!.name : `all ${people.length} here`}</option>
         {people.length > 1 &&
           people.map(({ key, name }) => (
             <option key={key} value={`key ${key}`}>
@@ -135,7 +135,7 @@ function Remembering({
           ))}
         <option value="nobody">nobody, just for now</option>
       </select>
-      <small>Works with those who keep their identity. Others come with another key next time, which sounds an alarm.</small>
+      <small>Of those who keep an identity. Who comes with another key next time sounds an alarm.</small>
     </label>
   )
 }

@@ -125,8 +125,8 @@ function Lasting({ room, intents }: { readonly room: GreenRoom; readonly intents
     <div class="lasting">
       <Switch
         id="lasting"
-        label="Let people know me again in this browser"
-        hint="Those you meet can tell that it is you in two meetings; the server cannot."
+        label="Be recognised in later meetings"
+        hint="By a key that stays in this browser. Those you meet can tell that it is you; the server cannot."
         isOn={room.isLasting}
         onChange={intents.setLasting}
       />
@@ -142,7 +142,7 @@ function Lasting({ room, intents }: { readonly room: GreenRoom; readonly intents
         </p>
       )}
       <button type="button" id="memory" class="link" onClick={() => open(true)}>
-        Who is known again
+        Kept in this browser
       </button>
       {isOpen && <MemoryDialog memory={room.memory} intents={intents} onClose={() => open(false)} />}
     </div>

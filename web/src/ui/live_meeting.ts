@@ -186,7 +186,7 @@ export class LiveMeeting {
         this.#waitingFor = event.text
         return
       case "turned away":
-        return this.#pass(`${event.person.name} was not let in.`)
+        return this.#pass(`${this.#shown(event.person)} was not let in.`)
       case "mute requested":
         void this.#media.setMicrophone(false)
         return this.#pass(`${this.#shown(event.sender)} asked you to fall silent. You are muted; unmute when you like.`)

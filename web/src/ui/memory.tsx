@@ -17,7 +17,7 @@ interface Props {
 
 export function MemoryDialog({ memory, intents, onClose }: Props) {
   return (
-    <Dialog title="Who is known again" look="memory" onClose={onClose}>
+    <Dialog title="Kept in this browser" look="memory" onClose={onClose}>
       <People memory={memory} intents={intents} />
       <Authorities memory={memory} intents={intents} />
       <Ourselves memory={memory} intents={intents} />

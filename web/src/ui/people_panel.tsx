@@ -5,7 +5,7 @@ import { remarkOf } from "../conference/recognition.ts"
 import { Icon } from "./icons.tsx"
 import { Avatar, CopyButton, Name, Switch, Tool } from "./parts.tsx"
 import type { Hosting, Intents, Person, Scene } from "./scene.ts"
-import { healthOf, listed, lookOf, plainNameOf, standingOf, trustOf } from "./words.ts"
+import { healthOf, isMerelyNew, listed, lookOf, plainNameOf, standingOf, trustOf } from "./words.ts"
 
 export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
   const { people, unlisted } = listed(scene.people)
@@ -17,6 +17,7 @@ export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonl
       {scene.hosting !== undefined && <Door hosting={scene.hosting} intents={intents} />}
       <section aria-labelledby="people-here">
         <h3 id="people-here">In the meeting, {members.length}</h3>
+        {members.some(isMerelyNew) && <p class="quiet">Names behind a ~ are self-chosen.</p>}
         <ul>
           {members.map((person) => (
             <Row key={person.key} person={person} hosting={scene.hosting} intents={intents} />
@@ -64,7 +65,7 @@ function Row({
           <Name recognition={person.recognition} otherwise={name} />
           <em> {[person.isSelf && "you", person.isHost && "host"].filter(Boolean).join(", ")}</em>
         </span>
-        {person.recognition !== undefined && !person.isSelf && (
+        {person.recognition !== undefined && !person.isSelf && !isMerelyNew(person) && (
           <small class={`trust ${lookOf(person.recognition)}`}>{trustOf(person)}</small>
         )}
         {person.standing !== "aligned" && <small>{standingOf(person).text}</small>}

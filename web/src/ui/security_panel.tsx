@@ -22,8 +22,8 @@ export function SecurityPanel({ scene, intents }: { readonly scene: Scene; reado
         <div class="section-head">
           <h3 id="security-people">Who holds the keys</h3>
           <button type="button" id="memory" class="button" onClick={() => openMemory(true)}>
-            <Icon name="people" />
-            Known people
+            <Icon name="lock" />
+            Kept here
           </button>
         </div>
         <Holders people={scene.people} hasLastingKey={security.hasLastingKey} />

@@ -129,6 +129,11 @@ export function trustOf(person: Person): string {
   return `${remark[0]!.toUpperCase()}${remark.slice(1)}${since}${certificate}`
 }
 
+/** Whether there is nothing to say of who somebody is, but that it says so itself. */
+export function isMerelyNew({ recognition, cameSince, hasCertificate }: Person): boolean {
+  return recognition?.level === "new" && recognition.why === "" && !cameSince && !hasCertificate
+}
+
 /** How to show how well somebody is known. */
 export function lookOf(recognition: Recognition | undefined): "good" | "alarm" | "" {
   if (recognition === undefined) return ""
