@@ -101,9 +101,9 @@ export class Meeting {
     )
     workers.tellMedia({ type: "keys", port: channel.port2 }, [channel.port2])
     workers.tell({ type: "start", link, passphrase, name, isLasting, port: channel.port1 }, [channel.port1])
-    const configuration = () => ({ iceServers: this.#iceServers })
+    const iceServers = () => this.#iceServers
     const send = (message: MediaAnswer) => workers.tell({ type: "media", message })
-    this.#publishing = new Publishing(workers.media, send, configuration, options.hasAudioLevels)
+    this.#publishing = new Publishing(workers.media, send, iceServers, options.hasAudioLevels)
     this.#subscribing = new Subscribing(
       workers.media,
       send,
@@ -112,10 +112,11 @@ export class Meeting {
         opened: (mid, _kind, track) => this.#tiles.opened(mid, track),
         forgotten: () => this.#publishing.begin(),
       },
-      configuration,
+      iceServers,
     )
     this.setTrack(AUDIO, microphone)
     this.setTrack(CAMERA, camera)
+    this.#publishing.prepare()
   }
 
   // --- what the user does ---

@@ -21,13 +21,16 @@ type Answer = { readonly sdp: string } | "late" | "given up" | "lost"
 
 interface Attempt {
   readonly connection: RTCPeerConnection
+  readonly iceServers: readonly RTCIceServer[]
+  /** The server knows of it. */
+  wasOffered: boolean
   readonly senders: Map<number, RTCRtpTransceiver>
 }
 
 export class Publishing {
   readonly #mediaWorker: Worker
   readonly #send: (message: Client<"publish">) => void
-  readonly #configuration: () => RTCConfiguration
+  readonly #iceServers: () => readonly RTCIceServer[]
   readonly #hasAudioLevels: boolean
   /** By context; what is to be sent. */
   readonly #tracks = new Map<number, MediaStreamTrack>()
@@ -43,19 +46,24 @@ export class Publishing {
   constructor(
     mediaWorker: Worker,
     send: (message: Client<"publish">) => void,
-    configuration: () => RTCConfiguration,
+    iceServers: () => readonly RTCIceServer[],
     hasAudioLevels: boolean,
   ) {
     this.#mediaWorker = mediaWorker
     this.#send = send
-    this.#configuration = configuration
+    this.#iceServers = iceServers
     this.#hasAudioLevels = hasAudioLevels
+  }
+
+  /** We may be in the group soon: make a connection ready, of which the server is told nothing yet. */
+  prepare(): void {
+    if (this.#attempt === undefined && this.#tracks.size) void this.#makeReady()
   }
 
   /** We are in the group: publish, on a new connection if there is one already. */
   begin(): void {
     this.#mayPublish = true
-    this.#drop()
+    if (!this.#isReady || this.#tracks.size === 0) this.#drop()
     this.#negotiate()
   }
 
@@ -105,6 +113,25 @@ export class Publishing {
     this.#drop()
   }
 
+  get #isReady(): boolean {
+    const attempt = this.#attempt
+    return attempt !== undefined && !attempt.wasOffered && attempt.iceServers === this.#iceServers()
+  }
+
+  /** What takes a browser its time: threads, a certificate, the first description. */
+  async #makeReady(): Promise<void> {
+    this.#isNegotiating = true
+    const attempt = (this.#attempt = this.#connect())
+    try {
+      this.#setSenders(attempt)
+      await attempt.connection.setLocalDescription(await attempt.connection.createOffer())
+    } catch {
+      if (this.#attempt === attempt) this.#drop() // another is made when it is needed
+    }
+    this.#isNegotiating = false
+    this.#negotiate()
+  }
+
   #drop(): void {
     const attempt = this.#attempt
     this.#attempt = undefined
@@ -146,6 +173,7 @@ export class Publishing {
     const microphone = senders.get(AUDIO)?.mid ?? undefined
     const telling = new Set(this.#hasAudioLevels && microphone !== undefined ? [microphone] : [])
     const offer = limited(connection.localDescription!.sdp, telling)
+    attempt.wasOffered = true
     const sdp = await this.#ask({ type: "publish", sdp: offer, streams })
     if (sdp === undefined || this.#attempt !== attempt) return false
     await connection.setRemoteDescription({ type: "answer", sdp: limited(sdp, telling) })
@@ -153,8 +181,9 @@ export class Publishing {
   }
 
   #connect(): Attempt {
-    const connection = new RTCPeerConnection({ ...this.#configuration(), bundlePolicy: "max-bundle" })
-    const attempt = { connection, senders: new Map() }
+    const iceServers = this.#iceServers()
+    const connection = new RTCPeerConnection({ iceServers: [...iceServers], bundlePolicy: "max-bundle" })
+    const attempt: Attempt = { connection, iceServers, wasOffered: false, senders: new Map() }
     connection.onconnectionstatechange = () => {
       if (this.#attempt !== attempt || connection.connectionState !== "failed") return
       this.#drop()

@@ -24,7 +24,7 @@ export class Subscribing {
   readonly #mediaWorker: Worker
   readonly #send: (message: Client<"subscribed"> | Client<"resubscribe">) => void
   readonly #slots: Slots
-  readonly #configuration: () => RTCConfiguration
+  readonly #iceServers: () => readonly RTCIceServer[]
   #number = 0
   #origin = ""
   #queue: Promise<void> = Promise.resolve()
@@ -33,12 +33,12 @@ export class Subscribing {
     mediaWorker: Worker,
     send: (message: Client<"subscribed"> | Client<"resubscribe">) => void,
     slots: Slots,
-    configuration: () => RTCConfiguration,
+    iceServers: () => readonly RTCIceServer[],
   ) {
     this.#mediaWorker = mediaWorker
     this.#send = send
     this.#slots = slots
-    this.#configuration = configuration
+    this.#iceServers = iceServers
   }
 
   /** We came anew: the next offer will be for another connection. */
@@ -78,7 +78,7 @@ export class Subscribing {
   }
 
   #connect(): RTCPeerConnection {
-    const connection = new RTCPeerConnection({ ...this.#configuration(), bundlePolicy: "max-bundle" })
+    const connection = new RTCPeerConnection({ iceServers: [...this.#iceServers()], bundlePolicy: "max-bundle" })
     const number = ++this.#number
     this.#slots.replaced(number)
     connection.onconnectionstatechange = () => {

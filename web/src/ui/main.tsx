@@ -67,6 +67,7 @@ function showHome(): void {
 async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = ""): Promise<void> {
   const workers = new Workers(link.suite)
   const media = new LocalMedia()
+  void media.open() // which takes longest, and asks the user
   const isHost = (await findHostKey(link.meetingId).catch(() => undefined)) !== undefined
   await remembered
   const intents: GreenRoomIntents = {
@@ -108,7 +109,6 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = 
   media.onChange = recogniser.onChange = identity.onChange = draw
   const timer = setInterval(draw, LEVEL_EVERY_MS)
   draw()
-  void media.open()
 }
 
 // --- the meeting ---
