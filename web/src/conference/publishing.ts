@@ -24,6 +24,8 @@ interface Attempt {
   readonly iceServers: readonly RTCIceServer[]
   /** The server knows of it. */
   wasOffered: boolean
+  /** Its local description is of what is to be sent now. */
+  isDescribed: boolean
   readonly senders: Map<number, RTCRtpTransceiver>
 }
 
@@ -75,7 +77,10 @@ export class Publishing {
     else this.#tracks.set(kidContext, track)
     // Another track of a stream that goes on needs no word with the server.
     if (track !== null && wasSent && sender !== undefined) void sender.sender.replaceTrack(track)
-    else this.#negotiate()
+    else {
+      if (this.#attempt !== undefined) this.#attempt.isDescribed = false
+      this.#negotiate()
+    }
   }
 
   /** Signaling has a new connection: what was asked on the one before it is not answered any more. */
@@ -123,8 +128,7 @@ export class Publishing {
     this.#isNegotiating = true
     const attempt = (this.#attempt = this.#connect())
     try {
-      this.#setSenders(attempt)
-      await attempt.connection.setLocalDescription(await attempt.connection.createOffer())
+      await this.#describe(attempt)
     } catch {
       if (this.#attempt === attempt) this.#drop() // another is made when it is needed
     }
@@ -165,8 +169,7 @@ export class Publishing {
   async #exchange(): Promise<boolean> {
     const attempt = (this.#attempt ??= this.#connect())
     const { connection, senders } = attempt
-    this.#setSenders(attempt)
-    await connection.setLocalDescription(await connection.createOffer())
+    if (attempt.wasOffered || !attempt.isDescribed) await this.#describe(attempt)
     const streams = [...senders].flatMap(([kid_context, { mid }]) =>
       this.#tracks.has(kid_context) && mid !== null ? [{ mid, kid_context }] : [],
     )
@@ -183,13 +186,19 @@ export class Publishing {
   #connect(): Attempt {
     const iceServers = this.#iceServers()
     const connection = new RTCPeerConnection({ iceServers: [...iceServers], bundlePolicy: "max-bundle" })
-    const attempt: Attempt = { connection, iceServers, wasOffered: false, senders: new Map() }
+    const attempt: Attempt = { connection, iceServers, wasOffered: false, isDescribed: false, senders: new Map() }
     connection.onconnectionstatechange = () => {
       if (this.#attempt !== attempt || connection.connectionState !== "failed") return
       this.#drop()
       setTimeout(() => this.#negotiate(), ATTEMPTS_APART_MS)
     }
     return attempt
+  }
+
+  async #describe(attempt: Attempt): Promise<void> {
+    this.#setSenders(attempt)
+    attempt.isDescribed = true
+    await attempt.connection.setLocalDescription(await attempt.connection.createOffer())
   }
 
   #setSenders({ connection, senders }: Attempt): void {

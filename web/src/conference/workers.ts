@@ -12,14 +12,17 @@ export class Workers {
   #isBroken = false
   #onBroken: () => void = () => undefined
 
-  /** For a meeting of this cipher suite. */
-  constructor(suite: number) {
+  constructor() {
     for (const worker of [this.participant, this.media]) {
       worker.onerror = () => {
         this.#isBroken = true
         this.#onBroken()
       }
     }
+  }
+
+  /** A meeting of this cipher suite may begin soon, and there is nothing more urgent to do. */
+  prepare(suite: number): void {
     this.tell({ type: "prepare", suite })
   }
 

@@ -65,9 +65,9 @@ function showHome(): void {
 // --- before joining ---
 
 async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = ""): Promise<void> {
-  const workers = new Workers(link.suite)
+  const workers = new Workers()
   const media = new LocalMedia()
-  void media.open() // which takes longest, and asks the user
+  void media.open().then(() => workers.prepare(link.suite)) // the camera first: it takes longest, and asks the user
   const isHost = (await findHostKey(link.meetingId).catch(() => undefined)) !== undefined
   await remembered
   const intents: GreenRoomIntents = {
