@@ -25,6 +25,12 @@ import type { HostKey } from "./signing.ts"
 const KEY_PACKAGE_LIFETIME_S = 24 * 3600
 const MAX_EPOCH = 2 ** 32 // more than any meeting reaches, and less than a message can name
 
+/** The group in which we have, or had, a leaf, and that leaf's participant id. */
+export interface Former {
+  readonly groupId: Octets
+  readonly participantId: string
+}
+
 /** Who we are to the server, the group that it speaks of, and the knock under way. `nowS` is wall time. */
 export class Entrance {
   participantId: string | undefined
@@ -41,16 +47,17 @@ export class Entrance {
   #isFounding = false
   #knock: Client<"knock"> | undefined
   #bundle: KeyPackageBundle | undefined
-  /** The group in which we have, or had, a leaf, and that leaf's participant id. */
-  #former: { readonly groupId: Octets; readonly participantId: string } | undefined
+  #former: Former | undefined
 
-  /** `suite` signs by `leafKey`. */
+  /** `suite` signs by `leafKey`; `former` is from an earlier life of the same key. */
   constructor(
     policies: Policies,
     suite: CiphersuiteImpl,
     name: string,
     leafKey: HostKey,
+    former: Former | undefined,
   ) {
+    this.#former = former
     this.leafKey = leafKey
     this.#policies = policies
     this.#suite = suite

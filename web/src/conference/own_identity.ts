@@ -4,13 +4,16 @@
  * take a copy of it. Like conference/own_identity.py, but for that.
  */
 
-import { hex, utf8 } from "../bytes.ts"
+import { decodeBase64url, hex, own, utf8 } from "../bytes.ts"
+import type { Former } from "./entrance.ts"
 import { StorageError } from "./errors.ts"
 import { createKeyPair, type HostKey, hostKeyOf, isSigned } from "./signing.ts"
 import { done, inStore } from "./storage.ts"
 
 const STORE = "identity"
 const OWN = "own"
+const STAY = "stay"
+const ID_SIZE = 16
 const TAKEN_AFTER_MS = 2000 // a page that is being reloaded lets go within that
 const DAMAGED = "What this browser kept as your identity is not as it should be. Forget it, and make another."
 
@@ -47,13 +50,45 @@ export async function makeIdentity(): Promise<OwnIdentity> {
 
 /** From now on nobody knows us again by it. StorageError. */
 export async function forgetIdentity(): Promise<void> {
-  await inStore(STORE, "readwrite", (store) => done(store.delete(OWN)))
+  await inStore(STORE, "readwrite", (store) => done(store.clear()))
 }
 
-/** The key of the identity while it takes part in a meeting, and how to let go of it. */
-export interface Borrowed {
+/** The identity while it takes part in a meeting. */
+export class Borrowed {
   readonly key: HostKey
-  readonly release: () => void
+  /** The leaf that it had when this meeting was last left without a goodbye, as in a crash: it claims that. */
+  readonly former: Former | undefined
+  readonly #meetingId: string
+  readonly #release: () => void
+  #isOver = false
+  /** What is being kept, one after the other. */
+  #keeping: Promise<unknown> = Promise.resolve()
+
+  constructor(key: HostKey, meetingId: string, former: Former | undefined, release: () => void) {
+    this.key = key
+    this.former = former
+    this.#meetingId = meetingId
+    this.#release = release
+  }
+
+  /** It has a leaf in this group, with this participant id. */
+  entered({ groupId, participantId }: Former): void {
+    const stay = { meeting_id: this.#meetingId, group_id: groupId, participant_id: participantId }
+    this.#keep((store) => done(store.put(stay, STAY)))
+  }
+
+  /** The stay is over, and another tab may take part. */
+  release(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#keep((store) => done(store.delete(STAY)))
+    void this.#keeping.then(this.#release)
+  }
+
+  /** What cannot be kept is done without: who comes back waits for its old leaf to go. */
+  #keep(work: (store: IDBObjectStore) => Promise<unknown>): void {
+    this.#keeping = this.#keeping.then(() => inStore(STORE, "readwrite", work)).catch(() => undefined)
+  }
 }
 
 /**
@@ -67,7 +102,17 @@ export async function borrowIdentity(meetingId: string): Promise<Borrowed> {
   if (release === undefined) {
     throw new StorageError("Your identity takes part in this meeting already, in another tab of this browser.")
   }
-  return { key: await hostKeyOf(stored.pair), release }
+  return new Borrowed(await hostKeyOf(stored.pair), meetingId, await findFormer(meetingId), release)
+}
+
+/** Looked for when the lock is held: no other tab writes it. */
+async function findFormer(meetingId: string): Promise<Former | undefined> {
+  const record = await inStore(STORE, "readonly", (store) => done<unknown>(store.get(STAY)))
+  if (typeof record !== "object" || record === null) return undefined
+  const { meeting_id, group_id: groupId, participant_id: participantId } = record as Record<string, unknown>
+  if (meeting_id !== meetingId || !(groupId instanceof Uint8Array) || typeof participantId !== "string") return undefined
+  if (decodeBase64url(participantId)?.length !== ID_SIZE) return undefined
+  return { groupId: own(groupId), participantId }
 }
 
 /** Take the lock of this name; undefined if another has it. It is let go of with this worker at the latest. */

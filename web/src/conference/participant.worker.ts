@@ -3,10 +3,12 @@
  * decides is in `session`; here are the clock, and what is told to whom (`connection`, `worker_messages`).
  */
 
+import { equal } from "../bytes.ts"
 import { warmUp } from "../mls/warm_up.ts"
 import type { Server, ServerMessage } from "../signaling/messages.ts"
 import { Connection, type Speaker } from "./connection.ts"
 import type { Failing } from "./decrypt_health.ts"
+import type { Former } from "./entrance.ts"
 import { ConferenceError, StorageError } from "./errors.ts"
 import { findHostKey } from "./host_key.ts"
 import { MeetingLink } from "./link.ts"
@@ -38,7 +40,9 @@ class Participant implements Speaker {
   readonly #keys: MessagePort
   readonly #connection: Connection
   readonly #sleepWatch = new SleepWatch(now(), wallTimeS())
-  readonly #release: () => void
+  /** The identity with which we come, if it is one that lasts. */
+  readonly #identity: Borrowed | undefined
+  #leaf: Former | undefined
   /** All that touches the session, one after the other. */
   #queue: Promise<void> = Promise.resolve()
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -51,10 +55,9 @@ class Participant implements Speaker {
   #isNews = false
   #maySend = false
 
-  /** `release` lets go of what another tab may want, when this stay is over. */
-  constructor(session: Session, keys: MessagePort, release: () => void) {
+  constructor(session: Session, keys: MessagePort, identity: Borrowed | undefined) {
     this.#session = session
-    this.#release = release
+    this.#identity = identity
     this.#keys = keys
     const { server, meetingId } = session.link
     this.#connection = new Connection(server, meetingId, this)
@@ -66,10 +69,10 @@ class Participant implements Speaker {
     const start = { now: now(), wallTimeS: wallTimeS() }
     const pair = await orNothing(findHostKey(link.meetingId))
     const hostKey = pair && (await hostKeyOf(pair))
-    const borrowed = isLasting ? await borrowOrTell(link.meetingId) : undefined
-    const ownKeys = { hostKey, lastingKey: borrowed?.key }
+    const identity = isLasting ? await borrowOrTell(link.meetingId) : undefined
+    const ownKeys = { hostKey, lastingKey: identity?.key, former: identity?.former }
     const session = await Session.create(link, link.keys(passphrase), name, start, ownKeys)
-    return new Participant(session, port, borrowed?.release ?? (() => undefined))
+    return new Participant(session, port, identity)
   }
 
   take(message: Wish): void {
@@ -165,11 +168,20 @@ class Participant implements Speaker {
     for (const message of messages) this.#connection.send(message)
     for (const event of events) tell({ type: "event", event })
     this.#show()
+    this.#keepLeaf()
     if (this.hasLeft) {
       this.#connection.close(1000)
-      this.#release()
+      this.#identity?.release()
     }
     this.#setTimer()
+  }
+
+  /** An identity that comes back after a crash claims the leaf that it has now. */
+  #keepLeaf(): void {
+    const { leaf } = this.#session
+    if (leaf === undefined || isSameLeaf(leaf, this.#leaf)) return
+    this.#leaf = leaf
+    this.#identity?.entered(leaf)
   }
 
   #order(message: Extract<ToKeys, { type: "order" }>): Promise<void> {
@@ -311,6 +323,10 @@ class Participant implements Speaker {
     this.#keys.postMessage({ type: "slots", slots: message.slots } satisfies ToKeys)
     tell({ type: "media", message })
   }
+}
+
+function isSameLeaf(one: Former, other: Former | undefined): boolean {
+  return other !== undefined && one.participantId === other.participantId && equal(one.groupId, other.groupId)
 }
 
 /** A browser that keeps nothing has nothing of this either. */

@@ -22,7 +22,7 @@ import { DISMISSED, FATAL, OF_COMMITS, RACES } from "./answers.ts"
 import { CommitFollower, type Step } from "./commit_follower.ts"
 import { CommitLeader, type Leading, type Situation } from "./commit_leader.ts"
 import { Conversation, type Seat } from "./conversation.ts"
-import { Entrance } from "./entrance.ts"
+import { Entrance, type Former } from "./entrance.ts"
 import { Epochs, secretOf } from "./epochs.ts"
 import { MisuseError, told } from "./errors.ts"
 import { epochChanged, type Event, type KeyOrder } from "./events.ts"
@@ -59,6 +59,8 @@ export interface Start {
 export interface OwnKeys {
   readonly hostKey?: HostKey | undefined
   readonly lastingKey?: HostKey | undefined
+  /** The leaf that the lasting key had in an earlier life: we claim it, to be the same person at once. */
+  readonly former?: Former | undefined
 }
 
 export class Session implements Floor, Seat {
@@ -92,7 +94,7 @@ export class Session implements Floor, Seat {
     suite: CiphersuiteImpl,
     name: string,
     start: Start,
-    { hostKey, lastingKey }: OwnKeys,
+    { hostKey, lastingKey, former }: OwnKeys,
     leafKey: HostKey,
     chance: () => number,
   ) {
@@ -102,7 +104,7 @@ export class Session implements Floor, Seat {
     this.moderation = new Moderation(this, this.policies, suite, hostKey, chance)
     this.#start = start
     this.hasLastingKey = lastingKey !== undefined
-    this.#entrance = new Entrance(this.policies, suite, this.name, leafKey)
+    this.#entrance = new Entrance(this.policies, suite, this.name, leafKey, former)
     this.#patience = new Patience(this.hasLastingKey)
     this.#follower = new CommitFollower(this.policies)
     this.#leader = new CommitLeader(suite)
@@ -218,6 +220,12 @@ export class Session implements Floor, Seat {
   /** Our signature key, by which the others know us. */
   get ownKey(): Octets {
     return this.#entrance.leafKey.key
+  }
+
+  /** Our leaf in the group that we are in; undefined outside of one. */
+  get leaf(): Former | undefined {
+    const { group, participantId } = this
+    return group && participantId !== undefined ? { groupId: group.groupId, participantId } : undefined
   }
 
   get leader(): string | null {
