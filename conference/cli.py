@@ -339,6 +339,11 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "--media", type=Path, metavar="FILE", help="send this recording instead of test pictures"
     )
     parser.add_argument("--sabotage", choices=SABOTAGES, help="break one promise, to see that it is noticed")
+    parser.add_argument(
+        "--audio-levels",
+        action="store_true",
+        help="make the meeting so that the server is told who speaks, as `conclave create` can",
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep what the server saw in this folder")
     parser.set_defaults(run=_demo)
 
@@ -346,7 +351,8 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 def _demo(options: argparse.Namespace) -> int:
     from conference.demo.run import DemoConfig, demo
 
-    return asyncio.run(demo(DemoConfig(media=options.media, sabotage=options.sabotage, keep=options.keep)))
+    config = DemoConfig(options.media, options.sabotage, options.keep, options.audio_levels)
+    return asyncio.run(demo(config))
 
 
 # --- drill ----------------------------------------------------------------------------------------

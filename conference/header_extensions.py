@@ -15,7 +15,8 @@ AUDIO_LEVEL: Final = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 
 _SECTIONS: Final = re.compile(r"^(?=m=)", re.MULTILINE)
 _MID_LINE: Final = re.compile(r"^a=mid:(\S+)", re.MULTILINE)
-_EXTENSION_LINES: Final = re.compile(r"^a=extmap:\S+ (\S+).*\r?\n?", re.MULTILINE)
+_EXTENSION_LINES: Final = re.compile(r"^a=extmap:(?:\S+ (\S+))?.*\r?\n?", re.MULTILINE)
+"""One that is not of its form names no extension, and goes as well."""
 
 
 def limited(description: str, telling: Collection[str]) -> str:

@@ -46,6 +46,7 @@ class DemoConfig:
     media: Path | None = None
     sabotage: str | None = None
     keep: Path | None = None
+    has_audio_levels: bool = False
 
 
 async def demo(config: DemoConfig) -> int:
@@ -260,6 +261,7 @@ class Run:
         create = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "conference.cli", "create", "--server", url),
+            *(["--audio-levels"] if self.config.has_audio_levels else []),
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "CONCLAVE_HOME": str(self.folder / "home")},
         )

@@ -16,7 +16,9 @@ export function limited(description: string, telling: ReadonlySet<string>): stri
     .map((section) => {
       const mid = /^a=mid:(\S+)/m.exec(section)?.[1]
       const allowed = [MID, SEND_TIME, ...(mid !== undefined && telling.has(mid) ? [AUDIO_LEVEL] : [])]
-      return section.replace(/^a=extmap:\S+ (\S+).*\r?\n?/gm, (line, uri: string) => (allowed.includes(uri) ? line : ""))
+      // A line that is not of its form names no extension, and goes as well.
+      const lines = /^a=extmap:(?:\S+ (\S+))?.*\r?\n?/gm
+      return section.replace(lines, (line, uri = "") => (allowed.includes(uri) ? line : ""))
     })
     .join("")
 }

@@ -208,7 +208,8 @@ export class LiveMeeting {
     const nameOf = (person: Member) => this.#shown(person)
     this.#timeline.enter(event, this.#generation, this.meeting.view.ownLeaf, nameOf)
     this.#claims.keepOnly(new Set(members.map(({ participantId }) => participantId)))
-    for (const { participantId } of left) for (const set of [this.#hands, this.#recording]) set.delete(participantId)
+    const known = [this.#hands, this.#recording, this.#silentFor, this.#heardAt]
+    for (const { participantId } of left) for (const each of known) each.delete(participantId)
   }
 
   #onSwitched(epoch: number): void {
