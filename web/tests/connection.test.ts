@@ -57,6 +57,11 @@ function speaker() {
   return { said, connection }
 }
 
+/** Every test ends with one that has been answered, so that no timer keeps the process. */
+function rest(): void {
+  sockets.at(-1)!.hear()
+}
+
 const moment = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 async function until(isSo: () => boolean): Promise<void> {
@@ -82,6 +87,7 @@ test("a connection that may be dead is replaced without waiting for it to close"
   connection.send({ type: "leave" })
   assert.deepEqual([first!.sent.length, sockets[1]!.sent.length], [0, 1])
   assert.deepEqual(said, ["opened", "going_down", "lost", "opened"])
+  rest()
 })
 
 test("an attempt that hangs gives way to the next, but the first of all does not", async () => {
@@ -96,6 +102,7 @@ test("an attempt that hangs gives way to the next, but the first of all does not
   await until(() => sockets.length === 3)
   sockets[1]!.open() // too late
   assert.deepEqual(said, ["opened", "going_down", "lost"])
+  rest()
 })
 
 test("a text that is no message of the server's ends the connection", async () => {
@@ -105,6 +112,7 @@ test("a text that is no message of the server's ends the connection", async () =
   sockets[0]!.hear("{}")
   assert.deepEqual(said, ["opened", "going_down", "misheard", "lost"])
   await until(() => sockets.length === 2)
+  rest()
 })
 
 test("the server is silent only while there is a connection", async () => {

@@ -33,6 +33,7 @@ export interface Speaker {
 
 interface Attempt {
   readonly socket: WebSocket
+  readonly timer: ReturnType<typeof setTimeout>
   hasHeard: boolean
   isOver: boolean
 }
@@ -60,15 +61,12 @@ export class Connection {
 
   connect(): void {
     const socket = new WebSocket(this.#url)
-    const attempt = { socket, hasHeard: false, isOver: false }
+    const timer = setTimeout(() => this.#drop(attempt), ANSWER_MS)
+    const attempt: Attempt = { socket, timer, hasHeard: false, isOver: false }
     this.#attempt = attempt
-    const timer = setTimeout(() => attempt.hasHeard || this.#drop(attempt), ANSWER_MS)
     socket.onopen = () => this.#speaker.inTurn(() => this.#opened(attempt))
     socket.onmessage = ({ data }) => this.#heard(attempt, data)
-    socket.onclose = () => {
-      clearTimeout(timer)
-      this.#drop(attempt)
-    }
+    socket.onclose = () => this.#drop(attempt)
   }
 
   /** What there is may be dead without anybody's having said so: have another. */
@@ -98,6 +96,7 @@ export class Connection {
       this.#speaker.misheard()
       return this.#drop(attempt)
     }
+    clearTimeout(attempt.timer)
     attempt.hasHeard = true
     this.#heardAt = now()
     this.#speaker.heard(message)
@@ -107,6 +106,7 @@ export class Connection {
   #drop(attempt: Attempt): void {
     if (attempt.isOver) return
     attempt.isOver = true
+    clearTimeout(attempt.timer)
     attempt.socket.close()
     this.#speaker.inTurn(() => this.#closed(attempt))
   }
