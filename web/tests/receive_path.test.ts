@@ -90,6 +90,34 @@ test("a frame waits a second for its key, and those behind it no longer", async 
   assert.deepEqual(world.waits, [])
 })
 
+test("each key is waited for, whatever did not open before", async () => {
+  const world = new World()
+  world.failing = new SFrameProtocolError("replayed", "")
+  await world.path.receive("0", "video", KEY, 0) // the last frame before the camera was off for a minute, doubled
+  world.time += 60
+  world.failing = unknown(true)
+  await world.path.receive("0", "video", KEY, 1)
+  assert.deepEqual(world.waits, [1])
+  world.failing = new SFrameProtocolError("unknown key", "", true, 0x12an) // of the epoch after that
+  await world.path.receive("0", "video", KEY, 2)
+  assert.deepEqual(world.waits, [1, 1])
+})
+
+test("nobody takes over a slot with a frame from before what the decoder has", async () => {
+  const world = new World()
+  await world.path.receive("0", "video", KEY, 2 ** 32 - 90)
+  await world.path.receive("0", "video", DELTA, 90)
+  world.sender = { owner: "bob", kidContext: 1 }
+  for (const early of [2 ** 32 - 180, 0, 90]) {
+    assert.equal(await world.path.receive("0", "video", KEY, early), undefined)
+  }
+  assert.equal(world.bound.length, 1)
+  assert.deepEqual(await world.path.receive("0", "video", KEY, 180), KEY)
+  assert.deepEqual(world.bound.at(-1), ["0", { owner: "bob", kidContext: 1 }, 180])
+  world.sender = { owner: "eve", kidContext: 1 } // a browser that does not tell timestamps
+  assert.deepEqual(await world.path.receive("0", "video", KEY, undefined), KEY)
+})
+
 test("after a picture that did not open, the next that is shown is a key frame", async () => {
   const world = new World()
   await world.path.receive("0", "video", KEY, 0)

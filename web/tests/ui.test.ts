@@ -55,7 +55,7 @@ test("who flickers in and out stays seen", () => {
   assert.deepEqual(comparisons.comparison?.leftSince, [eve])
 })
 
-test("codes are kept for ten minutes, and nothing outlives its group", () => {
+test("codes are kept until ten minutes after their epochs, and nothing outlives its group", () => {
   const comparisons = compared()
   comparisons.enter(8, [ada, bob], [], [], 599_000)
   comparisons.setCode({ epoch: 8, code: "BBBBB", qr: "" })
@@ -63,7 +63,12 @@ test("codes are kept for ten minutes, and nothing outlives its group", () => {
     comparisons.codes(undefined).map(({ epoch }) => epoch),
     [7, 8],
   )
-  comparisons.enter(9, [ada, bob], [], [], 601_000)
+  comparisons.enter(9, [ada, bob], [], [], 1_198_000)
+  assert.deepEqual(
+    comparisons.codes(undefined).map(({ epoch }) => epoch),
+    [7, 8],
+  )
+  comparisons.enter(10, [ada, bob], [], [], 1_200_000)
   assert.deepEqual(
     comparisons.codes(undefined).map(({ epoch }) => epoch),
     [8],

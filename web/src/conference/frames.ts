@@ -16,6 +16,9 @@ export const KINDS: readonly MediaKind[] = ["audio", "video", "audio", "video"]
  */
 export const CLEAR: Readonly<Record<MediaKind, number>> = { audio: 0, video: 1 }
 
+/** How all is encoded, as a browser names it. */
+export const CODECS: Readonly<Record<MediaKind, string>> = { audio: "audio/opus", video: "video/vp8" }
+
 /** Whether a VP8 frame, sealed or not, is a key frame (RFC 6386 §9.1: the inverse key frame flag). */
 export function isVp8KeyFrame(frame: Uint8Array): boolean {
   return frame.length > 0 && (frame[0]! & 1) === 0

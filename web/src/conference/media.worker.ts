@@ -8,7 +8,7 @@ import { SFrameProtocolError } from "../sframe/errors.ts"
 import { DecryptHealth } from "./decrypt_health.ts"
 import { EpochKeys } from "./epoch_keys.ts"
 import type { KeyOrder } from "./events.ts"
-import { CLEAR, KINDS } from "./frames.ts"
+import { CLEAR, CODECS, KINDS, type MediaKind } from "./frames.ts"
 import { ReceivePath, type TileKey } from "./receive_path.ts"
 import type { FromKeys, FromMedia, ToKeys, ToMedia, TransformOptions } from "./worker_messages.ts"
 
@@ -141,13 +141,22 @@ function requestKeyFrames(): void {
   }
 }
 
+/** Whether it is encoded as all is here, whatever the server has negotiated; some browsers do not say. */
+function isOurs(kind: MediaKind, mimeType: string | undefined): boolean {
+  return mimeType === undefined || mimeType.toLowerCase() === CODECS[kind]
+}
+
 async function seal(kidContext: number, frame: EncodedFrame): Promise<boolean> {
   const kind = KINDS[kidContext]
   const sending = keys?.epochKeys
   const data = new Uint8Array(frame.data)
-  const mimeType = frame.getMetadata().mimeType?.toLowerCase()
-  const isOurs = mimeType === undefined || mimeType === (kind === "video" ? "video/vp8" : "audio/opus")
-  if (kind === undefined || sending?.sendingEpoch === undefined || !maySend || !isOurs || data.length < CLEAR[kind]) {
+  if (
+    kind === undefined ||
+    sending?.sendingEpoch === undefined ||
+    !maySend ||
+    !isOurs(kind, frame.getMetadata().mimeType) ||
+    data.length < CLEAR[kind]
+  ) {
     work.unsealed++
     return false
   }
@@ -160,7 +169,8 @@ async function seal(kidContext: number, frame: EncodedFrame): Promise<boolean> {
 
 // --- receiving ----------------------------------------------------------------------------------------------
 
-const receivers = new Map<string, Transformer>()
+/** By mid. */
+const receivers = new Map<string, { readonly transformer: Transformer; readonly connection: number }>()
 const bindings = new Map<number, () => void>()
 let connection = 0
 let bindRequests = 0
@@ -181,14 +191,15 @@ const path = new ReceivePath({
       scope.postMessage({ type: "bind", request, mid, tile, rtpTimestamp })
     }),
   askKeyFrame: (mid) => {
-    receivers.get(mid)?.sendKeyFrameRequest?.().catch(() => undefined)
+    receivers.get(mid)?.transformer.sendKeyFrameRequest?.().catch(() => undefined)
   },
 })
 const health = new DecryptHealth(path)
 
 async function open(mid: string, kind: "audio" | "video", frame: EncodedFrame): Promise<boolean> {
   const began = performance.now()
-  const rtpTimestamp = frame.getMetadata().rtpTimestamp ?? 0
+  const { mimeType, rtpTimestamp } = frame.getMetadata()
+  if (!isOurs(kind, mimeType)) return false
   const opened = await path.receive(mid, kind, new Uint8Array(frame.data), rtpTimestamp)
   if (opened === undefined) return false
   frame.data = opened.buffer
@@ -206,7 +217,7 @@ scope.onrtctransform = ({ transformer }) => {
     senders.set(options.kidContext, transformer)
     pass = (frame) => seal(options.kidContext, frame)
   } else {
-    receivers.set(options.mid, transformer)
+    receivers.set(options.mid, { transformer, connection: options.connection })
     pass = async (frame) => options.connection === connection && open(options.mid, options.kind, frame)
   }
   const transform = new TransformStream<EncodedFrame, EncodedFrame>({
@@ -234,7 +245,8 @@ scope.onmessage = ({ data }) => {
     connection = data.connection
     path.forget()
     health.forget()
-    receivers.clear()
+    // Not those of the new one, whose transforms may have come before this word of it.
+    for (const [mid, receiver] of receivers) if (receiver.connection !== connection) receivers.delete(mid)
     bindings.clear()
   }
 }

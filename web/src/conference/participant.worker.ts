@@ -152,7 +152,7 @@ class Participant implements Speaker {
 
   /** A bug of ours. What stands in the error may be private, so only its kind is told. */
   #fail(error: unknown): void {
-    console.error("the participant failed", error instanceof Error ? error.stack : "")
+    console.error("the participant failed", traceOf(error))
     tell({ type: "event", event: { type: "ended", reason: "Something went wrong in this page. Reload it to come back." } })
     this.#connection.close()
   }
@@ -348,6 +348,13 @@ async function borrowOrTell(meetingId: string): Promise<Borrowed | undefined> {
     tell({ type: "event", event: { type: "warned", text } })
     return undefined
   }
+}
+
+/** Where an error was thrown: its message may hold what is private. */
+function traceOf(error: unknown): string {
+  if (!(error instanceof Error)) return ""
+  const frames = (error.stack ?? "").split("\n").filter((line) => /^\s+at |@.*:\d+$/.test(line))
+  return [error.name, ...frames].join("\n")
 }
 
 let participant: Promise<Participant | undefined> | undefined

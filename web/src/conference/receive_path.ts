@@ -64,11 +64,13 @@ export interface Surroundings {
 
 interface Slot {
   readonly counts: Counts
-  /** Frames with an unknown key are not waited for beyond this, until one opens. */
-  waitUntil: number | undefined
+  /** The KID whose key was last waited for: its frames are not waited for beyond that, until one opens. */
+  waiting: { readonly kid: bigint | undefined; readonly until: number } | undefined
   tile: TileKey | undefined
   bound: TileKey | undefined
   binding: Promise<void> | undefined
+  /** RTP timestamp of the last frame that the decoder got. */
+  decodedTo: number | undefined
   needsKeyFrame: boolean
   askedAt: number
   announced: TileKey | undefined
@@ -77,6 +79,13 @@ interface Slot {
 
 function isSameTile(one: TileKey | undefined, other: TileKey | undefined): boolean {
   return one?.owner === other?.owner && one?.kidContext === other?.kidContext
+}
+
+/** Whether one RTP timestamp (modulo 2^32) lies after the other, as far as both are known. */
+function isAfter(one: number | undefined, other: number | undefined): boolean {
+  if (one === undefined || other === undefined) return true
+  const ahead = (one - other) >>> 0
+  return ahead > 0 && ahead < 2 ** 31
 }
 
 export class ReceivePath {
@@ -121,9 +130,14 @@ export class ReceivePath {
 
   /**
    * The opened frame, if the decoder is to have it; undefined drops it. One call a slot at a time. `rtpTimestamp` is
-   * the transport's word, and only says from where on a newly bound tile may be shown.
+   * the transport's word, undefined if it has none: from there on a newly bound tile may be shown.
    */
-  async receive(mid: string, kind: MediaKind, frame: Octets, rtpTimestamp: number): Promise<Octets | undefined> {
+  async receive(
+    mid: string,
+    kind: MediaKind,
+    frame: Octets,
+    rtpTimestamp: number | undefined,
+  ): Promise<Octets | undefined> {
     const slot = this.#slot(mid)
     try {
       const opened = await this.#open(slot, frame, CLEAR[kind])
@@ -146,10 +160,13 @@ export class ReceivePath {
       try {
         return await this.#around.open(frame, clear)
       } catch (error) {
-        const mayCome = error instanceof SFrameProtocolError && error.mayCome
-        slot.waitUntil ??= this.#around.now() + WAIT_S
-        const left = slot.waitUntil - this.#around.now()
-        if (!mayCome || left <= 0) throw error
+        if (!(error instanceof SFrameProtocolError && error.mayCome)) throw error
+        const now = this.#around.now()
+        if (slot.waiting?.kid !== error.kid || slot.waiting === undefined) {
+          slot.waiting = { kid: error.kid, until: now + WAIT_S }
+        }
+        const left = slot.waiting.until - now
+        if (left <= 0) throw error
         await this.#around.keysChanged(left)
       }
     }
@@ -161,14 +178,16 @@ export class ReceivePath {
     tile: TileKey,
     kind: MediaKind,
     frame: Octets,
-    rtpTimestamp: number,
+    rtpTimestamp: number | undefined,
   ): Promise<Octets | undefined> {
     if (!isSameTile(slot.tile, tile)) {
+      // Else what the decoder still holds of the one before would be shown as this one's.
+      if (!isAfter(rtpTimestamp, slot.decodedTo)) return this.#drop(mid, slot, "not bound", kind)
       slot.tile = tile
       slot.bound = undefined
       // The decoder knows nothing of this sender's pictures: it begins with a key frame.
       slot.needsKeyFrame = kind === "video"
-      slot.binding = this.#bind(mid, slot, tile, rtpTimestamp)
+      slot.binding = this.#bind(mid, slot, tile, rtpTimestamp ?? 0)
     }
     this.#compare(slot)
     if (slot.bound === undefined) await Promise.race([slot.binding, this.#pause()])
@@ -177,6 +196,7 @@ export class ReceivePath {
       if (!isVp8KeyFrame(frame)) return this.#drop(mid, slot, "no key frame yet", kind)
       slot.needsKeyFrame = false
     }
+    slot.decodedTo = rtpTimestamp
     return frame
   }
 
@@ -202,10 +222,11 @@ export class ReceivePath {
           replayedAt: undefined,
           unknownKid: undefined,
         },
-        waitUntil: undefined,
+        waiting: undefined,
         tile: undefined,
         bound: undefined,
         binding: undefined,
+        decodedTo: undefined,
         needsKeyFrame: false,
         askedAt: -Infinity,
         announced: undefined,
@@ -220,7 +241,7 @@ export class ReceivePath {
     const { counts } = slot
     counts.opened++
     counts.openedAt = this.#around.now()
-    counts.failingSince = counts.failingFor = slot.waitUntil = undefined
+    counts.failingSince = counts.failingFor = slot.waiting = undefined
   }
 
   #drop(mid: string, slot: Slot, reason: Dropped, kind?: MediaKind): undefined {

@@ -70,9 +70,9 @@ export class Group {
   readonly #suite: CiphersuiteImpl
   #state: ClientState
   /** By epoch, when it ended. */
-  readonly #endedAt: ReadonlyMap<number, number>
+  readonly #endedAt: Map<number, number>
 
-  private constructor(suite: CiphersuiteImpl, state: ClientState, endedAt: ReadonlyMap<number, number>) {
+  private constructor(suite: CiphersuiteImpl, state: ClientState, endedAt: Map<number, number>) {
     this.#suite = suite
     this.#state = state
     this.#endedAt = endedAt
@@ -215,6 +215,9 @@ export class Group {
       ([epoch]) => (this.#endedAt.get(Number(epoch)) ?? -Infinity) >= endedBefore,
     )
     this.#state = { ...this.#state, historicalReceiverData: new Map(kept.slice(-MAX_PAST)) }
+    for (const epoch of this.#endedAt.keys()) {
+      if (!this.#state.historicalReceiverData.has(BigInt(epoch))) this.#endedAt.delete(epoch)
+    }
   }
 
   // --- commits (§12.4) ---

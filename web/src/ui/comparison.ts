@@ -9,6 +9,7 @@ import type { Code, Whom } from "./scene.ts"
 
 const KEPT_MS = 600_000
 const MAX_EPOCHS = 256
+const MAX_SEEN = 4096 // who came and who went: more than any meeting has at once
 
 interface Epoch {
   readonly epoch: number
@@ -52,12 +53,11 @@ export class Comparisons {
     left: readonly Person[],
     at: number,
   ): void {
-    this.#epochs = [
-      ...this.#epochs.filter((each) => at - each.at < KEPT_MS),
-      { epoch, at, members, code: undefined },
-    ].slice(-MAX_EPOCHS)
-    this.#joined.push(...joined.map((person) => ({ epoch, person })))
-    this.#left.push(...left.map((person) => ({ epoch, person })))
+    const all = [...this.#epochs, { epoch, at, members, code: undefined }]
+    // Each ended as the next began.
+    this.#epochs = all.filter((_, index) => at - (all[index + 1]?.at ?? at) < KEPT_MS).slice(-MAX_EPOCHS)
+    this.#joined = [...this.#joined, ...joined.map((person) => ({ epoch, person }))].slice(-MAX_SEEN)
+    this.#left = [...this.#left, ...left.map((person) => ({ epoch, person }))].slice(-MAX_SEEN)
   }
 
   /** Another group: what was compared was the one before. */
