@@ -617,3 +617,15 @@ async def test_the_servers_relays_are_asked_and_none_can_cost_the_media(
     assert await bob.evaluate(configured) == [url]
     assert await bob.ask("errors") == []
     transport.close()
+
+
+async def test_an_offer_that_makes_no_sense_costs_a_moment(
+    house: House, browser: Browser, liar: Liar, clip: Clip
+) -> None:
+    ada = await house.join("Ada", clip=clip)
+    bob = await browser.join("Bob", house.link)
+    await see_each_other(ada, bob)
+    liar.say(await bob.id(), wire.Subscribe(1000, "v=0\r\n"))
+    await bob.until("its connection is gone", "meeting.connections.receiving === undefined")
+    await bob.until("it has another", "meeting.connections.receiving?.connectionState === 'connected'")
+    await see_each_other(ada, bob)

@@ -195,6 +195,22 @@ async def test_a_lost_connection_comes_back_by_itself_and_says_so(
     await see_each_other(ada, bob)
 
 
+async def test_a_connection_that_died_without_a_word_is_replaced(
+    house: House, browser: Browser, clip: Clip
+) -> None:
+    ada = await house.join("Ada", clip=clip)
+    link = dataclasses.replace(house.link, server=f"http://127.0.0.1:{house.gate.port}")
+    bob = await browser.join("Bob", link)
+    await see_each_other(ada, bob)
+    before = await bob.id()
+    await house.gate.swallow()
+    await bob.turn_clock(14)  # members of two are heard every five seconds
+    await is_told(bob, "The connection to the server is back.")
+    ada.participant.chat("Still here?")
+    await reads(bob, "Still here?")
+    assert await bob.id() == before
+
+
 async def test_who_is_away_for_longer_than_the_grace_comes_back(
     brief_house: House, browser: Browser, clip: Clip
 ) -> None:

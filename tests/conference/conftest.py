@@ -142,6 +142,12 @@ class Gate:
         self._pairs.clear()
         await asyncio.gather(*self._works, return_exceptions=True)
 
+    async def swallow(self) -> None:
+        """What is connected stays so and hears nothing any more, as when a network has changed."""
+        for work in (works := list(self._works)):
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         on_reader, on_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
         self._pairs += [writer, on_writer]

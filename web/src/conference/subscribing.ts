@@ -27,6 +27,7 @@ export class Subscribing {
   readonly #iceServers: () => readonly RTCIceServer[]
   #number = 0
   #origin = ""
+  #isOver = false
   #queue: Promise<void> = Promise.resolve()
 
   constructor(
@@ -48,7 +49,7 @@ export class Subscribing {
 
   /** The server offers slots. Answered beside all else, for commits must not wait for it. */
   takeOffer(offer: Server<"subscribe">): void {
-    this.#queue = this.#queue.then(() => this.#take(offer)).catch(() => this.close())
+    this.#queue = this.#queue.then(() => this.#take(offer)).catch(() => this.#drop())
   }
 
   /** The connection is of no use any more: have the server offer another. */
@@ -56,25 +57,34 @@ export class Subscribing {
     if (this.connection !== undefined) this.#send({ type: "resubscribe" })
   }
 
-  /** Stop receiving. */
+  /** Stop receiving, for good. */
   close(): void {
+    this.#isOver = true
+    this.#drop()
+  }
+
+  /** The server sees that it is gone, and offers another. */
+  #drop(): void {
     this.connection?.close()
     this.connection = undefined
   }
 
   async #take(offer: Server<"subscribe">): Promise<void> {
+    if (this.#isOver) return
     // The same origin adds slots to the connection that there is; another one replaces it.
     const origin = /^o=\S+ (\S+)/m.exec(offer.sdp)?.[1] ?? ""
     if (this.connection === undefined || origin !== this.#origin) {
       const before = this.#origin
       this.#origin = origin
-      this.close()
+      this.#drop()
       this.connection = this.#connect()
       if (before) this.#slots.forgotten()
     }
-    await this.connection.setRemoteDescription({ type: "offer", sdp: offer.sdp })
-    await this.connection.setLocalDescription(await this.connection.createAnswer())
-    this.#send({ type: "subscribed", sequence: offer.sequence, sdp: this.connection.localDescription!.sdp })
+    const { connection } = this
+    await connection.setRemoteDescription({ type: "offer", sdp: offer.sdp })
+    await connection.setLocalDescription(await connection.createAnswer())
+    if (this.connection !== connection) return // the meeting ended meanwhile
+    this.#send({ type: "subscribed", sequence: offer.sequence, sdp: connection.localDescription!.sdp })
   }
 
   #connect(): RTCPeerConnection {
