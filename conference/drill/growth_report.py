@@ -1,5 +1,6 @@
 """The report of a drill without media: what a change costs, by the size of the group."""
 
+import platform
 from collections.abc import Callable, Sequence
 
 from conference.drill.growth import Cost, Growth
@@ -47,6 +48,7 @@ def growth_report(growth: Growth, verdicts: Sequence[Verdict], command: str) -> 
     facts = [
         ("groups", ", ".join(str(trials.members) for trials in growth.trials) + " members"),
         ("cipher suite", SUITE_NAMES.get(growth.suite, str(growth.suite))),
+        ("machine", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"),
         ("again by", command),
     ]
     plots = "".join(_plot(title, unit, of, growth.costs) for title, unit, of in PLOTS)

@@ -53,10 +53,10 @@ dt { color: var(--dim); } dd { margin: 0; overflow-wrap: anywhere; } code { font
   svg { background: #fff; border-radius: 6px; }
 }
 @media print {
-  body { margin: 0; max-width: none; font-size: 12px; } h2 { break-after: avoid; }
+  body { margin: 0; padding: 0; max-width: none; font-size: 12px; } h2 { break-after: avoid; }
   svg, tr, dl { break-inside: avoid; }
   .wide { overflow: visible; } .wide > svg { max-width: 100%; }
-  table { font-size: 9px; } td, th { padding: 3px 4px; }
+  table { font-size: 9px; } td, th { padding: 3px; }
   .row { grid-template-columns: repeat(3, 1fr); }
 }
 """
