@@ -93,6 +93,8 @@ class Stay:
     sealed: int = 0
     packets_after_cut: int | None = None
     """RTP packets that came when the server had heard that it is gone; None if that was not measured."""
+    counted_from: float | None = None
+    """When these began to be counted: what was on its way has come, unless the machine was busy."""
     packets_before: int = 0
     warnings: list[str] = field(default_factory=list)
     kept: Kept | None = None

@@ -53,6 +53,8 @@ IN_FLIGHT_S = 0.3
 further one may come."""
 CATCH_UP_S = 3.0
 """So long at most is waited for this process to be on time again."""
+BUSY = 0.25
+"""Late for more than this share of the time."""
 GHOST_WATCH_S = 6.0
 CLIP_SIZE = (320, 180)
 CLIP_S = 4
@@ -85,23 +87,29 @@ async def hold(config: DrillConfig, folder: Path, screen: Screen) -> Evidence:
         drill = Drill(config, plan, folder, screen)
         opened.push_async_callback(drill.close)
         await drill.prepare(opened)
-        with interruptible() as interrupted:
+        interrupted = asyncio.Event()
+        with told_of_interrupt(interrupted):
             await drill.run(interrupted)
     await drill.judge()
     return drill.evidence
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[asyncio.Event]:
-    """Inside, Ctrl-C does no more than to set this, where signals can be had."""
-    interrupted, loop = asyncio.Event(), asyncio.get_running_loop()
+def told_of_interrupt(interrupted: asyncio.Event) -> Iterator[None]:
+    """Inside, the first Ctrl-C sets this, where signals can be had; the second does what it always does."""
+    loop = asyncio.get_running_loop()
+
+    def note() -> None:
+        interrupted.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
     try:
-        loop.add_signal_handler(signal.SIGINT, interrupted.set)
+        loop.add_signal_handler(signal.SIGINT, note)
     except (NotImplementedError, RuntimeError, ValueError):
-        yield interrupted
+        yield
         return
     try:
-        yield interrupted
+        yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
 
@@ -121,6 +129,8 @@ class Drill:
     seats: dict[int, Guest] = field(default_factory=dict)
     """Who is in a seat, or was last."""
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    _changing: set["asyncio.Task[None]"] = field(default_factory=set)
+    """Those that make changes happen, until what comes of each has been seen."""
     _thief: Follower | None = None
     _thief_hoard: Hoard | None = None
     _ghost: Guest | None = None
@@ -172,9 +182,23 @@ class Drill:
         """The plan, from its first change to its last; less if it is interrupted, or the server ends."""
         self.evidence.began_at = time.time()
         await first_of(self._follow_plan(), interrupted.wait(), self._server_ends())
-        self.evidence.was_interrupted = interrupted.is_set()
+        if interrupted.is_set():
+            await self._wind_up()
         self.evidence.ended_at = time.time()
         self._look_at_rosters()
+
+    async def _wind_up(self) -> None:
+        """What is under way comes to its end, so that it can be judged; whose state was stolen heals."""
+        self.evidence.was_interrupted = True
+        self.screen.step("Interrupted: what is under way comes to its end; Ctrl-C again does not wait")
+        seeing_off = [task for task in self._tasks if task in self._changing]
+        if not self._is_healed():
+            self._heal()
+        with contextlib.suppress(RunError):
+            await self._until(
+                lambda: self._is_settled() and self._is_healed(), SETTLE_S, "every change is committed"
+            )
+        await asyncio.wait([*seeing_off, asyncio.create_task(asyncio.sleep(1.0))], timeout=SETTLE_S)
 
     async def _server_ends(self) -> None:
         words = await self._the_stage.ends()
@@ -198,7 +222,7 @@ class Drill:
         await asyncio.sleep(GHOST_WATCH_S if self.config.sabotage == "ghost-member" else 1.0)
 
     def _begin_change(self, planned: Planned) -> None:
-        self._go(self._change(planned))
+        self._changing.add(self._go(self._change(planned)))
 
     async def _change(self, planned: Planned) -> None:
         """Make it happen, once the participant is in a state in which it can."""
@@ -247,6 +271,7 @@ class Drill:
         await asyncio.sleep(IN_FLIGHT_S)
         while self._was_late(IN_FLIGHT_S) and time.time() < cut_at + CATCH_UP_S:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY_S)
+        guest.stay.counted_from = time.time()
         await guest.linger(LINGER_S, is_cut=is_cut)
 
     # --- participants ---
@@ -340,6 +365,15 @@ class Drill:
         self.evidence.theft = Theft(victim.stay.name, time.time(), group.epoch, kept=kept)
         self.screen.say(f"somebody copies all that {victim.stay.name} has, in epoch {group.epoch}")
 
+    def _is_healed(self) -> bool:
+        """Whether a state that was stolen is old: its owner has committed since."""
+        theft = self.evidence.theft
+        if theft is None:
+            return True
+        victim = self.evidence.stays[theft.stay].participant_id
+        later = (each.committer for each in self.log.changed.values() if each.epoch > theft.epoch)
+        return any(each is not None and each.participant_id == victim for each in later)
+
     def _learn(self, victim: Guest, group: mls.Group) -> None:
         assert self._thief_hoard is not None
         self._thief_hoard.add(secret_of(group, victim.session.sframe_suite))
@@ -390,10 +424,11 @@ class Drill:
                 if guest.stay.end_reason:
                     raise RunError(f"{guest.stay.name} was sent away: {guest.stay.end_reason}")
 
-    def _go(self, work: Coroutine[None, None, None]) -> None:
+    def _go(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
@@ -408,9 +443,9 @@ class Drill:
             self.evidence.stalls.append((begin, end))
 
     def _was_late(self, within_s: float) -> bool:
-        """Whether this process has just stood still, and may still have to read what came meanwhile."""
-        stalls = self.evidence.stalls
-        return bool(stalls) and stalls[-1][1] > time.time() - within_s
+        """Whether this process has just been busy, and may still have to read what came meanwhile."""
+        now = time.time()
+        return self.evidence.lateness.during(now - within_s, now) > BUSY * within_s
 
     def _take_lateness_of_server(self) -> None:
         """Of ours all counts; of the server's what it waited for a processor: the rest is its own."""

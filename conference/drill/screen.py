@@ -37,7 +37,7 @@ class Screen(LiveScreen):
         """Draw anew."""
         table = Table(title=self._step, title_justify="left")
         for column in ("participant", "epoch", "sends under", "pictures opened of each", "refused"):
-            table.add_column(column)
+            table.add_column(column, no_wrap=True)
         for _, guest in sorted(seats.items()):
             table.add_row(*_row(guest))
         freezes = sum(gap.end - gap.begin > 0.5 for gap in log.gaps)

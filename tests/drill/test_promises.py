@@ -123,6 +123,10 @@ def slow(evidence: Evidence) -> None:
     evidence.changes[0].switches["Bea"] = T + 5.1
 
 
+def still_forwarded(evidence: Evidence) -> None:
+    evidence.stays["Cem"].packets_after_cut, evidence.stays["Cem"].counted_from = 8, T + 5.3
+
+
 def stay_behind(evidence: Evidence) -> None:
     evidence.behind["Ada"] = Behind("Ada", 4, T + 10, T + 11, 1)
 
@@ -240,6 +244,7 @@ LATE: list[tuple[str, str, Callable[[Evidence], object], tuple[float, float]]] =
         stay_behind,
         (T + 10, T + 10.5),
     ),
+    ("packets after the cut", CUT, still_forwarded, (T + 5.1, T + 5.3)),
     ("a freeze", FREEZE, lambda e: e.gaps.append(Gap("Ada", "bea", 1, T + 5, T + 5.6)), (T + 5, T + 5.2)),
     ("old keys", ERASED, lambda e: setattr(e.stays["Ada"], "kept", Kept(3, T, T + 7)), (T + 5, T + 7)),
 ]
