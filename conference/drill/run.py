@@ -13,16 +13,15 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-import mls
 from conference.create import ask_for_meeting
-from conference.drill.evidence import Change, Evidence, Exposure, Gap, Stay, Theft
+from conference.drill.evidence import Change, Evidence, Exposure, Gap, Stay
 from conference.drill.exposure import Judge
 from conference.drill.schedule import HOST, VICTIM, Kind, Plan, Planned, make_plan
 from conference.drill.screen import Screen
 from conference.drill.stage import OwnStage, Stage
 from conference.drill.stay import FRAMES_PER_S, DrillSession, Guest, Log, Sent
+from conference.drill.thief import Thief
 from conference.drill.tracing import trace
-from conference.epochs import secret_of
 from conference.errors import MisuseError
 from conference.events import LobbyChanged
 from conference.frames import CAMERA
@@ -30,7 +29,7 @@ from conference.link import MeetingLink
 from conference.media import MediaOptions, tag_of
 from conference.moderation import Moderation
 from conference.participant import Told
-from conference.proof.adversary import EveryPSK, Follower, Hoard
+from conference.proof.adversary import Follower
 from conference.proof.clip import make_clip
 from conference.proof.processes import RunError
 from conference.proof.sabotage import CHEATS, Cheat
@@ -131,8 +130,7 @@ class Drill:
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _changing: set["asyncio.Task[None]"] = field(default_factory=set)
     """Those that make changes happen, until what comes of each has been seen."""
-    _thief: Follower | None = None
-    _thief_hoard: Hoard | None = None
+    _thief: Thief | None = None
     _ghost: Guest | None = None
     _stage: Stage | None = None
     _sent: dict[str, Sent] = field(default_factory=dict)
@@ -192,11 +190,11 @@ class Drill:
         self.evidence.was_interrupted = True
         self.screen.step("Interrupted: what is under way comes to its end; Ctrl-C again does not wait")
         seeing_off = [task for task in self._tasks if task in self._changing]
-        if not self._is_healed():
+        if not self._is_shut_out():
             self._heal()
         with contextlib.suppress(RunError):
             await self._until(
-                lambda: self._is_settled() and self._is_healed(), SETTLE_S, "every change is committed"
+                lambda: self._is_settled() and self._is_shut_out(), SETTLE_S, "every change is committed"
             )
         await asyncio.wait([*seeing_off, asyncio.create_task(asyncio.sleep(1.0))], timeout=SETTLE_S)
 
@@ -344,39 +342,20 @@ class Drill:
                     who = person.participant_id
                     self.seats[HOST].participant.moderate(partial(_admit, who))
 
-    # --- the thief ---
+    # --- adversaries ---
 
     def _steal(self) -> None:
-        """Copy the whole state of a member, as it would be saved."""
+        """Copy the whole state of a member."""
         victim = self.seats[VICTIM]
         group = victim.session.group
         if group is None:
             return
-        stolen = mls.Group.load(bytes(group))
-        self._thief_hoard = Hoard(victim.session.sframe_suite)
-        self._thief = Follower(EveryPSK(self._keys.link_psk), partial(self._learn, victim))
-        self._thief.group = stolen
-        self._learn(victim, stolen)
-        keys = victim.session.epoch_keys
-        kept = tuple(epoch for epoch in keys.retained() if epoch != group.epoch) if keys is not None else ()
-        for secret in victim.session.hoard.secrets:
-            if secret.epoch in kept:
-                self._thief_hoard.add(secret)
-        self.evidence.theft = Theft(victim.stay.name, time.time(), group.epoch, kept=kept)
+        self._thief = Thief(victim, group, self._keys.link_psk)
+        self.evidence.theft = self._thief.theft
         self.screen.say(f"somebody copies all that {victim.stay.name} has, in epoch {group.epoch}")
 
-    def _is_healed(self) -> bool:
-        """Whether a state that was stolen is old: its owner has committed since."""
-        theft = self.evidence.theft
-        if theft is None:
-            return True
-        victim = self.evidence.stays[theft.stay].participant_id
-        later = (each.committer for each in self.log.changed.values() if each.epoch > theft.epoch)
-        return any(each is not None and each.participant_id == victim for each in later)
-
-    def _learn(self, victim: Guest, group: mls.Group) -> None:
-        assert self._thief_hoard is not None
-        self._thief_hoard.add(secret_of(group, victim.session.sframe_suite))
+    def _is_shut_out(self) -> bool:
+        return self._thief is None or self._thief.is_shut_out(self.log.changed)
 
     def _heal(self) -> None:
         self._begin_change(Planned(0.0, Kind.ROTATE, VICTIM))
@@ -501,8 +480,8 @@ class Drill:
         for change in self.evidence.changes:
             if change.exposure is not None:
                 change.exposure.log = _follow(self.guests[change.stay].session.follower, self.log, change)
-        if self._thief is not None and self.evidence.theft is not None:
-            self.evidence.theft.log = _follow(self._thief, self.log)
+        if self._thief is not None:
+            self._thief.theft.log = _follow(self._thief.follower, self.log)
 
     def _held(self) -> list[Gap]:
         """From the server's reports of what it held back, when it held back each."""
@@ -529,7 +508,7 @@ class Drill:
             self.evidence,
             {name: guest.session.hoard for name, guest in self.guests.items()},
             {guest.stay.participant_id: guest.sent for guest in self.guests.values()},
-            self._thief_hoard,
+            self._thief.hoard if self._thief is not None else None,
         )
         await asyncio.to_thread(judge.judge, self._the_stage.wire(), self.screen.judged)
 
