@@ -6,7 +6,15 @@ from html import escape
 from conference.drill import plots
 from conference.drill.evidence import Change, Evidence
 from conference.drill.page import SUITE_NAMES, head, page, promises, table, wide
-from conference.drill.promises import begin_of, first_pictures_s, late_s, ms, round_trip_s, switch_s
+from conference.drill.promises import (
+    begin_of,
+    first_pictures_s,
+    late_s,
+    late_share,
+    ms,
+    round_trip_s,
+    switch_s,
+)
 from conference.drill.schedule import Kind
 from conference.proof.verdict import Verdict
 
@@ -64,8 +72,7 @@ def _head(evidence: Evidence, verdicts: Sequence[Verdict]) -> str:
 
 
 def _lateness(evidence: Evidence) -> str:
-    seconds = max(evidence.ended_at - evidence.began_at, 1e-9)
-    share = evidence.lateness.during(evidence.began_at, evidence.ended_at) / seconds
+    share = late_share(evidence)
     longest = max((end - begin for begin, end in evidence.stalls), default=0.0)
     return f"{100 * share:.0f} % of the time; over 50 ms: {len(evidence.stalls)} times, {ms(longest)} at most"
 

@@ -237,7 +237,7 @@ class TestFreezes:
 LATE: list[tuple[str, str, Callable[[Evidence], object], tuple[float, float]]] = [
     ("a slow switch", FAST, slow, (T + 5, T + 5.1)),
     ("a picture seen late", SEES, lambda e: e.changes[1].first_frames.update(Bea=T + 16), (T + 12, T + 15)),
-    ("a picture never seen", SEES, lambda e: e.changes[1].first_frames.pop("Bea"), (T + 10, T + 20)),
+    ("a picture never seen", SEES, lambda e: e.changes[1].first_frames.pop("Bea"), (T + 10, T + 15.5)),
     (
         "a sender that stays behind",
         BEHIND,
@@ -274,6 +274,16 @@ class TestAMachineThatIsLate:
         evidence.lateness.add(*late, 0.1 * (late[1] - late[0]))
         assert (broken(evidence), still_open(evidence)) == ({promise}, set())
         assert exit_code(judge(evidence)) == BROKEN
+
+
+def test_a_bound_of_round_trips_that_were_late_says_nothing() -> None:
+    evidence = good()
+    evidence.lateness.add(T + 6, T + 9, 3.0)
+    assert still_open(evidence) == set()
+    evidence.lateness.add(T + 10, T + 15, 5.0)
+    assert (broken(evidence), still_open(evidence)) == (set(), {FAST})
+    evidence.changes[0].unswitched.append("Bea")
+    assert broken(evidence) == {FAST}
 
 
 def test_one_switch_too_many_is_not_excused_by_another() -> None:
