@@ -21,8 +21,9 @@ import mls
 from conference import messages
 from conference.answers import DISMISSED, FATAL, OF_COMMITS, RACES
 from conference.commit_follower import CommitFollower, Step
-from conference.commit_leader import CommitLeader, Situation
+from conference.commit_leader import CommitLeader
 from conference.conversation import Conversation
+from conference.door import Situation
 from conference.entrance import Credentials, Entrance, Identity
 from conference.epoch_keys import EpochKeys, EpochSecret
 from conference.epochs import Epochs, secret_of

@@ -7,7 +7,8 @@ turns protection off.
 import dataclasses
 from dataclasses import dataclass
 
-from conference.commit_leader import CommitLeader, Situation
+from conference.commit_leader import CommitLeader
+from conference.door import Situation
 from conference.frames import AUDIO, CAMERA
 from conference.media import SessionSealer
 from conference.messages import LobbyRequest
