@@ -163,6 +163,8 @@ test("only what may mean a listener is a danger, and no danger can be dismissed"
   assert.deepEqual(levels("aligned", "member"), [])
   assert.deepEqual(levels("pending", "member"), [])
   assert.deepEqual(levels("in the group but not in the room"), ["danger"])
+  const self = person("Bob", { standing: "in the group but not in the room", isSelf: true })
+  assert.deepEqual(noticesOf(situation({ people: [self, person("Ada")] })).map(({ level }) => level), ["warning"])
   assert.deepEqual(levels("in the room but not in the group", "member"), ["warning"])
   assert.deepEqual(levels("in the room but not in the group", "waiting"), [])
   const ghost = situation({

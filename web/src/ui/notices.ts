@@ -6,7 +6,7 @@
 import { likeness } from "../conference/known_keys.ts"
 import { isAlarming } from "../conference/recognition.ts"
 import type { Notice, Person } from "./scene.ts"
-import { alarmOf, nameOf, plainNameOf, spellNames } from "./words.ts"
+import { alarmOf, isGhost, nameOf, plainNameOf, spellNames } from "./words.ts"
 
 const SHOW = { label: "Show", intent: "show security" } as const
 const OPEN_DOOR = { label: "Show", intent: "show people" } as const
@@ -72,7 +72,7 @@ function dangers({ people, pausedForS, hasDiffered }: Situation): Notice[] {
   for (const { key, recognition } of people) {
     if (recognition !== undefined && isAlarming(recognition)) add(`alarm ${key}`, alarmOf(recognition), SHOW)
   }
-  const ghosts = people.filter(({ standing }) => standing === "in the group but not in the room")
+  const ghosts = people.filter(isGhost)
   if (ghosts.length) {
     const holds = ghosts.length === 1 ? "holds" : "hold"
     add(
@@ -129,6 +129,10 @@ function warnings({ warnings: warned, people, pausedForS, isStale, damaged }: Si
   if (damaged > 0) {
     const text = "Of some people whom you compared, this browser cannot read the record: they are shown as new."
     found.push({ key: "damaged", level: "warning", text, action: SHOW, canBeDismissed: true })
+  }
+  if (people.some(({ isSelf, standing }) => isSelf && standing === "in the group but not in the room")) {
+    const text = "The server says that you are not here, though you are in the group."
+    found.push({ key: "unseen", level: "warning", text, action: SHOW, canBeDismissed: true })
   }
   if (isStale) {
     const text =

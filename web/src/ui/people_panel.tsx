@@ -5,7 +5,7 @@ import { remarkOf } from "../conference/recognition.ts"
 import { Icon } from "./icons.tsx"
 import { Avatar, CopyButton, Name, Switch, Tool } from "./parts.tsx"
 import type { Hosting, Intents, Person, Scene } from "./scene.ts"
-import { healthOf, isMerelyNew, listed, lookOf, plainNameOf, standingOf, trustOf } from "./words.ts"
+import { healthOf, isGhost, isMerelyNew, listed, lookOf, plainNameOf, standingOf, trustOf } from "./words.ts"
 
 export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
   const { people, unlisted } = listed(scene.people)
@@ -56,9 +56,9 @@ function Row({
 }) {
   const [isOpen, open] = useState(false)
   const name = plainNameOf(person)
-  const isGhost = person.standing === "in the group but not in the room" || lookOf(person.recognition) === "alarm"
+  const isAlarming = isGhost(person) || lookOf(person.recognition) === "alarm"
   return (
-    <li class={isGhost ? "row ghost" : "row"}>
+    <li class={isAlarming ? "row ghost" : "row"}>
       <Avatar name={name} />
       <div class="row-words">
         <span class="row-name">

@@ -4,7 +4,7 @@ import { useLayoutEffect, useRef } from "preact/hooks"
 import { Icon } from "./icons.tsx"
 import { Avatar, Name } from "./parts.tsx"
 import type { Person, Picture, Reaction } from "./scene.ts"
-import { healthOf, lookOf, plainNameOf, whyNoPicture } from "./words.ts"
+import { healthOf, isGhost, lookOf, plainNameOf, whyNoPicture } from "./words.ts"
 
 const SPEAKING = 0.02
 
@@ -37,10 +37,9 @@ interface TileProps {
 
 export function Tile({ person, picture, reactions, isPaused, isLarge, isPinned, onPin }: TileProps) {
   const name = plainNameOf(person)
-  const isGhost = person.standing === "in the group but not in the room"
   const looks = ["tile"]
   if (isLarge) looks.push("large")
-  if (isGhost || lookOf(person.recognition) === "alarm") looks.push("ghost")
+  if (isGhost(person) || lookOf(person.recognition) === "alarm") looks.push("ghost")
   if ((person.level ?? 0) > SPEAKING && !person.isMuted) looks.push("speaking")
   if (picture?.isScreen) looks.push("screen")
   if (picture?.isLive === false) looks.push("stopped")
@@ -103,7 +102,7 @@ function Veil({
   readonly isPaused: boolean
 }) {
   if (isPaused) return <p class="veil danger">Not sent: nobody confirms your keys</p>
-  if (person.standing === "in the group but not in the room") {
+  if (isGhost(person)) {
     return <p class="veil danger">Hidden by the server, but holds the keys</p>
   }
   if (person.recognition?.level === "changed key") return <p class="veil danger band">Not the key that you compared</p>

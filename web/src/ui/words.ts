@@ -102,6 +102,11 @@ export function claimOf(person: Person): string {
   }
 }
 
+/** Whether somebody else holds the keys whom the server does not show. */
+export function isGhost({ standing, isSelf }: Person): boolean {
+  return standing === "in the group but not in the room" && !isSelf
+}
+
 /** How the group and the server's list agree about somebody. */
 export function standingOf(person: Person): { readonly text: string; readonly level: "good" | "quiet" | "danger" } {
   switch (person.standing) {
@@ -110,6 +115,7 @@ export function standingOf(person: Person): { readonly text: string; readonly le
     case "pending":
       return { text: "Coming or going", level: "quiet" }
     case "in the group but not in the room":
+      if (person.isSelf) return { text: "The server says that you are not here", level: "quiet" }
       return { text: "Holds the keys, but is hidden by the server: may be listening", level: "danger" }
     case "in the room but not in the group":
       if (person.presence === "waiting") return { text: "At the door, without keys", level: "quiet" }
