@@ -213,10 +213,10 @@ async def test_keys_that_the_server_does_not_let_renew_are_told_of(
     bob = await browser.join("Bob", house.link)
     await members(eve, "Bob", "Eve")
     bob_id = await bob.id()
-    asked: list[wire.Lead] = []
+    asked: list[ClientMessage] = []
 
-    def keep_from_leading(message: ClientMessage) -> ClientMessage | None:
-        if not isinstance(message, wire.Lead):
+    def keep_from_committing(message: ClientMessage) -> ClientMessage | None:
+        if not isinstance(message, wire.Lead | wire.Commit):
             return message
         asked.append(message)
         return None
@@ -227,7 +227,7 @@ async def test_keys_that_the_server_does_not_let_renew_are_told_of(
         for page in (bob, eve):
             await page.until("it hears the other", "!meeting.view.isIsolated")
 
-    liar.of[bob_id] = keep_from_leading
+    liar.of[bob_id] = keep_from_committing
     await bob.click("#security", "#rotate")
     await until("Bob wants to lead", lambda: asked)
     for _ in range(9):
