@@ -119,6 +119,10 @@ class Conversation:
         self._check_isolation(now)
         return True
 
+    def has_slept(self, slept_s: float) -> None:
+        """For so long our clock stood still; that of heartbeats goes on, or they would seem kept back."""
+        self._started_at -= slept_s
+
     def set_group(self, epoch: int, others: Collection[int], now: float) -> None:
         """The group is at a new epoch; `others` are the leaves beside our own."""
         self._heartbeats.set_group(epoch, others, now)

@@ -150,6 +150,9 @@ class Session:
 
         `now` may have stood still since, as it does while a machine sleeps; `wall_time` has not.
         """
+        slept_s = wall_time - now - self._wall_offset
+        if slept_s > 0:
+            self.conversation.has_slept(slept_s)
         self._wall_offset = wall_time - now
         if self.phase is Phase.LEFT:
             raise MisuseError("This session has ended; make a new one to join again.")

@@ -201,7 +201,7 @@ class Meeting:
     def _next_due(self) -> float | None:
         times = [self._mail[0][0] if self._mail else None, self.room.next_timer()]
         times += [
-            next_at + device.slept_s
+            next_at + (device.slept_s and device.slept_s + 1e-6)  # past what is rounded away
             for device in self.devices.values()
             if device.connection is not None and not device.is_frozen
             if (next_at := device.session.next_timer()) is not None

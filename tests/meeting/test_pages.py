@@ -214,3 +214,23 @@ def test_who_slept_for_hours_lets_in_who_comes_after(pages: Pages, kind: str) ->
     meeting.join("Bob")
     pages.join(meeting, "Carol")
     meeting.settle("Alice", "Bob", "Carol")
+
+
+@pytest.mark.parametrize("kind", ["a page", "Python"])
+def test_who_slept_for_a_moment_is_not_taken_for_somebody_kept_back(pages: Pages, kind: str) -> None:
+    """Twice, for less than the grace; its heartbeats tell by its own clock when they were sent."""
+    meeting = Meeting(8)
+    alice = meeting.join("Alice")
+    sleeper = pages.join(meeting, "Bob") if kind == "a page" else meeting.join("Bob")
+    meeting.settle("Alice", "Bob")
+    meeting.run(6.0)
+    epoch = alice.group.epoch
+    for _ in range(2):
+        meeting.drop(sleeper)
+        meeting.run(9.0)
+        sleeper.slept_s += 9.0
+        meeting.connect(sleeper)
+        meeting.run(6.0)
+    meeting.run(12.0)
+    assert alice.group.epoch == epoch
+    assert not alice.session.conversation.is_isolated

@@ -5,6 +5,7 @@
 
 import { MessageError } from "../signaling/errors.ts"
 import { type ClientMessage, decodeServer, encodeClient, type ServerMessage } from "../signaling/messages.ts"
+import { LOOK_EVERY_S } from "./sleep_watch.ts"
 
 const RETRY_FIRST_MS = 200
 const RETRY_MOST_MS = 2000
@@ -49,7 +50,8 @@ export class Connection {
   #socket: WebSocket | undefined
   /** When one was lost on which the server had spoken. */
   #lostAt: number | undefined
-  #heardAt = -Infinity
+  /** How often was looked since the server was heard. A machine that sleeps does not look. */
+  #looks = 0
   #pauseMs = RETRY_FIRST_MS
 
   /** `server` as it stands in the link. */
@@ -75,9 +77,14 @@ export class Connection {
     if (this.#attempt !== undefined && (this.#attempt.hasHeard || this.#lostAt !== undefined)) this.#drop(this.#attempt)
   }
 
-  /** For how long the server has said nothing, as far as there is a connection on which it could. */
+  /** To be called every LOOK_EVERY_S. */
+  look(): void {
+    if (this.isOpen) this.#looks++
+  }
+
+  /** For how long the server has said nothing, being connected. */
   get silentS(): number {
-    return this.isOpen ? now() - this.#heardAt : 0
+    return LOOK_EVERY_S * this.#looks
   }
 
   /** Nothing is kept for the next connection, which begins with a resume. */
@@ -98,7 +105,7 @@ export class Connection {
     }
     clearTimeout(attempt.timer)
     attempt.hasHeard = true
-    this.#heardAt = now()
+    this.#looks = 0
     this.#speaker.heard(message)
   }
 
@@ -116,7 +123,7 @@ export class Connection {
     if (isOver) return
     this.#socket = socket
     this.isOpen = true
-    this.#heardAt = now()
+    this.#looks = 0
     this.#speaker.opened()
   }
 

@@ -34,7 +34,7 @@ export class Conversation {
   /** Whether no majority of the members confirms our epoch. */
   isIsolated = false
   readonly #seat: Seat
-  readonly #startedAt: number
+  #startedAt: number
   #heartbeats = new Heartbeats()
   /** What we cannot decrypt; heartbeats carry it. */
   #troubles: readonly messages.Trouble[] = []
@@ -112,6 +112,11 @@ export class Conversation {
     await this.tell({ type: "heartbeat", epoch: this.#seat.memberGroup.epoch, troubles, sent_ms })
     this.#checkIsolation(now)
     return true
+  }
+
+  /** For so long our clock stood still; that of heartbeats goes on, or they would seem to be kept back. */
+  hasSlept(sleptS: number): void {
+    this.#startedAt -= sleptS
   }
 
   /** How long nobody can be silent who hears us, nor the server; infinite when alone. */

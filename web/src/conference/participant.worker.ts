@@ -39,7 +39,7 @@ class Participant implements Speaker {
   readonly #session: Session
   readonly #keys: MessagePort
   readonly #connection: Connection
-  readonly #sleepWatch = new SleepWatch(now(), wallTimeS())
+  readonly #sleepWatch = new SleepWatch(wallTimeS())
   /** The identity with which we come, if it is one that lasts. */
   readonly #identity: Borrowed | undefined
   #leaf: Former | undefined
@@ -278,8 +278,9 @@ class Participant implements Speaker {
 
   /** After a sleep, and when nobody is heard any more, the connection may be dead. */
   #look(): void {
+    this.#connection.look()
     const isQuiet = this.#connection.silentS > this.#session.conversation.silenceS
-    if (this.#sleepWatch.hasSlept(now(), wallTimeS()) || isQuiet) this.#connection.renew()
+    if (this.#sleepWatch.hasSlept(wallTimeS()) || isQuiet) this.#connection.renew()
   }
 
   get hasLeft(): boolean {

@@ -132,6 +132,8 @@ export class Session implements Floor, Seat {
 
   /** The WebSocket is open: enter, or resume where the last connection ended. The clock may have stood still since. */
   connected(start: Start): void {
+    const sleptS = start.wallTimeS - start.now - (this.#start.wallTimeS - this.#start.now)
+    if (sleptS > 0) this.conversation.hasSlept(sleptS)
     this.#start = start
     if (this.phase === "left") throw new MisuseError("This session has ended; make a new one to join again.")
     if (this.participantId === undefined) this.#enter()

@@ -4,19 +4,16 @@ export const LOOK_EVERY_S = 2
 const SLEPT_S = 8 // longer than any timer is late that runs at all
 
 export class SleepWatch {
-  #nowS: number
   #wallTimeS: number
 
-  /** `nowS` by the page's clock, `wallTimeS` since 1970. */
-  constructor(nowS: number, wallTimeS: number) {
-    this.#nowS = nowS
+  /** Seconds since 1970: that clock goes on. If somebody sets it ahead, that costs a connection. */
+  constructor(wallTimeS: number) {
     this.#wallTimeS = wallTimeS
   }
 
   /** To be asked every LOOK_EVERY_S: whether it slept since it was asked last. */
-  hasSlept(nowS: number, wallTimeS: number): boolean {
-    const passedS = Math.max(nowS - this.#nowS, wallTimeS - this.#wallTimeS)
-    this.#nowS = nowS
+  hasSlept(wallTimeS: number): boolean {
+    const passedS = wallTimeS - this.#wallTimeS
     this.#wallTimeS = wallTimeS
     return passedS > LOOK_EVERY_S + SLEPT_S
   }
