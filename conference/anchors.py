@@ -36,6 +36,8 @@ _UNREADABLE = (
     UnsupportedAlgorithm,
 )
 """What the library makes of octets that are no certificate, or none that it knows."""
+MAX_SHOWN = 64
+"""Of an organisation's name (RFC 5280 App. A): a stranger's may be as long as a certificate."""
 _KNOWN_LIST_EXTENSIONS = (x509.CRLNumber, x509.AuthorityKeyIdentifier)
 _PARTIAL = (x509.IssuingDistributionPoint, x509.DeltaCRLIndicator)
 
@@ -184,7 +186,7 @@ def _shown(name: x509.Name) -> str:
     for kind in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
         for each in name.get_attributes_for_oid(kind):
             if isinstance(each.value, str) and each.value.isprintable() and each.value.strip():
-                return each.value
+                return each.value[:MAX_SHOWN]
     return "an authority without a name"
 
 

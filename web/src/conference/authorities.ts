@@ -3,14 +3,12 @@
  * kept (docs/identity.md, "The files"). The twin of conference/authorities.py.
  */
 
-import { hex, type Octets, own } from "../bytes.ts"
+import { hex } from "../bytes.ts"
 import { Anchors, hasIssued, isListOf, isRoot } from "./anchors.ts"
-import { type AuthorityRecord, MAX_AUTHORITIES } from "./authorities_store.ts"
+import type { AuthorityRecord } from "./authorities_store.ts"
 import { CertificateError } from "./errors.ts"
+import { CERTIFICATE, LIST, partsOf, readable } from "./pem.ts"
 import { Certificate, RevocationList } from "./x509.ts"
-
-const CERTIFICATE = "CERTIFICATE"
-const LIST = "X509 CRL"
 
 /** A root that is trusted, as its user sees it. */
 export interface Authority {
@@ -139,31 +137,6 @@ function idOf(fingerprint: string): string {
 
 function listIdOf(id: string): string {
   return `${id} revoked`
-}
-
-/** RFC 7468, laxly, as files are: text around the parts does not matter. */
-function partsOf(file: string, text: string, label: string): readonly Octets[] {
-  const [begin, end] = [`-----BEGIN ${label}-----`, `-----END ${label}-----`]
-  const parts = text.split(begin).slice(1)
-  if (parts.length > MAX_AUTHORITIES) throw new CertificateError(`${file} holds more than ${MAX_AUTHORITIES} parts.`)
-  return parts.map((part) => readable(file, () => fromBase64(part.slice(0, Math.max(part.indexOf(end), 0)))))
-}
-
-function fromBase64(text: string): Octets {
-  try {
-    return own(Uint8Array.from(atob(text.replace(/\s/g, "")), (character) => character.charCodeAt(0)))
-  } catch (error) {
-    throw new CertificateError("It is not in base64.", { cause: error })
-  }
-}
-
-function readable<T>(file: string, read: () => T): T {
-  try {
-    return read()
-  } catch (error) {
-    if (error instanceof CertificateError) throw new CertificateError(`${file} is damaged: ${error.message}`)
-    throw error
-  }
 }
 
 function spellSize(entries: number): string {

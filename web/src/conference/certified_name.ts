@@ -11,9 +11,9 @@ import { CertificateError, PolicyError } from "./errors.ts"
 
 const MAX_CHAIN = 4
 const MAX_CHAIN_OCTETS = 8192 // so much a knock can hold
-const COMMON_NAME = fromHex("550403")
+export const COMMON_NAME = fromHex("550403")
 /** SubjectPublicKeyInfo of Ed25519 (RFC 8410), up to the key's 32 octets. */
-const ED25519 = fromHex("302a300506032b6570032100")
+export const ED25519 = fromHex("302a300506032b6570032100")
 
 function unreadable(): PolicyError {
   return new PolicyError("A member's certificate cannot be read.")

@@ -1,9 +1,11 @@
 /** The outer form of DER (X.690 §8.1, §10.1): tag, length, value. What is within is the reader's matter. */
 
+import { concat, type Octets } from "../bytes.ts"
 import { CertificateError } from "./errors.ts"
 
 export const INTEGER = 0x02
 export const BIT_STRING = 0x03
+export const OCTET_STRING = 0x04
 export const OID = 0x06
 export const UTF8_STRING = 0x0c
 export const PRINTABLE_STRING = 0x13
@@ -44,6 +46,14 @@ export function one(der: Uint8Array, tag: number): Element {
   const [element, ...more] = elements(der)
   if (element === undefined || element.tag !== tag || more.length) throw unreadable()
   return element
+}
+
+/** An element of these parts. */
+export function encode(tag: number, ...parts: readonly Uint8Array[]): Octets {
+  const body = concat(...parts)
+  const size = body.length < 0x80 ? 0 : body.length < 0x100 ? 1 : body.length < 0x10000 ? 2 : MAX_LENGTH_OCTETS
+  const length = Array.from({ length: size }, (_, at) => Math.floor(body.length / 256 ** (size - 1 - at)) % 256)
+  return concat(Uint8Array.of(tag, ...(size ? [0x80 + size, ...length] : [body.length])), body)
 }
 
 export function unreadable(cause?: unknown): CertificateError {

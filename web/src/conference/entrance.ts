@@ -42,6 +42,8 @@ export class Entrance {
   readonly #policies: Policies
   readonly #suite: CiphersuiteImpl
   readonly #name: string
+  /** By which our leaf goes, if there are any. */
+  readonly #certificates: readonly Octets[]
   #isResuming = false
   #resumeToken: Octets = new Uint8Array()
   #isFounding = false
@@ -49,14 +51,16 @@ export class Entrance {
   #bundle: KeyPackageBundle | undefined
   #former: Former | undefined
 
-  /** `suite` signs by `leafKey`; `former` is from an earlier life of the same key. */
+  /** `suite` signs by `leafKey`; `former` is from an earlier life of the same key, and `certificates` are of it. */
   constructor(
     policies: Policies,
     suite: CiphersuiteImpl,
     name: string,
     leafKey: HostKey,
     former: Former | undefined,
+    certificates: readonly Octets[],
   ) {
+    this.#certificates = certificates
     this.#former = former
     this.leafKey = leafKey
     this.#policies = policies
@@ -202,7 +206,7 @@ export class Entrance {
     const lifetime = { nowS, lastsS: KEY_PACKAGE_LIFETIME_S }
     const applicationId = decodeBase64url(this.#ownId)!
     const signatureKey = await this.#suite.signature.keygen() // each time the same
-    return createKeyPackage(this.#suite, utf8(this.#name), applicationId, signatureKey, lifetime)
+    return createKeyPackage(this.#suite, utf8(this.#name), applicationId, signatureKey, lifetime, this.#certificates)
   }
 
   get #ownId(): string {

@@ -70,8 +70,9 @@ class Participant implements Speaker {
     const pair = await orNothing(findHostKey(link.meetingId))
     const hostKey = pair && (await hostKeyOf(pair))
     const identity = isLasting ? await borrowOrTell(link.meetingId) : undefined
-    const ownKeys = { hostKey, lastingKey: identity?.key, former: identity?.former }
-    const session = await Session.create(link, link.keys(passphrase), name, start, ownKeys)
+    const { key: lastingKey, former, certificates = [], name: certified } = identity ?? {}
+    const ownKeys = { hostKey, lastingKey, former, certificates }
+    const session = await Session.create(link, link.keys(passphrase), certified ?? name, start, ownKeys)
     return new Participant(session, port, identity)
   }
 

@@ -62,6 +62,8 @@ export interface OwnKeys {
   readonly lastingKey?: HostKey | undefined
   /** The leaf that the lasting key had in an earlier life: we claim it, to be the same person at once. */
   readonly former?: Former | undefined
+  /** That the lasting key has; we go by the name in it. */
+  readonly certificates?: readonly Octets[]
 }
 
 export class Session implements Floor, Seat {
@@ -95,7 +97,7 @@ export class Session implements Floor, Seat {
     suite: CiphersuiteImpl,
     name: string,
     start: Start,
-    { hostKey, lastingKey, former }: OwnKeys,
+    { hostKey, lastingKey, former, certificates = [] }: OwnKeys,
     leafKey: HostKey,
     chance: () => number,
   ) {
@@ -105,7 +107,7 @@ export class Session implements Floor, Seat {
     this.moderation = new Moderation(this, this.policies, suite, hostKey, chance)
     this.#start = start
     this.hasLastingKey = lastingKey !== undefined
-    this.#entrance = new Entrance(this.policies, suite, this.name, leafKey, former)
+    this.#entrance = new Entrance(this.policies, suite, this.name, leafKey, former, certificates)
     this.#patience = new Patience(this.hasLastingKey)
     this.#follower = new CommitFollower(this.policies)
     this.#leader = new CommitLeader(suite)

@@ -33,6 +33,8 @@ import { CertificateError } from "./errors.ts"
 
 const ORGANISATION = "2.5.4.10"
 const COMMON_NAME = "2.5.4.3"
+/** So much of an organisation's name is shown (App. A): a stranger's may be as long as a certificate. */
+const MAX_SHOWN = 64
 const MIN_RSA_BITS = 2048
 const VERSION_3 = 2
 /** INTEGER 1. */
@@ -80,7 +82,8 @@ export class DistinguishedName {
     this.content = JSON.stringify(parts.map((relative) => relative.map((each) => each.join("=")).sort()))
     const called = (kind: string) =>
       parts.flat().find(([type, text]) => type === kind && isPrintable(text) && text.trim())?.[1]
-    this.shown = called(ORGANISATION) ?? called(COMMON_NAME) ?? "an authority without a name"
+    const shown = called(ORGANISATION) ?? called(COMMON_NAME) ?? "an authority without a name"
+    this.shown = Array.from(shown).slice(0, MAX_SHOWN).join("")
   }
 
   get isEmpty(): boolean {

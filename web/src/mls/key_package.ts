@@ -36,16 +36,20 @@ export interface Presented {
   readonly reference: string
 }
 
+/** With `certificates` the leaf goes by those, and not by `identity` (§5.3). */
 export async function createKeyPackage(
   suite: CiphersuiteImpl,
   identity: Octets,
   applicationId: Octets,
   signatureKey: SignatureKeyPair,
   lifetime: { readonly nowS: number; readonly lastsS: number },
+  certificates: readonly Octets[] = [],
 ): Promise<KeyPackageBundle> {
   const from = Math.floor(lifetime.nowS)
   const { publicPackage, privatePackage } = await generateKeyPackageWithKey(
-    { credentialType: "basic", identity },
+    certificates.length
+      ? { credentialType: "x509", certificates: [...certificates] }
+      : { credentialType: "basic", identity },
     defaultCapabilities(),
     { notBefore: BigInt(from - SKEW_S), notAfter: BigInt(from + lifetime.lastsS) },
     [],

@@ -44,9 +44,12 @@ interface Props {
 export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
   const [name, setName] = useState(firstName)
   const [passphrase, setPassphrase] = useState("")
+  const [isMemoryOpen, openMemory] = useState(false)
+  const certified = room.isLasting ? room.memory.identity?.name : undefined
   const join = (event: Event) => {
     event.preventDefault()
-    if (name.trim() !== "") intents.join(name.trim(), room.hasPassphrase ? passphrase : null)
+    const called = certified ?? name.trim()
+    if (called !== "") intents.join(called, room.hasPassphrase ? passphrase : null)
   }
   return (
     <main class="green-room">
@@ -70,12 +73,14 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
             <span>Your name</span>
             <input
               id="name"
+              readOnly={certified !== undefined}
               required
               maxLength={64}
               autocomplete="name"
-              value={name}
+              value={certified ?? name}
               onInput={(event) => setName(event.currentTarget.value)}
             />
+            {certified !== undefined && <small>As it stands in your certificate.</small>}
           </label>
           {room.hasPassphrase && (
             <label class="field">
@@ -93,7 +98,7 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
               )}
             </label>
           )}
-          <Lasting room={room} intents={intents} />
+          <Lasting room={room} intents={intents} onMemory={() => openMemory(true)} />
           {room.problem !== undefined && (
             <p class="problem" role="alert">
               {room.problem}
@@ -111,6 +116,8 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
             </span>
           </p>
         </form>
+        {/* Not in the form: it has one of its own. */}
+        {isMemoryOpen && <MemoryDialog memory={room.memory} intents={intents} onClose={() => openMemory(false)} />}
         <DeviceMenus devices={room.devices} onChoose={intents.chooseDevice} />
       </div>
     </main>
@@ -118,8 +125,7 @@ export function GreenRoomPage({ room, intents, firstName = "" }: Props) {
 }
 
 /** Whether others are to know us again. Off, and nothing kept, until it is wanted. */
-function Lasting({ room, intents }: { readonly room: GreenRoom; readonly intents: GreenRoomIntents }) {
-  const [isOpen, open] = useState(false)
+function Lasting({ room, intents, onMemory }: Omit<Props, "firstName"> & { readonly onMemory: () => void }) {
   const { identity, identityProblem, authoritiesProblem } = room.memory
   return (
     <div class="lasting">
@@ -132,19 +138,19 @@ function Lasting({ room, intents }: { readonly room: GreenRoom; readonly intents
       />
       {identityProblem !== undefined && (
         <p class="problem" role="alert">
-          {identityProblem} You come with a fresh key.
+          {identityProblem}
+          {!room.isLasting && " You come with a fresh key."}
         </p>
       )}
       {identity !== undefined && !room.isLasting && <small class="quiet">Not this time. Your identity stays here.</small>}
-      {authoritiesProblem !== undefined && !isOpen && (
+      {authoritiesProblem !== undefined && (
         <p class="problem" role="alert">
           {authoritiesProblem}
         </p>
       )}
-      <button type="button" id="memory" class="link" onClick={() => open(true)}>
+      <button type="button" id="memory" class="link" onClick={onMemory}>
         Kept in this browser
       </button>
-      {isOpen && <MemoryDialog memory={room.memory} intents={intents} onClose={() => open(false)} />}
     </div>
   )
 }

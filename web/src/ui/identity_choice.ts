@@ -1,15 +1,27 @@
 /** Whether we come with this browser's identity, and what there is of it. One for each page. */
 
-import { StorageError } from "../conference/errors.ts"
-import { findIdentity, forgetIdentity, makeIdentity, type OwnIdentity } from "../conference/own_identity.ts"
+import { ConferenceError, StorageError } from "../conference/errors.ts"
+import {
+  certify,
+  findIdentity,
+  forgetIdentity,
+  makeIdentity,
+  type OwnIdentity,
+  requestCertificate,
+  uncertify,
+} from "../conference/own_identity.ts"
+
+const MAX_FILE = 2 ** 16
 
 export class IdentityChoice {
   onChange: () => void = () => undefined
   identity: OwnIdentity | undefined
   /** Who has one comes with it, as from a terminal, unless it is turned off for this time. */
   isUsed = false
-  /** Why there is none, or why it cannot be used. */
+  /** Why there is none, why it cannot be used, or what was wrong with the last wish. */
   problem: string | undefined
+  /** What an authority needs to certify it, in PEM, once that was asked for. */
+  request: string | undefined
 
   async open(): Promise<void> {
     await this.#attempt(async () => {
@@ -26,10 +38,38 @@ export class IdentityChoice {
     })
   }
 
+  /** The name by which we come. */
+  nameOr(name: string): string {
+    return (this.isUsed ? this.identity?.name : undefined) ?? name
+  }
+
+  /** Make what an authority needs to certify it. */
+  async ask(name: string, address: string): Promise<void> {
+    await this.#attempt(async () => {
+      this.request = await requestCertificate(name, address)
+    })
+  }
+
+  /** Go by the certificate in a PEM file from now on. */
+  async certify(file: File): Promise<void> {
+    await this.#attempt(async () => {
+      this.identity = await certify(file.name, await file.slice(0, MAX_FILE).text())
+      this.request = undefined
+    })
+  }
+
+  /** Go by a name of one's own again. */
+  async uncertify(): Promise<void> {
+    await this.#attempt(async () => {
+      this.identity = await uncertify()
+    })
+  }
+
   /** There is none from now on. */
   async forget(): Promise<void> {
     await this.#attempt(async () => {
       await forgetIdentity()
+      this.request = undefined
       this.identity = undefined
       this.isUsed = false
     })
@@ -40,9 +80,9 @@ export class IdentityChoice {
       await work()
       this.problem = undefined
     } catch (error) {
-      if (!(error instanceof StorageError)) throw error
+      if (!(error instanceof ConferenceError)) throw error
       this.problem = error.message
-      this.isUsed = false
+      if (error instanceof StorageError) this.isUsed = false
     }
     this.onChange()
   }

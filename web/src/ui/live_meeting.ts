@@ -494,6 +494,9 @@ export class LiveMeeting {
     forgetDamaged: () => void this.#recogniser.forgetDamaged(),
     trust: (file) => void this.#recogniser.judge.trust(file),
     distrust: (authority) => void this.#recogniser.judge.distrust(authority),
+    askForCertificate: (name, address) => void this.#identity.ask(name, address),
+    certify: (file) => void this.#identity.certify(file),
+    uncertify: () => void this.#identity.uncertify(),
     forgetIdentity: () => void this.#identity.forget(),
     dismiss: (notice) => {
       if (notice === "device") this.#media.problem = undefined // to be told again when it is tried again
@@ -541,6 +544,7 @@ export function memoryOf({ remembered, damaged, problem, judge }: Recogniser, ow
     authoritiesTold: judge.told,
     authoritiesProblem: judge.problem,
     identity: own.identity,
+    identityRequest: own.request,
     identityProblem: own.problem,
   }
 }

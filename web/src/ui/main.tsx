@@ -76,6 +76,7 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = 
     chooseDevice: (kind, id) => void media.choose(kind, id),
     join: (name, passphrase) => {
       clearInterval(timer)
+      name = identity.nameOr(name)
       const options = { link, name, passphrase, recogniser, identity, media, workers, wantsLobby }
       showMeeting(new LiveMeeting(options), name)
     },
@@ -84,6 +85,9 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = 
     forgetDamaged: () => void recogniser.forgetDamaged(),
     trust: (file) => void recogniser.judge.trust(file),
     distrust: (authority) => void recogniser.judge.distrust(authority),
+    askForCertificate: (name, address) => void identity.ask(name, address),
+    certify: (file) => void identity.certify(file),
+    uncertify: () => void identity.uncertify(),
     forgetIdentity: () => void identity.forget(),
   }
   const draw = () => {

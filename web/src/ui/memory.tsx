@@ -3,8 +3,10 @@
  * identity by which others know us again.
  */
 
+import { useState } from "preact/hooks"
 import type { Authority } from "../conference/authorities.ts"
 import { encodeBase64url } from "../bytes.ts"
+import type { OwnIdentity } from "../conference/own_identity.ts"
 import { spellDay } from "../conference/recognition.ts"
 import { Dialog } from "./parts.tsx"
 import type { Memory, MemoryIntents } from "./scene.ts"
@@ -125,7 +127,8 @@ function spellValidity({ ends, listEnds }: Authority): string {
   return `${own}; revocation list until ${day(listEnds)}`
 }
 
-function Ourselves({ memory: { identity, identityProblem }, intents }: Omit<Props, "onClose">) {
+function Ourselves({ memory, intents }: Omit<Props, "onClose">) {
+  const { identity, identityProblem } = memory
   const isThere = identity !== undefined || identityProblem !== undefined
   return (
     <section aria-labelledby="memory-own">
@@ -144,6 +147,7 @@ function Ourselves({ memory: { identity, identityProblem }, intents }: Omit<Prop
             out of this browser.
           </p>
           <code class="fingerprint">{identity.fingerprint}</code>
+          <OwnCertificate memory={memory} identity={identity} intents={intents} />
         </>
       )}
       {isThere && (
@@ -154,5 +158,66 @@ function Ourselves({ memory: { identity, identityProblem }, intents }: Omit<Prop
         </p>
       )}
     </section>
+  )
+}
+
+/** How an authority can vouch for the identity's name. */
+function OwnCertificate({
+  memory,
+  identity,
+  intents,
+}: Omit<Props, "onClose"> & { readonly identity: OwnIdentity }) {
+  const [name, setName] = useState("")
+  const [address, setAddress] = useState("")
+  const { identityRequest: request } = memory
+  const take = ({ currentTarget }: preact.TargetedEvent<HTMLInputElement>) => {
+    const [file] = currentTarget.files ?? []
+    if (file !== undefined) intents.certify(file)
+    currentTarget.value = ""
+  }
+  if (identity.name !== undefined) {
+    return (
+      <p>
+        You come by your certificate, as <bdi class="certified">{identity.name}</bdi>. From the next meeting that you join.{" "}
+        <button type="button" id="uncertify" class="link" onClick={() => intents.uncertify()}>
+          Go by a name of your own again
+        </button>
+      </p>
+    )
+  }
+  return (
+    <details>
+      <summary>Have an authority certify your name</summary>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          intents.askForCertificate(name, address.trim())
+        }}
+      >
+        <label class="field">
+          Your name, as it is to stand in the certificate
+          <input id="request-name" required maxLength={64} value={name} onInput={(event) => setName(event.currentTarget.value)} />
+        </label>
+        <label class="field">
+          Your mail address, if the authority wants one
+          <input id="request-address" type="email" value={address} onInput={(event) => setAddress(event.currentTarget.value)} />
+        </label>
+        <button type="submit" id="ask" class="button">
+          Make a request
+        </button>
+      </form>
+      {request !== undefined && (
+        <p role="status">
+          Send this to your authority:{" "}
+          <a id="request" href={`data:application/pkcs10,${encodeURIComponent(request)}`} download="request.csr">
+            request.csr
+          </a>
+        </p>
+      )}
+      <label class="field">
+        What it sent back (a PEM file: your certificate, and those between it and the root)
+        <input id="certify" type="file" accept=".pem,.crt,.cer" onChange={take} />
+      </label>
+    </details>
   )
 }

@@ -172,7 +172,9 @@ export interface Memory {
   /** Why the last import came to nothing, or no certificate is believed. */
   readonly authoritiesProblem: string | undefined
   readonly identity: OwnIdentity | undefined
-  /** Why there is no identity, or why it cannot be used. */
+  /** What an authority needs to certify it, in PEM, once that was asked for. */
+  readonly identityRequest: string | undefined
+  /** Why there is no identity, why it cannot be used, or what was wrong with the last wish. */
   readonly identityProblem: string | undefined
 }
 
@@ -183,6 +185,11 @@ export interface MemoryIntents {
   /** Take the roots and revocation lists in a PEM file. */
   trust(file: File): void
   distrust(authority: Authority): void
+  /** Make what an authority needs to certify the identity; an empty address is left out. */
+  askForCertificate(name: string, address: string): void
+  /** Go by the certificate in a PEM file from now on. */
+  certify(file: File): void
+  uncertify(): void
   forgetIdentity(): void
 }
 

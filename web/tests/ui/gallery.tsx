@@ -178,6 +178,7 @@ const memory: Memory = {
   authoritiesTold: [],
   authoritiesProblem: undefined,
   identity: undefined,
+  identityRequest: undefined,
   identityProblem: undefined,
 }
 const fullMemory: Memory = {
@@ -200,7 +201,9 @@ const fullMemory: Memory = {
   identity: {
     fingerprint: "a04d d5b1 7c22 90fe 6f0b 33d8 41c9 e07a 5b96 2f14 88cd 0a61 d3e7 7b49 1c05 f2a8",
     createdAt: COMPARED_AT - 40 * 86_400,
+    name: undefined,
   },
+  identityRequest: undefined,
   identityProblem: undefined,
 }
 
