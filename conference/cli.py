@@ -184,6 +184,27 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
         help="come by this identity, so that who knows its key knows you (default: the one called `default`, "
         "if `conclave identity new` has made one; `none` comes with a key for this meeting only)",
     )
+    _add_sources(parser)
+    _add_outputs(parser)
+    parser.add_argument(
+        "--report",
+        choices=("screen", "json"),
+        default="screen",
+        help="show a table (the default), or write JSON, one object a line",
+    )
+    parser.add_argument("--seconds", type=_seconds, metavar="N", help="leave after this long")
+    parser.add_argument(
+        "--rotate-every",
+        type=_seconds,
+        default=300.0,
+        metavar="N",
+        help="renew your keys every N seconds (default: 300; less often in meetings of more than 30)",
+    )
+    parser.set_defaults(run=_join)
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    """What is sent."""
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--media", type=Path, metavar="FILE", help="send this recording, again and again")
     source.add_argument(
@@ -203,6 +224,10 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
             metavar="NAME",
             help=f"the {role} to {what} (default: this machine's first); `conclave devices` lists them",
         )
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    """What becomes of what comes."""
     parser.add_argument(
         "--speaker", nargs="?", const="", metavar="NAME", help="play what is heard (default: the system's)"
     )
@@ -218,21 +243,6 @@ def _add_join(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--grid", action="store_true", help="with --record: all in one picture too, with the sound of all"
     )
-    parser.add_argument(
-        "--report",
-        choices=("screen", "json"),
-        default="screen",
-        help="show a table (the default), or write JSON, one object a line",
-    )
-    parser.add_argument("--seconds", type=_seconds, metavar="N", help="leave after this long")
-    parser.add_argument(
-        "--rotate-every",
-        type=_seconds,
-        default=300.0,
-        metavar="N",
-        help="renew your keys every N seconds (default: 300; less often in meetings of more than 30)",
-    )
-    parser.set_defaults(run=_join)
 
 
 def _join(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
@@ -14,6 +15,7 @@ from mls import (
     Group,
     KeyPackageBundle,
     PendingCommit,
+    ProtocolError,
     SignaturePrivateKey,
 )
 from mls.codec import UINT16, encode_opaque
@@ -299,3 +301,24 @@ def refused() -> Callable[..., None]:
         assert observable(group) == before
 
     return refused
+
+
+@pytest.fixture
+def change_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have the commits that a module makes changed before they are signed, and all the rest right."""
+
+    def change(module: ModuleType, changed: Callable[[bytes], bytes]) -> None:
+        make = module.Commit
+
+        def mutated(*fields: object) -> Commit:
+            good: Commit = make(*fields)
+            for _ in range(100):
+                try:
+                    return Commit.decode(changed(good.encode()))
+                except ProtocolError:
+                    continue
+            return good
+
+        monkeypatch.setattr(module, "Commit", mutated)
+
+    return change

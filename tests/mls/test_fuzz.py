@@ -195,23 +195,10 @@ def harmless(group: Group, message: bytes, now: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_external_commits_that_are_signed(
-    circle: Callable, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+def test_external_commits_that_are_signed(circle: Callable, change_commits: Callable, seed: int) -> None:
     """Somebody outside signs what it likes, and everything that follows from it is right."""
     chance, group = random.Random(seed), circle("abc")
-    make = external_commit.Commit
-
-    def mutated(*fields: object) -> Commit:
-        good = make(*fields)
-        for _ in range(100):
-            try:
-                return Commit.decode(changed(good.encode(), chance))
-            except ProtocolError:
-                continue
-        return good
-
-    monkeypatch.setattr(external_commit, "Commit", mutated)
+    change_commits(external_commit, lambda encoded: changed(encoded, chance))
     for _ in range(25):
         pending = Group.join_external(
             group["a"].group_info(), BasicCredential(b"x"), group.key("x"), now=group.now

@@ -101,23 +101,10 @@ def test_commits(circle: Callable, insider: Callable, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_commits_with_their_own_key_schedule(
-    circle: Callable, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+def test_commits_with_their_own_key_schedule(circle: Callable, change_commits: Callable, seed: int) -> None:
     """Changes to a path before it is signed, with everything that follows from them."""
     chance, group = random.Random(seed), circle("abcde")
-    make = commit_creation.Commit
-
-    def mutated(*fields: object) -> Commit:
-        good = make(*fields)
-        for _ in range(100):
-            try:
-                return Commit.decode(changed(good.encode(), chance))
-            except ProtocolError:
-                continue
-        return good
-
-    monkeypatch.setattr(commit_creation, "Commit", mutated)
+    change_commits(commit_creation, lambda encoded: changed(encoded, chance))
     for _ in range(CHANGES):
         message = group["a"].commit(now=group.now, remove=[4], psk=[(b"id", b"secret")]).message
         for member in "cde":
