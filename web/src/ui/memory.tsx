@@ -80,7 +80,7 @@ function Authorities({ memory, intents }: Omit<Props, "onClose">) {
           {authoritiesProblem}
         </p>
       )}
-      <p role="status">{authoritiesTold.join(" ")}</p>
+      <p class="quiet" role="status">{authoritiesTold.join(" ")}</p>
       {authorities.length === 0 && (
         <p class="quiet">None: names in certificates count as self-chosen. Your organisation can give you its root.</p>
       )}
@@ -90,7 +90,6 @@ function Authorities({ memory, intents }: Omit<Props, "onClose">) {
             <div class="row-words">
               <bdi class="row-name">{authority.name}</bdi>
               <small>{spellValidity(authority)}</small>
-              <code class="fingerprint">{pairs(authority.fingerprint)}</code>
             </div>
             <button
               type="button"
@@ -100,6 +99,7 @@ function Authorities({ memory, intents }: Omit<Props, "onClose">) {
             >
               Remove
             </button>
+            <code class="fingerprint">{pairs(authority.fingerprint)}</code>
           </li>
         ))}
       </ul>

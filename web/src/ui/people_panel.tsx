@@ -5,7 +5,7 @@ import { remarkOf } from "../conference/recognition.ts"
 import { Icon } from "./icons.tsx"
 import { Avatar, CopyButton, Name, Switch, Tool } from "./parts.tsx"
 import type { Hosting, Intents, Person, Scene } from "./scene.ts"
-import { healthOf, isGhost, isMerelyNew, listed, lookOf, plainNameOf, standingOf, trustOf } from "./words.ts"
+import { beginSentence, healthOf, isGhost, isMerelyNew, listed, lookOf, plainNameOf, standingOf, trustOf } from "./words.ts"
 
 export function PeoplePanel({ scene, intents }: { readonly scene: Scene; readonly intents: Intents }) {
   const { people, unlisted } = listed(scene.people)
@@ -129,7 +129,7 @@ function Door({ hosting, intents }: { readonly hosting: Hosting; readonly intent
               <span class="row-name">
                 <Name recognition={recognition} otherwise="" />
               </span>
-              <small class={`trust ${lookOf(recognition)}`}>{remarkOf(recognition)}</small>
+              <small class={`trust ${lookOf(recognition)}`}>{beginSentence(remarkOf(recognition))}</small>
             </div>
             <button
               type="button"

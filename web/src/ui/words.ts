@@ -125,6 +125,10 @@ export function standingOf(person: Person): { readonly text: string; readonly le
   }
 }
 
+export function beginSentence(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1)
+}
+
 /** How well somebody is known, as a sentence. */
 export function trustOf(person: Person): string {
   if (person.recognition === undefined) return "Without keys"
@@ -132,7 +136,7 @@ export function trustOf(person: Person): string {
   const isUnjudged = person.hasCertificate && person.recognition.level === "new" && person.recognition.why === ""
   const certificate = isUnjudged ? "; has a certificate of an authority that is not trusted here" : ""
   const remark = remarkOf(person.recognition)
-  return `${remark[0]!.toUpperCase()}${remark.slice(1)}${since}${certificate}`
+  return `${beginSentence(remark)}${since}${certificate}`
 }
 
 /** Whether there is nothing to say of who somebody is, but that it says so itself. */
