@@ -106,9 +106,7 @@ function Form({ onSend }: { readonly onSend: (text: string) => void }) {
         <Icon name="send" />
       </button>
       {text.length > MAX_TEXT - FEW_LEFT && (
-        <small class="quiet" role="status">
-          {MAX_TEXT - text.length} characters left
-        </small>
+        <small class="quiet">{MAX_TEXT - text.length} characters left</small>
       )}
     </form>
   )
