@@ -104,7 +104,7 @@ function Authorities({ memory, intents }: Omit<Props, "onClose">) {
         ))}
       </ul>
       <label class="field">
-        Trust a root, or heed a revocation list (a PEM file)
+        <span>Trust a root, or heed a revocation list (a PEM file)</span>
         <input id="trust" type="file" accept=".pem,.crt,.cer,.crl" onChange={take} />
       </label>
       <p class="quiet">Whoever can give you another root can be anybody: take it on a way that you trust.</p>
