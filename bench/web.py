@@ -2,12 +2,14 @@
 
 Time to the first picture: from the start of the navigation to the link until the browser shows the first
 frame of somebody who is in the meeting already, another page with a camera. In it are the page, the own
-camera (the name is filled in and Join clicked when its picture is there), signaling, MLS, ICE, DTLS, the wait
-for a key frame, and decoding. The baseline is a bare page over the same media server: the same camera, no
-MLS, no workers, no transform; its signaling is three HTTP requests. Profiles are new: nothing is cached.
+camera (the name is filled in and Join clicked when its picture is there, or `--linger` seconds later, as
+somebody would who reads and types), signaling, MLS, ICE, DTLS, the wait for a key frame, and decoding. The
+baseline is a bare page over the same media server: the same camera, no MLS, no workers, no transform; its
+signaling is three HTTP requests. Profiles are new: nothing is cached.
 
-Work in a meeting of six: this page and five Python participants of one process that send encoded media. A
-worker's time for a frame is elapsed time, so what it waits for WebCrypto and for a core is in it.
+Work in a meeting of six: this page and five Python participants of one process that send encoded media; first
+as it is, then while a sixth comes and goes. A worker's time for a frame is elapsed time, so what it waits for
+WebCrypto and for a core is in it.
 """
 
 import argparse
@@ -17,8 +19,9 @@ import importlib
 import json
 import statistics
 import sys
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from bench.participants import CLIP_S, FPS, SIZE, Seat, serve, settled, take_sea
 from bench.web_bare import serve_bare
 from conference.built_page import gzipped_size
 from conference.create import ask_for_meeting
-from conference.link import MeetingLink
+from conference.link import X25519_SUITE, X_WING_SUITE, MeetingLink
 from conference.proof.clip import make_clip
 from conference.sources import Clip
 
@@ -49,11 +52,23 @@ class Opening:
 
     loaded: float
     asked: float
-    """Join was clicked; without E2EE, the camera was there."""
+    """Join was clicked; without E2EE, the camera was there, and as much later."""
+    knocked: float
+    """The server has answered; with E2EE, the KeyPackage has been sent."""
     member: float
     """Of the group; without E2EE, the server has answered."""
     frame: float
     """The first of somebody else was decoded and shown."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both kinds of page, opened in turns."""
+
+    suite: int
+    linger_s: float
+    e2ee: list[Opening]
+    bare: list[Opening]
 
 
 @dataclass(frozen=True)
@@ -62,6 +77,8 @@ class Work:
 
     seconds: float
     participants: int
+    changes: int
+    """How often somebody came or went."""
     sealed: int
     opened: int
     seal_ms: float
@@ -77,9 +94,9 @@ class Work:
 class Result:
     """All figures."""
 
-    e2ee: list[Opening]
-    bare: list[Opening]
-    work: Work
+    openings: list[Comparison]
+    steady: Work
+    churning: Work
     gzipped: int
     """Octets, of all files of the page."""
 
@@ -91,9 +108,10 @@ class Chromium:
         self._driver = driver
 
     @contextlib.asynccontextmanager
-    async def open(self, name: str, url: str) -> AsyncIterator[None]:
+    async def open(self, name: str, url: str, linger_s: float = 0.0) -> AsyncIterator[None]:
         """Go there; away again at the end."""
-        await self._ask("open", name, url=url, before=BEFORE.read_text())
+        before = f"globalThis.lingerMs = {1000 * linger_s};\n{BEFORE.read_text()}"
+        await self._ask("open", name, url=url, before=before)
         try:
             yield
         finally:
@@ -124,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     driver = chromium.Driver()
     try:
         driver.launch_chromium()
-        result = asyncio.run(measure(Chromium(driver), options.turns, options.seconds))
+        result = asyncio.run(measure(Chromium(driver), options.turns, options.linger, options.seconds))
     finally:
         driver.close()
     if options.json:
@@ -138,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.web", description=__doc__)
     parser.add_argument("--turns", type=_positive, default=5, help="times that each page is opened")
+    parser.add_argument("--linger", type=float, default=2.0, help="seconds before Join, every second time")
     parser.add_argument("--seconds", type=float, default=15.0, help="how long the meeting of six is measured")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     return parser
@@ -150,61 +169,83 @@ def _positive(text: str) -> int:
 
 
 def _lines(result: Result) -> str:
-    e2ee, bare, work = result.e2ee, result.bare, result.work
-    frame, bare_frame = _median(e2ee, "frame"), _median(bare, "frame")
-    since_asked, bare_since_asked = frame - _median(e2ee, "asked"), bare_frame - _median(bare, "asked")
-    return "\n".join(
-        (
-            f"from opening the link, medians of {len(e2ee)}, in ms:",
-            f"  with E2EE     {_steps(e2ee)}",
-            f"  bare page     {_steps(bare)}",
-            f"  ratio {frame / bare_frame:.2f}; from Join on {since_asked:.0f} and {bare_since_asked:.0f} ms",
-            f"a meeting of {work.participants}, {work.seconds:.0f} s:",
+    lines = [line for comparison in result.openings for line in _opening_lines(comparison)]
+    for what, work in (("as it is", result.steady), ("while others come and go", result.churning)):
+        lines += [
+            f"a meeting of {work.participants} {what}, {work.seconds:.0f} s, {work.changes} changes:",
             f"  worker, elapsed: seal {work.seal_ms:.3f} ms a frame ({work.sealed} frames), "
             f"open {work.open_ms:.3f} ms ({work.opened})",
             f"  main thread: {work.long_tasks} long tasks, the longest {work.longest_task_ms:.0f} ms, "
             f"together {work.long_tasks_ms:.0f} ms",
-            f"the page: {result.gzipped / 1000:.0f} kB gzipped",
-        )
+        ]
+    return "\n".join((*lines, f"the page: {result.gzipped / 1000:.0f} kB gzipped"))
+
+
+def _opening_lines(comparison: Comparison) -> Iterator[str]:
+    e2ee, bare = comparison.e2ee, comparison.bare
+    frame, bare_frame = _median(e2ee, "frame"), _median(bare, "frame")
+    since_asked, bare_since_asked = _since_asked(e2ee), _since_asked(bare)
+    when = f"{comparison.linger_s:.0f} s after" if comparison.linger_s else "as soon as"
+    yield f"suite {comparison.suite}, Join {when} the camera is there, medians of {len(e2ee)}, in ms:"
+    yield f"  with E2EE     {_steps(e2ee)}"
+    yield f"  bare page     {_steps(bare)}"
+    yield (
+        f"  ratio {frame / bare_frame:.2f}; from Join on {since_asked:.0f} and {bare_since_asked:.0f} ms, "
+        f"ratio {since_asked / bare_since_asked:.2f}"
     )
+
+
+def _since_asked(openings: list[Opening]) -> float:
+    return statistics.median(each.frame - each.asked for each in openings)
 
 
 def _steps(openings: list[Opening]) -> str:
-    return ", ".join(
-        f"{step} {_median(openings, step):.0f}" for step in ("loaded", "asked", "member", "frame")
-    )
+    return ", ".join(f"{each.name} {_median(openings, each.name):.0f}" for each in fields(Opening))
 
 
 def _median(openings: list[Opening], step: str) -> float:
     return statistics.median(float(asdict(each)[step]) for each in openings)
 
 
-async def measure(chromium: Chromium, turns: int, seconds: float) -> Result:
-    """All figures; the two kinds of page take turns."""
-    e2ee, without = [], []
-    async with serve() as (origin, _), serve_bare() as bare:
-        link = str(await _new_link(origin))
-        async with chromium.open("other", link), chromium.open("bare other", f"{bare.origin}#other"):
-            await chromium.until("other", f"{COUNTS}?.sealed > 0")
-            await chromium.until("bare other", "marks.member")
-            for turn in range(turns):
-                e2ee.append(await _open(chromium, link))
-                without.append(await _open(chromium, f"{bare.origin}#{turn}"))
-                bare.leave(str(turn))
+async def measure(chromium: Chromium, turns: int, linger_s: float, seconds: float) -> Result:
+    """All figures."""
+    openings: list[Comparison] = []
+    async with serve() as (origin, _):
+        for suite in (X_WING_SUITE, X25519_SUITE):
+            openings += await _compare(chromium, str(await _new_link(origin, suite)), suite, turns, linger_s)
         clip = await make_clip(SIZE, FPS, CLIP_S)
-        work = await _work(chromium, await _new_link(origin), clip, seconds)
-    return Result(e2ee, without, work, gzipped_size())
+        steady, churning = await _work(chromium, await _new_link(origin, X_WING_SUITE), clip, seconds)
+    return Result(openings, steady, churning, gzipped_size())
 
 
-async def _new_link(origin: str) -> MeetingLink:
+async def _compare(
+    chromium: Chromium, link: str, suite: int, turns: int, linger_s: float
+) -> list[Comparison]:
+    """The two kinds of page take turns, at once and lingering too."""
+    found = [Comparison(suite, linger, [], []) for linger in (0.0, linger_s)]
+    async with (
+        serve_bare() as bare,
+        chromium.open("other", link),
+        chromium.open("bare other", f"{bare.origin}#other"),
+    ):
+        await chromium.until("other", f"{COUNTS}?.sealed > 0")
+        await chromium.until("bare other", "marks.member")
+        for turn in range(turns):
+            for each in found:
+                each.e2ee.append(await _open(chromium, link, each.linger_s))
+                each.bare.append(await _open(chromium, f"{bare.origin}#{turn}", each.linger_s))
+                bare.leave(str(turn))
+    return found
+
+
+async def _new_link(origin: str, suite: int) -> MeetingLink:
     meeting_id = await asyncio.to_thread(ask_for_meeting, origin)
-    return MeetingLink.create(
-        origin, meeting_id, Ed25519PrivateKey.generate().public_key().public_bytes_raw()
-    )
+    host = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    return MeetingLink.create(origin, meeting_id, host, suite=suite)
 
 
-async def _open(chromium: Chromium, url: str) -> Opening:
-    async with chromium.open("new", url):
+async def _open(chromium: Chromium, url: str, linger_s: float) -> Opening:
+    async with chromium.open("new", url, linger_s):
         await chromium.until("new", "marks.frame")
         marks = await chromium.evaluate("new", "marks")
         await chromium.evaluate("new", "globalThis.meeting?.leave()")
@@ -212,7 +253,8 @@ async def _open(chromium: Chromium, url: str) -> Opening:
     return Opening(**marks)
 
 
-async def _work(chromium: Chromium, link: MeetingLink, clip: Clip, seconds: float) -> Work:
+async def _work(chromium: Chromium, link: MeetingLink, clip: Clip, seconds: float) -> tuple[Work, Work]:
+    """Steady, and while somebody comes and goes."""
     seats: list[Seat] = []
     try:
         seats += [take_seat(link, str(number), clip, decode=False) for number in range(OTHERS)]
@@ -223,7 +265,8 @@ async def _work(chromium: Chromium, link: MeetingLink, clip: Clip, seconds: floa
                 "six", f"{COUNTS}?.slots.filter((slot) => slot.opened > 0).length >= {streams}"
             )
             await asyncio.sleep(STEADY_S)
-            return await _watch(chromium, seconds)
+            steady = await _watch(chromium, seconds, asyncio.sleep(seconds, 0))
+            return steady, await _watch(chromium, seconds, _come_and_go(link, clip, seconds))
     finally:
         for seat in seats:
             seat.participant.leave()
@@ -233,16 +276,35 @@ async def _work(chromium: Chromium, link: MeetingLink, clip: Clip, seconds: floa
             seat.running.cancel()
 
 
-async def _watch(chromium: Chromium, seconds: float) -> Work:
+async def _come_and_go(link: MeetingLink, clip: Clip, seconds: float) -> int:
+    """One more, again and again; how many changes that made."""
+    changes, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        seat = take_seat(link, f"guest {changes}", clip, decode=False)
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                while not seat.is_settled:  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            seat.participant.leave()
+            await asyncio.wait([seat.running], timeout=WITHIN_S)
+            seat.running.cancel()
+        changes += 2
+    return changes
+
+
+async def _watch(chromium: Chromium, seconds: float, meanwhile: Coroutine[Any, Any, int]) -> Work:
+    """The page's work while that goes on."""
     await chromium.evaluate("six", BE_LONG)
     await chromium.until("six", "longTasks.length > 0")
     before = await chromium.evaluate("six", f"longTasks.length = 0, {COUNTS}")
-    await asyncio.sleep(seconds)
+    changes = await meanwhile
     after, tasks = await chromium.evaluate("six", f"[{COUNTS}, longTasks]")
     sealed, seal_ms = _mean(before, after, "sealed", "sealMs")
     opened, open_ms = _mean(before, after, "opened", "openMs")
+    longest = max(tasks, default=0.0)
     return Work(
-        seconds, OTHERS + 1, sealed, opened, seal_ms, open_ms, len(tasks), max(tasks, default=0.0), sum(tasks)
+        seconds, OTHERS + 1, changes, sealed, opened, seal_ms, open_ms, len(tasks), longest, sum(tasks)
     )
 
 

@@ -8,15 +8,20 @@ globalThis.longTasks = []
     type: "longtask",
   })
   const watched = new WeakSet()
+  let isFilled = false
   const look = () => {
     const name = document.querySelector("#name")
-    // As somebody would who was quick: when the picture of the own camera is there.
-    if (name && marks.asked === undefined && document.querySelector(".mirror video")) {
+    // As somebody would who was quick: when the picture of the own camera is there; or later.
+    if (name && !isFilled && document.querySelector(".mirror video")) {
+      isFilled = true
       Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(name, "Bench")
       name.dispatchEvent(new Event("input", { bubbles: true }))
-      note("asked")
-      setTimeout(() => document.querySelector("#join").click())
+      setTimeout(() => {
+        note("asked")
+        document.querySelector("#join").click()
+      }, lingerMs)
     }
+    if (["waiting to be let in", "member"].includes(globalThis.meeting?.view.phase)) note("knocked")
     if (globalThis.meeting?.view.phase === "member") note("member")
     for (const video of document.querySelectorAll("video[data-owner]")) {
       if (watched.has(video)) continue

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bench.web import Chromium, _mean, measure
+from conference.link import X25519_SUITE, X_WING_SUITE
 from tests.browser.chromium import Driver, why_not
 
 
@@ -21,11 +22,19 @@ def test_it_measures_both_pages_and_a_meeting_of_six() -> None:
     driver = Driver()
     try:
         driver.launch_chromium()
-        result = asyncio.run(measure(Chromium(driver), 1, 3.0))
+        result = asyncio.run(measure(Chromium(driver), 1, 0.5, 3.0))
     finally:
         driver.close()
-    for opening in result.e2ee + result.bare:
-        assert 0 < opening.asked < opening.member < opening.frame
-    assert result.work.sealed > 0
-    assert result.work.opened > 100
-    assert result.work.open_ms > 0
+    assert [(each.suite, each.linger_s) for each in result.openings] == [
+        (suite, linger_s) for suite in (X_WING_SUITE, X25519_SUITE) for linger_s in (0.0, 0.5)
+    ]
+    for comparison in result.openings:
+        for opening in comparison.e2ee + comparison.bare:
+            assert 0 < opening.asked < opening.knocked <= opening.member < opening.frame
+            assert opening.asked >= 1000 * comparison.linger_s
+    for work in (result.steady, result.churning):
+        assert work.sealed > 0
+        assert work.opened > 100
+        assert work.open_ms > 0
+    assert result.steady.changes == 0
+    assert result.churning.changes >= 2
