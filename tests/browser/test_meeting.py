@@ -26,6 +26,13 @@ from tests.conference.conftest import House, Seat, seat_at, until
 
 STANDINGS = "Object.fromEntries(meeting.view.rows.map((row) => [row.person?.name ?? '?', row.standing]))"
 
+CHANGE_CAMERA_WHILE_WAITING = """
+  globalThis.wasReady = meeting.connections.sending
+  const { track } = wasReady.getSenders().find((sender) => sender.track?.kind === "video")
+  meeting.setTrack(1, null)
+  meeting.setTrack(1, track)
+"""
+
 
 async def agree(page: Page, *others: Page | Seat) -> None:
     """All show the same security code for the same epoch."""
@@ -429,10 +436,14 @@ async def test_a_python_host_decides_about_a_browser(house: House, browser: Brow
     await bob.join()
     await is_told(bob, "Waiting for the host to let you in.")
     await until("Ada is asked", lambda: ada.session.moderation.waiting)
+    await bob.until("a connection is ready", "!!meeting.connections.sending?.localDescription")
+    await bob.evaluate(CHANGE_CAMERA_WHILE_WAITING)
     ada.session.moderation.admit(await bob.id(), now())
     ada.participant.pump()
     await bob.is_member()
     await agree(bob, ada)
+    await is_seen_by(ada, bob)
+    assert await bob.evaluate("meeting.connections.sending === wasReady"), "what was ready was used"
     ada.session.moderation.remove(await bob.id(), now())
     ada.participant.pump()
     await is_told(bob, "A host has removed you from the meeting.")
