@@ -20,7 +20,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,16 @@ class Opening:
     """Of the group; without E2EE, the server has answered."""
     frame: float
     """The first of somebody else was decoded and shown."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured."""
+
+    turns: int
+    linger_s: float
+    seconds: float
+    suites: list[int]
 
 
 @dataclass(frozen=True)
@@ -142,14 +152,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     driver = chromium.Driver()
     try:
         driver.launch_chromium()
-        result = asyncio.run(measure(Chromium(driver), options.turns, options.linger, options.seconds))
+        tell = _tell if not options.json else lambda _: None
+        suites = [options.suite] if options.suite else [X_WING_SUITE, X25519_SUITE]
+        plan = Plan(options.turns, options.linger, options.seconds, suites)
+        result = asyncio.run(measure(Chromium(driver), plan, tell))
     finally:
         driver.close()
     if options.json:
         json.dump(asdict(result), sys.stdout, indent=1)
         print()
     else:
-        print(_lines(result))
+        print(f"the page: {result.gzipped / 1000:.0f} kB gzipped")
     return 0
 
 
@@ -158,6 +171,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--turns", type=_positive, default=5, help="times that each page is opened")
     parser.add_argument("--linger", type=float, default=2.0, help="seconds before Join, every second time")
     parser.add_argument("--seconds", type=float, default=15.0, help="how long the meeting of six is measured")
+    parser.add_argument(
+        "--suite", type=int, choices=(X_WING_SUITE, X25519_SUITE), help="one MLS suite only (default: both)"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     return parser
 
@@ -168,17 +184,21 @@ def _positive(text: str) -> int:
     return count
 
 
-def _lines(result: Result) -> str:
-    lines = [line for comparison in result.openings for line in _opening_lines(comparison)]
-    for what, work in (("as it is", result.steady), ("while others come and go", result.churning)):
-        lines += [
-            f"a meeting of {work.participants} {what}, {work.seconds:.0f} s, {work.changes} changes:",
-            f"  worker, elapsed: seal {work.seal_ms:.3f} ms a frame ({work.sealed} frames), "
-            f"open {work.open_ms:.3f} ms ({work.opened})",
-            f"  main thread: {work.long_tasks} long tasks, the longest {work.longest_task_ms:.0f} ms, "
-            f"together {work.long_tasks_ms:.0f} ms",
-        ]
-    return "\n".join((*lines, f"the page: {result.gzipped / 1000:.0f} kB gzipped"))
+def _tell(measured: Comparison | Work) -> None:
+    lines = _opening_lines(measured) if isinstance(measured, Comparison) else _work_lines(measured)
+    print("\n".join(lines), flush=True)
+
+
+def _work_lines(work: Work) -> Iterator[str]:
+    yield f"a meeting of {work.participants}, {work.seconds:.0f} s, others came or went {work.changes} times:"
+    yield (
+        f"  worker, elapsed: seal {work.seal_ms:.3f} ms a frame ({work.sealed} frames), "
+        f"open {work.open_ms:.3f} ms ({work.opened})"
+    )
+    yield (
+        f"  main thread: {work.long_tasks} long tasks, the longest {work.longest_task_ms:.0f} ms, "
+        f"together {work.long_tasks_ms:.0f} ms"
+    )
 
 
 def _opening_lines(comparison: Comparison) -> Iterator[str]:
@@ -207,22 +227,25 @@ def _median(openings: list[Opening], step: str) -> float:
     return statistics.median(float(asdict(each)[step]) for each in openings)
 
 
-async def measure(chromium: Chromium, turns: int, linger_s: float, seconds: float) -> Result:
-    """All figures."""
+async def measure(chromium: Chromium, plan: Plan, tell: Callable[[Comparison | Work], None]) -> Result:
+    """All figures; each is told when it is known."""
     openings: list[Comparison] = []
     async with serve() as (origin, _):
-        for suite in (X_WING_SUITE, X25519_SUITE):
-            openings += await _compare(chromium, str(await _new_link(origin, suite)), suite, turns, linger_s)
+        for suite in plan.suites:
+            link = str(await _new_link(origin, suite))
+            for each in await _compare(chromium, link, suite, plan):
+                openings.append(each)
+                tell(each)
         clip = await make_clip(SIZE, FPS, CLIP_S)
-        steady, churning = await _work(chromium, await _new_link(origin, X_WING_SUITE), clip, seconds)
-    return Result(openings, steady, churning, gzipped_size())
+        work = await _work(chromium, await _new_link(origin, X_WING_SUITE), clip, plan.seconds)
+        for each_work in work:
+            tell(each_work)
+    return Result(openings, *work, gzipped_size())
 
 
-async def _compare(
-    chromium: Chromium, link: str, suite: int, turns: int, linger_s: float
-) -> list[Comparison]:
+async def _compare(chromium: Chromium, link: str, suite: int, plan: Plan) -> list[Comparison]:
     """The two kinds of page take turns, at once and lingering too."""
-    found = [Comparison(suite, linger, [], []) for linger in (0.0, linger_s)]
+    found = [Comparison(suite, linger, [], []) for linger in (0.0, plan.linger_s)]
     async with (
         serve_bare() as bare,
         chromium.open("other", link),
@@ -230,7 +253,7 @@ async def _compare(
     ):
         await chromium.until("other", f"{COUNTS}?.sealed > 0")
         await chromium.until("bare other", "marks.member")
-        for turn in range(turns):
+        for turn in range(plan.turns):
             for each in found:
                 each.e2ee.append(await _open(chromium, link, each.linger_s))
                 each.bare.append(await _open(chromium, f"{bare.origin}#{turn}", each.linger_s))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bench.web import Chromium, _mean, measure
+from bench.web import Chromium, Comparison, Plan, Work, _mean, measure
 from conference.link import X25519_SUITE, X_WING_SUITE
 from tests.browser.chromium import Driver, why_not
 
@@ -20,14 +20,17 @@ def test_it_measures_both_pages_and_a_meeting_of_six() -> None:
     if (reason := why_not()) is not None:
         pytest.skip(reason)
     driver = Driver()
+    told: list[Comparison | Work] = []
     try:
         driver.launch_chromium()
-        result = asyncio.run(measure(Chromium(driver), 1, 0.5, 3.0))
+        plan = Plan(1, 0.5, 3.0, [X_WING_SUITE, X25519_SUITE])
+        result = asyncio.run(measure(Chromium(driver), plan, told.append))
     finally:
         driver.close()
     assert [(each.suite, each.linger_s) for each in result.openings] == [
         (suite, linger_s) for suite in (X_WING_SUITE, X25519_SUITE) for linger_s in (0.0, 0.5)
     ]
+    assert told == [*result.openings, result.steady, result.churning]
     for comparison in result.openings:
         for opening in comparison.e2ee + comparison.bare:
             assert 0 < opening.asked < opening.knocked <= opening.member < opening.frame
