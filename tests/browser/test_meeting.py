@@ -26,12 +26,12 @@ from tests.conference.conftest import House, Seat, seat_at, until
 
 STANDINGS = "Object.fromEntries(meeting.view.rows.map((row) => [row.person?.name ?? '?', row.standing]))"
 
-CHANGE_CAMERA_WHILE_WAITING = """
+CHANGE_CAMERA = """(async () => {
   globalThis.wasReady = meeting.connections.sending
-  const { track } = wasReady.getSenders().find((sender) => sender.track?.kind === "video")
   meeting.setTrack(1, null)
-  meeting.setTrack(1, track)
-"""
+  const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 960 } })
+  meeting.setTrack(1, stream.getVideoTracks()[0])
+})()"""
 
 
 async def agree(page: Page, *others: Page | Seat) -> None:
@@ -437,7 +437,7 @@ async def test_a_python_host_decides_about_a_browser(house: House, browser: Brow
     await is_told(bob, "Waiting for the host to let you in.")
     await until("Ada is asked", lambda: ada.session.moderation.waiting)
     await bob.until("a connection is ready", "!!meeting.connections.sending?.localDescription")
-    await bob.evaluate(CHANGE_CAMERA_WHILE_WAITING)
+    await bob.evaluate(CHANGE_CAMERA)
     ada.session.moderation.admit(await bob.id(), now())
     ada.participant.pump()
     await bob.is_member()

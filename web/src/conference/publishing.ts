@@ -37,6 +37,7 @@ export class Publishing {
   /** By context; what is to be sent. */
   readonly #tracks = new Map<number, MediaStreamTrack>()
   #attempt: Attempt | undefined
+  #mayPrepare = false
   #mayPublish = false
   #isNegotiating = false
   #isOutdated = false
@@ -59,7 +60,8 @@ export class Publishing {
 
   /** We may be in the group soon: make a connection ready, of which the server is told nothing yet. */
   prepare(): void {
-    if (this.#attempt === undefined && this.#tracks.size) void this.#makeReady()
+    this.#mayPrepare = true
+    if (this.#attempt === undefined && this.#tracks.size && !this.#isNegotiating) void this.#makeReady()
   }
 
   /** We are in the group: publish, on a new connection if there is one already. */
@@ -79,7 +81,8 @@ export class Publishing {
     if (track !== null && wasSent && sender !== undefined) void sender.sender.replaceTrack(track)
     else {
       if (this.#attempt !== undefined) this.#attempt.isDescribed = false
-      this.#negotiate()
+      if (this.#mayPrepare && !this.#mayPublish) this.prepare()
+      else this.#negotiate()
     }
   }
 
@@ -114,7 +117,7 @@ export class Publishing {
 
   /** Stop sending. */
   close(): void {
-    this.#mayPublish = false
+    this.#mayPrepare = this.#mayPublish = false
     this.#drop()
   }
 
