@@ -169,7 +169,7 @@ test("only what may mean a listener is a danger, and no danger can be dismissed"
   assert.deepEqual(levels("in the room but not in the group", "waiting"), [])
   const ghost = situation({
     people: [person("Bob", { standing: "in the group but not in the room" })],
-    pausedForS: 6,
+    pausedForS: 8,
     hasDiffered: true,
   })
   const found = noticesOf(ghost)
@@ -182,14 +182,15 @@ test("only what may mean a listener is a danger, and no danger can be dismissed"
 
 test("others whose connection is lost are no alarm, if they are enough and for a minute at the most", () => {
   const [bob, away] = [person("Bob"), person("Bob", { presence: "away" })]
+  const going = person("Bob", { presence: undefined, standing: "pending" })
   const level = (pausedForS: number, people: Person[]) =>
     noticesOf(situation({ pausedForS, people: [person("Ada", { isSelf: true }), ...people] })).find(({ text }) =>
       text.includes("your keys"),
     )?.level
-  assert.deepEqual([level(4, [bob]), level(6, [bob])], ["warning", "danger"])
-  assert.deepEqual([level(6, [away]), level(61, [away])], ["warning", "danger"])
+  assert.deepEqual([level(6, [bob]), level(8, [bob])], ["warning", "danger"])
+  assert.deepEqual([level(8, [away]), level(8, [going]), level(61, [away])], ["warning", "warning", "danger"])
   const [carol, dave] = [person("Carol"), person("Dave")]
-  assert.deepEqual([level(6, [away, carol, dave]), level(6, [away, away, carol])], ["danger", "warning"])
+  assert.deepEqual([level(8, [away, carol, dave]), level(8, [away, away, carol])], ["danger", "warning"])
 })
 
 test("two who bear one name are told of", () => {

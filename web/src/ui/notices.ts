@@ -14,7 +14,7 @@ const INVITE = { label: "Invite", intent: "show people" } as const
 const CHOOSE = { label: "Choose", intent: "show settings" } as const
 const LEAVE = { label: "Leave", intent: "leave" } as const
 
-const UNTOLD_S = 5 // so long, the server may not know yet whose connection is lost
+const UNTOLD_S = 7 // so long, the server may not know yet whose connection is lost
 const MOST_AWAY_S = 60 // a server that goes on saying so lets nobody go
 
 export interface Warning {
@@ -84,9 +84,12 @@ function dangers({ people, pausedForS, hasDiffered }: Situation): Notice[] {
   return found
 }
 
-/** Those whose connection is lost, as the server says. */
+/** Those whose connection is lost, as the server says, or who are going because of it. */
 function awayOf(people: readonly Person[]): readonly Person[] {
-  return people.filter(({ leaf, isSelf, presence }) => leaf !== undefined && !isSelf && presence === "away")
+  return people.filter(
+    ({ leaf, isSelf, presence, standing }) =>
+      leaf !== undefined && !isSelf && (presence === "away" || (presence === undefined && standing === "pending")),
+  )
 }
 
 /** Whether lost connections are reason enough that most do not confirm our keys, or may turn out to be. */
