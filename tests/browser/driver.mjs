@@ -8,20 +8,30 @@ const require = createRequire(new URL("../../web/package.json", import.meta.url)
 const { chromium } = require("playwright-core")
 
 let browser
+let launched // how
 let axe
 const AXE = { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], resultTypes: ["violations"] }
 const pages = new Map() // name -> { context, page, errors, requested }
 
 const operations = {
   async launch({ executable, args }) {
-    browser = await chromium.launch({ executablePath: executable, args, chromiumSandbox: false })
+    launched = { executablePath: executable, args, chromiumSandbox: false }
+    browser = await chromium.launch(launched)
     return browser.version()
   },
 
-  /** `options` are newContext's; `before` is run in the page before its own scripts. */
-  async open({ name, url, options, before }) {
-    const usual = { permissions: ["camera", "microphone"], viewport: { width: 1280, height: 800 } }
-    const context = await browser.newContext({ ...usual, ...options })
+  /**
+   * `options` are newContext's; `before` is run in the page before its own scripts. With a `profile`, a folder, it is
+   * a browser of its own, which keeps there what a browser keeps; `beside` is a page of which it is another tab.
+   */
+  async open({ name, url, options, before, profile, beside }) {
+    const usual = { permissions: ["camera", "microphone"], viewport: { width: 1280, height: 800 }, ...options }
+    const context =
+      beside !== undefined
+        ? pages.get(beside).context
+        : profile !== undefined
+          ? await chromium.launchPersistentContext(profile, { ...launched, ...usual })
+          : await browser.newContext(usual)
     const page = await context.newPage()
     const errors = []
     page.on("pageerror", (error) => errors.push(String(error)))
@@ -32,7 +42,7 @@ const operations = {
     const requested = [] // by the page and its workers, whether it was let or not
     context.on("request", (request) => requested.push(request.url()))
     page.on("websocket", (socket) => requested.push(socket.url()))
-    pages.set(name, { context, page, errors, requested })
+    pages.set(name, { closing: beside === undefined ? context : page, context, page, errors, requested })
     await page.addInitScript(installMarkReader)
     await page.addInitScript(installWatch)
     if (before !== undefined) await page.addInitScript(before)
@@ -94,7 +104,7 @@ const operations = {
   },
 
   async close({ name }) {
-    await pages.get(name).context.close()
+    await pages.get(name).closing.close()
     pages.delete(name)
   },
 
