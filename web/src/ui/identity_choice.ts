@@ -22,17 +22,19 @@ export class IdentityChoice {
   problem: string | undefined
   /** What an authority needs to certify it, in PEM, once that was asked for. */
   request: string | undefined
+  /** Done when what was wanted last is so, or cannot be. */
+  settled: Promise<void> = Promise.resolve()
 
-  async open(): Promise<void> {
-    await this.#attempt(async () => {
+  open(): Promise<void> {
+    return this.#attempt(async () => {
       this.identity = await findIdentity()
       this.isUsed = this.identity !== undefined
     })
   }
 
   /** Come with it from now on, or not this time. It is made when it is first wanted. */
-  async use(on: boolean): Promise<void> {
-    await this.#attempt(async () => {
+  use(on: boolean): Promise<void> {
+    return this.#attempt(async () => {
       if (on) this.identity ??= await makeIdentity()
       this.isUsed = on
     })
@@ -66,8 +68,8 @@ export class IdentityChoice {
   }
 
   /** There is none from now on. */
-  async forget(): Promise<void> {
-    await this.#attempt(async () => {
+  forget(): Promise<void> {
+    return this.#attempt(async () => {
       await forgetIdentity()
       this.request = undefined
       this.identity = undefined
@@ -75,7 +77,14 @@ export class IdentityChoice {
     })
   }
 
-  async #attempt(work: () => Promise<void>): Promise<void> {
+  /** One after the other. */
+  #attempt(work: () => Promise<void>): Promise<void> {
+    const attempt = this.settled.then(() => this.#carryOut(work))
+    this.settled = attempt.catch(() => undefined)
+    return attempt
+  }
+
+  async #carryOut(work: () => Promise<void>): Promise<void> {
     try {
       await work()
       this.problem = undefined

@@ -70,12 +70,16 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = 
   void media.open().then(() => workers.prepare(link.suite)) // the camera first: it takes longest, and asks the user
   const isHost = (await findHostKey(link.meetingId).catch(() => undefined)) !== undefined
   await remembered
+  let isJoining = false
   const intents: GreenRoomIntents = {
     setMicrophone: (on) => void media.setMicrophone(on),
     setCamera: (on) => void media.setCamera(on),
     chooseDevice: (kind, id) => void media.choose(kind, id),
-    join: (name, passphrase) => {
+    join: async (name, passphrase) => {
+      if (isJoining) return
+      isJoining = true
       clearInterval(timer)
+      await identity.settled // whether to come with it may have been chosen a moment ago
       name = identity.nameOr(name)
       const options = { link, name, passphrase, recogniser, identity, media, workers, wantsLobby }
       showMeeting(new LiveMeeting(options), name)
