@@ -155,8 +155,8 @@ async def test_who_was_compared_is_known_in_the_next_meeting_and_an_impostor_is_
         assert await bob.ask("errors") == []
 
 
-async def test_who_wants_no_identity_leaves_nothing_behind(house: House, browser: Browser) -> None:
-    bob = await browser.join("Bob", house.link)
+async def test_who_wants_no_identity_leaves_nothing_behind(brief_house: House, browser: Browser) -> None:
+    bob = await browser.join("Bob", brief_house.link)
     first = await bob.evaluate(OWN_KEY)
     counts = """new Promise((resolve) => {
       indexedDB.open("conclave").onsuccess = ({ target }) => {
