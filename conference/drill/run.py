@@ -398,10 +398,8 @@ class Drill:
 
     def _raise_failures(self) -> None:
         for guest in self.guests.values():
-            if not guest.has_gone and guest.running.done() and not guest.running.cancelled():
-                guest.running.result()
-                if guest.stay.end_reason:
-                    raise RunError(f"{guest.stay.name} was sent away: {guest.stay.end_reason}")
+            if not guest.has_gone and guest.running.done() and guest.stay.end_reason:
+                raise RunError(f"It is over for {guest.stay.name}: {guest.stay.end_reason}")
 
     def _go(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)

@@ -230,6 +230,7 @@ class Guest:
         )
         self.participant.on_event = self._told
         self.running = asyncio.create_task(self.participant.run())
+        self.running.add_done_callback(self._ran)
         self.has_gone = False
 
     # --- what it does ---
@@ -313,6 +314,11 @@ class Guest:
                 self.stay.warnings.append(why)
             case _:
                 self.on_other(event)
+
+    def _ran(self, running: "asyncio.Task[None]") -> None:
+        """Why it is over, if nothing was told of it: the server may be gone."""
+        if not running.cancelled() and (error := running.exception()) is not None:
+            self._ended(str(error) or repr(error))
 
     def _ended(self, reason: str) -> None:
         if self.stay.ended_at is None:
