@@ -26,9 +26,12 @@ export class Heartbeats {
     return Math.max(PERIOD_S, PERIOD_PER_MEMBER_S * (1 + this.#confirmedAt.size))
   }
 
-  /** So long nobody is silent whose heartbeats come through; infinite when alone. */
+  /**
+   * So long it cannot be silent around us: by then others would have been heard, or the server would have said that
+   * they are away. Infinite when alone.
+   */
   get silenceS(): number {
-    return this.#confirmedAt.size ? (PERIODS_UNTIL_ISOLATED - 0.5) * this.periodS : Infinity
+    return this.#confirmedAt.size ? (PERIODS_UNTIL_ISOLATED + 1) * this.periodS : Infinity
   }
 
   /** The leaves beside our own at a new epoch. A newcomer counts as confirmed when it comes. */
