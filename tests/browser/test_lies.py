@@ -243,7 +243,7 @@ async def test_keys_that_the_server_does_not_let_renew_are_told_of(
     assert await bob.evaluate("document.querySelector('.notice.warning [aria-label=Dismiss]')") is None
     await bob.ask("screenshot", path=str(screenshots / "real-stale.png"))
     liar.tell_the_truth()
-    await turn_clocks(11)
+    await turn_clocks(98)  # so long a silence that it connects anew, and learns what became of a commit
     await bob.says("You rotated your keys", "#timeline")
     await is_calm(bob)
 
