@@ -15,8 +15,11 @@ AUDIO_LEVEL: Final = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 
 _SECTIONS: Final = re.compile(r"^(?=m=)", re.MULTILINE)
 _MID_LINE: Final = re.compile(r"^a=mid:(\S+)", re.MULTILINE)
-_EXTENSION_LINES: Final = re.compile(r"^a=extmap:(?:\S+ (\S+))?.*\r?\n?", re.MULTILINE)
-"""One that is not of its form names no extension, and goes as well."""
+_LINES: Final = re.compile(
+    r"^a=[: \t]*extmap(?!-allow-mixed\r?$).*\r?\n?", re.ASCII | re.IGNORECASE | re.MULTILINE
+)
+"""Firefox reads capitals too, blanks before, and a blank for the colon: what is not of its form goes too."""
+_FORM: Final = re.compile(r"a=extmap:\S+ (\S+)")
 
 
 def limited(description: str, telling: Collection[str]) -> str:
@@ -27,4 +30,9 @@ def limited(description: str, telling: Collection[str]) -> str:
 def _limited(section: str, telling: Collection[str]) -> str:
     mid = _MID_LINE.search(section)
     allowed = {MID, SEND_TIME} | ({AUDIO_LEVEL} if mid is not None and mid[1] in telling else set())
-    return _EXTENSION_LINES.sub(lambda line: line[0] if line[1] in allowed else "", section)
+
+    def kept(line: re.Match[str]) -> str:
+        form = _FORM.match(line[0])
+        return line[0] if form is not None and form[1] in allowed else ""
+
+    return _LINES.sub(kept, section)

@@ -9,6 +9,10 @@ const SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 /** RFC 6464: how loud it is, and so who speaks. */
 const AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 
+/** Firefox reads capitals too, blanks before, and a blank for the colon: what is not of its form goes as well. */
+const LINES = /^a=[: \t]*extmap(?!-allow-mixed\r?$).*\r?\n?/gim
+const FORM = /^a=extmap:\S+ (\S+)/
+
 /** A description with the extensions of a meeting alone; audio levels only on the m-lines `telling`. */
 export function limited(description: string, telling: ReadonlySet<string>): string {
   return description
@@ -16,9 +20,7 @@ export function limited(description: string, telling: ReadonlySet<string>): stri
     .map((section) => {
       const mid = /^a=mid:(\S+)/m.exec(section)?.[1]
       const allowed = [MID, SEND_TIME, ...(mid !== undefined && telling.has(mid) ? [AUDIO_LEVEL] : [])]
-      // A line that is not of its form names no extension, and goes as well.
-      const lines = /^a=extmap:(?:\S+ (\S+))?.*\r?\n?/gm
-      return section.replace(lines, (line, uri = "") => (allowed.includes(uri) ? line : ""))
+      return section.replace(LINES, (line) => (allowed.includes(FORM.exec(line)?.[1] ?? "") ? line : ""))
     })
     .join("")
 }
