@@ -124,3 +124,13 @@ test("a certificate is read in one way or not at all, and no changed one holds",
     assert.notEqual((await trusted.judge([changed], now)).standing, "valid", `octet ${at}`)
   }
 })
+
+test("a stranger's constraints are not weighed, however many", async () => {
+  const { roots, chain, now } = caseOf("against constraints of the authority between")
+  const [leaf, between] = named(chain)
+  const judge = async (...each: readonly Octets[]) => (await anchors(roots, []).judge(each, now)).why
+  assert.match(await judge(leaf!, between!), /may not give a name/)
+  const unsigned = own(between!)
+  unsigned[unsigned.length - 1]! ^= 1
+  assert.equal(await judge(leaf!, unsigned), "Its signature is not right.")
+})

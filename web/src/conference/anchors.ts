@@ -125,9 +125,10 @@ export class Anchors {
     now: number,
   ): Promise<readonly Certificate[]> {
     const last = path.at(-1)!
-    const constraints = path.length > 1 ? constraintsOf(last) : undefined
-    if (constraints !== undefined) checkNames(path, constraints)
-    if (this.roots.some((root) => equal(root.der, last.der))) return path
+    if (this.roots.some((root) => equal(root.der, last.der))) {
+      checkConstraints(path)
+      return path
+    }
     let why = new CertificateError("No authority that is trusted here has given it.")
     for (const issuer of [...this.roots, ...others]) {
       if (!equal(issuer.subject.der, last.issuer.der)) continue
@@ -278,6 +279,14 @@ function checkIssuer(issuer: Certificate, between: number, now: number): void {
     throw new CertificateError("An authority's certificate does not say by which key it was signed.")
   }
   constraintsOf(issuer)
+}
+
+/** Only when all have signed: of a stranger's making, names and constraints could be so many as to freeze the page. */
+function checkConstraints(path: readonly Certificate[]): void {
+  for (const [at, authority] of path.entries()) {
+    const constraints = at > 0 ? constraintsOf(authority) : undefined
+    if (constraints !== undefined) checkNames(path.slice(0, at + 1), constraints)
+  }
 }
 
 function usageOf({ extensions }: Certificate): number | undefined {
