@@ -2,7 +2,7 @@
 
 import pytest
 
-from conference.sfu import sdp
+from conference.sfu import negotiation, sdp
 from tests.browser.conftest import Browser
 from tests.conference.conftest import House, until
 from tests.conference.levels import overhear, with_levels
@@ -43,3 +43,16 @@ async def test_a_browser_does_not_tell_the_server_who_speaks_else(
         sdp.MID_EXTENSION,
         sdp.SEND_TIME_EXTENSION,
     }
+
+
+async def test_the_server_has_no_say_in_how_sound_is_encoded(
+    house: House, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the sizes of packets tell it who speaks: browsers take a varying bitrate from the answer."""
+    heard = overhear(monkeypatch)
+    monkeypatch.setattr(negotiation, "_OPUS_WANTED", "minptime=10;useinbandfec=1;usedtx=1;cbr=0")
+    ada = await browser.join("Ada", house.link)
+    who = await ada.id()
+    await until("sound and silence come", lambda: heard.packets.get(who, 0) > 150)
+    sizes = heard.sizes[who]
+    assert max(sizes) - min(sizes) <= 2, sizes  # the counter grows

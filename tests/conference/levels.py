@@ -14,9 +14,11 @@ from tests.conference.conftest import House
 
 @dataclass
 class Overheard:
-    """By participant: how many packets of sound came, and their extensions of one octet, less its top bit."""
+    """By participant: how many packets of sound came, their extensions of one octet, less its top bit, and
+    their sizes."""
 
     packets: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, list[int]] = field(default_factory=dict)
     levels: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -29,6 +31,7 @@ def overhear(monkeypatch: pytest.MonkeyPatch, *, answers_levels: bool = False) -
         if stream.kind == "audio":
             who = stream.key.participant_id
             heard.packets[who] = heard.packets.get(who, 0) + 1
+            heard.sizes.setdefault(who, []).append(len(packet.payload))
             # Whatever its identifier: a level is the only extension of one octet that is not the mid.
             mids = {stream.offered.mid_extension}
             told = [packet.extension(each) for each in range(1, 15) if each not in mids]

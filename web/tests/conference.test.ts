@@ -5,6 +5,7 @@ import { test } from "node:test"
 import { decodeBase64url, fromHex, hex, own } from "../src/bytes.ts"
 import { Claims } from "../src/conference/claims.ts"
 import { CAMERA, SCREEN } from "../src/conference/frames.ts"
+import { atConstantRate } from "../src/conference/constant_rate.ts"
 import { limited } from "../src/conference/header_extensions.ts"
 import { hostHash, LinkKeys, MeetingLink } from "../src/conference/link.ts"
 import { decode, encode, type Message } from "../src/conference/messages.ts"
@@ -238,6 +239,27 @@ test("header extensions", () => {
   for (const { what, description, telling, limited: expected } of cases) {
     assert.equal(limited(description, new Set(telling)), expected, what)
   }
+})
+
+test("the server has no say in how sound is encoded", () => {
+  const video = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
+  const answer = (...lines: readonly string[]) =>
+    `v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\na=mid:0\r\n${lines.map((line) => `${line}\r\n`).join("")}${video}`
+  const opus = "a=rtpmap:111 opus/48000/2"
+  const wanted = answer(opus, "a=fmtp:111 minptime=10;useinbandfec=1;cbr=1")
+  for (const lines of [
+    [opus],
+    [opus, "a=fmtp:111 minptime=10;useinbandfec=1;cbr=1"],
+    [opus, "a=fmtp:111 cbr=0;usedtx=1", "a=fmtp:111 usedtx=1"],
+    ["a=fmtp:111 usedtx=1", opus, "a=FMTP:111 usedtx=1", "a= fmtp:111 usedtx=1", "a=fmtp\t111 usedtx=1"],
+    ["a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111", opus],
+    [opus, "a=rtpmap:112 OPUS/48000/2", "a=RTPMAP:113 opus/48000/2", "a=rtpmap 114 opus/48000/2", "a=rtpmap:115 opus/48000"],
+  ]) {
+    assert.equal(atConstantRate(answer(...lines)), wanted, lines.join())
+  }
+  const lines = (text: string) => text.replaceAll("\r\n", "\n")
+  assert.equal(lines(atConstantRate(lines(answer(opus, "a=fmtp:111 usedtx=1")))), lines(wanted))
+  assert.equal(atConstantRate(wanted.replace("m=audio", "m= video").replace("cbr=1", "cbr=0")), wanted.replace("m=audio", "m= video"))
 })
 
 test("what is claimed shows at once, and hides nothing that arrives", () => {

@@ -7,6 +7,7 @@
  */
 
 import type { Client } from "../signaling/messages.ts"
+import { atConstantRate } from "./constant_rate.ts"
 import { AUDIO, KINDS } from "./frames.ts"
 import { limited } from "./header_extensions.ts"
 import type { TransformOptions } from "./worker_messages.ts"
@@ -182,7 +183,7 @@ export class Publishing {
     attempt.wasOffered = true
     const sdp = await this.#ask({ type: "publish", sdp: offer, streams })
     if (sdp === undefined || this.#attempt !== attempt) return false
-    await connection.setRemoteDescription({ type: "answer", sdp: limited(sdp, telling) })
+    await connection.setRemoteDescription({ type: "answer", sdp: atConstantRate(limited(sdp, telling)) })
     return true
   }
 
