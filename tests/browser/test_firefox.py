@@ -11,6 +11,7 @@ from tests.browser.chromium import WEB, Driver, why_not_built
 from tests.browser.conftest import Browser
 from tests.browser.test_meeting import agree
 from tests.conference.conftest import House, until
+from tests.conference.levels import overhear
 
 FIREFOXES = ("firefox-esr", "firefox")
 PICTURES = 20
@@ -73,3 +74,14 @@ async def test_firefox_and_a_python_participant_meet(house: House, firefox: Brow
     counts = await bob.evaluate("meeting.view.counts")
     assert not counts["dropped"].keys() & {"bad tag", "malformed", "no such sender", "own frame"}
     assert await bob.ask("errors") == []
+
+
+async def test_firefox_does_not_tell_the_server_who_speaks(
+    house: House, firefox: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor if the answer asks for levels, in a spelling that Firefox takes."""
+    heard = overhear(monkeypatch, answers_levels=True, spelling="EXTMAP")
+    ada = await firefox.join("Ada", house.link)
+    who = await ada.id()
+    await until("sound comes", lambda: heard.packets.get(who, 0) > 50)
+    assert heard.levels[who] == []

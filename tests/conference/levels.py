@@ -22,7 +22,9 @@ class Overheard:
     levels: dict[str, list[int]] = field(default_factory=dict)
 
 
-def overhear(monkeypatch: pytest.MonkeyPatch, *, answers_levels: bool = False) -> Overheard:
+def overhear(
+    monkeypatch: pytest.MonkeyPatch, *, answers_levels: bool = False, spelling: str = "extmap"
+) -> Overheard:
     """Look at all that reaches the SFU; `answers_levels` has it claim that it was offered levels."""
     heard = Overheard()
     receive, answer = PublishedStream.receive, core.publication_answer
@@ -42,8 +44,8 @@ def overhear(monkeypatch: pytest.MonkeyPatch, *, answers_levels: bool = False) -
 
     def lie(offer: sdp.Description, *rest: object) -> str:
         text = answer(offer, *rest)  # type: ignore[arg-type]
-        line = f"a=extmap:1 {sdp.AUDIO_LEVEL_EXTENSION}\r\n"
-        other = f"a=extmap:2 {sdp.AUDIO_LEVEL_EXTENSION}\r\n"
+        line = f"a={spelling}:1 {sdp.AUDIO_LEVEL_EXTENSION}\r\n"
+        other = f"a={spelling}:2 {sdp.AUDIO_LEVEL_EXTENSION}\r\n"
         taken = [each for section in offer.sections for each in section.extensions.values()]
         return text.replace("a=recvonly\r\n", "a=recvonly\r\n" + (line if 1 not in taken else other))
 
