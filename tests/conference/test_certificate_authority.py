@@ -19,7 +19,6 @@ from conference.passphrase_box import PassphraseError
 from conference.private_files import PrivateFileError
 from tests.conference.certificates import DAY, Authority, name, pem
 
-NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 ALICE = OwnIdentity.create("default", "Alice Jones")
 
 
@@ -34,21 +33,22 @@ def der(certificate: bytes) -> bytes:
 
 def test_it_issues_revokes_and_lists(authority: CertificateAuthority, tmp_path: Path) -> None:
     home = tmp_path / "home"
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     made = authority.issue(ALICE.request(address="alice@example.org"))
     certified = ALICE.certified((der(made),))
     assert certified.name == "Alice Jones"
-    assert trusted_at(home).judge(certified.certificates, NOW).standing is Standing.UNKNOWN_AUTHORITY
+    assert trusted_at(home).judge(certified.certificates, now).standing is Standing.UNKNOWN_AUTHORITY
     assert "Example Org" in trust(authority.folder / "root.pem", home)[0]
-    verdict = trusted_at(home).judge(certified.certificates, NOW)
+    verdict = trusted_at(home).judge(certified.certificates, now)
     assert (verdict.standing, verdict.authority) == (Standing.VALID, "Example Org")
     assert verdict.address == "alice@example.org"
 
     trust(authority.folder / "revoked.pem", home)
-    assert trusted_at(home).judge(certified.certificates, NOW).standing is Standing.VALID
+    assert trusted_at(home).judge(certified.certificates, now).standing is Standing.VALID
     beginning = (authority.folder / "revoked.pem").read_bytes()
-    assert authority.revoke("alice@example.org", now=NOW + DAY).name == "Alice Jones"
+    assert authority.revoke("alice@example.org", now=now + DAY).name == "Alice Jones"
     trust(authority.folder / "revoked.pem", home)
-    assert trusted_at(home).judge(certified.certificates, NOW + DAY).standing is Standing.REVOKED
+    assert trusted_at(home).judge(certified.certificates, now + DAY).standing is Standing.REVOKED
     with pytest.raises(AuthorityError, match="No certificate"):
         authority.revoke("Alice Jones")
 
@@ -56,7 +56,7 @@ def test_it_issues_revokes_and_lists(authority: CertificateAuthority, tmp_path: 
     old.write_bytes(beginning)
     with pytest.raises(PrivateFileError, match="older"):
         trust(old, home)
-    far = NOW + datetime.timedelta(days=9)
+    far = now + datetime.timedelta(days=9)
     assert trusted_at(home).judge(certified.certificates, far).standing is Standing.REVOKED
     distrust("Example Org", home)
     assert not list((home / "roots").glob("*.pem"))
