@@ -61,6 +61,16 @@ class Comparison:
         return tuple(person for person in self.people if person.signature_key not in present)
 
 
+@dataclass(frozen=True)
+class Marked:
+    """What came of saying that a code was the same."""
+
+    remembered: tuple[Person, ...]
+    """Who is known again in later meetings."""
+    fleeting: tuple[Person, ...]
+    """Who comes with a new key each time, and is known in this meeting only."""
+
+
 class ComparableEpochs:
     """The epochs whose code can be asked for: the present one, and those that ended up to ten minutes ago."""
 

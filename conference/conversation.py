@@ -10,11 +10,11 @@ from typing import Protocol
 
 import mls
 from conference import messages
+from conference.claim_news import ClaimNews
 from conference.errors import MemberError, PolicyError
 from conference.events import Event, Said, SendingPaused, TroubleReported, Warned, event_of
 from conference.heartbeat import Heartbeats
 from conference.roster import Person
-from conference.sending_news import SendingNews
 from signaling import messages as wire
 
 
@@ -51,7 +51,7 @@ class Conversation:
         self._troubles: tuple[messages.Trouble, ...] = ()
         """What we cannot decrypt; heartbeats carry it."""
         self._has_hand_up = False
-        self._sending_news = SendingNews(chance)
+        self._claim_news = ClaimNews(chance)
 
     # --- what we say --------------------------------------------------------------------------------------
 
@@ -78,19 +78,19 @@ class Conversation:
         self.tell(messages.Hand(on))
         self._has_hand_up = on
 
-    def set_sending(self, sending: messages.Sending, now: float) -> None:
-        """What we send: told to all members when it changes, and to who comes later. Any time."""
-        self._sending_news.set(sending, now)
+    def set_claim(self, claim: messages.Claim, now: float) -> None:
+        """What we say of ourselves: told to all when it changes, and to who comes later. Any time."""
+        self._claim_news.set(claim, now)
 
     def repeat(self, now: float) -> None:
         """Somebody has come, who heard nothing of what we said before."""
         if self._has_hand_up:
             self.tell(messages.Hand(True))
-        self._sending_news.tell_again(now)
+        self._claim_news.tell_again(now)
 
     def tell_again(self, now: float) -> None:
         """What we said of late may have been lost."""
-        self._sending_news.tell_again(now)
+        self._claim_news.tell_again(now)
 
     def report_troubles(self, troubles: tuple[messages.Trouble, ...], now: float) -> None:
         """What we cannot decrypt: told to all in each heartbeat, and at once when it is other than before."""
@@ -103,14 +103,14 @@ class Conversation:
 
     def next_timer(self) -> float | None:
         """When `handle_timer` is due next."""
-        times = (self._heartbeats.next_at, self._sending_news.next_at)
+        times = (self._heartbeats.next_at, self._claim_news.next_at)
         return min((at for at in times if at is not None), default=None)
 
     def handle_timer(self, now: float) -> bool:
         """Say what is due, being in a group; whether it was time for a heartbeat."""
-        sending = self._sending_news.take(now)
-        if sending is not None:
-            self.tell(sending)
+        claim = self._claim_news.take(now)
+        if claim is not None:
+            self.tell(claim)
         if not self._heartbeats.is_due(now):
             return False
         troubles = self._troubles[: messages.MAX_TROUBLES]
@@ -126,7 +126,7 @@ class Conversation:
     def set_group(self, epoch: int, others: Collection[int], now: float) -> None:
         """The group is at a new epoch; `others` are the leaves beside our own."""
         self._heartbeats.set_group(epoch, others, now)
-        self._sending_news.set_members(1 + len(others))
+        self._claim_news.set_members(1 + len(others))
         self._check_isolation(now)
 
     def drop_group(self) -> None:

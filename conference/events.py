@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from conference.link import MeetingLink
-from conference.messages import Chat, Hand, Reaction, Recording, Sending, Trouble
+from conference.messages import Chat, Claim, Hand, Reaction, Recording, Trouble
 from conference.policy import Policy
 from conference.roster import Person
 
@@ -143,11 +143,11 @@ class HandChanged:
 
 
 @dataclass(frozen=True)
-class SendingChanged:
-    """A member says what it sends; also to us who have just come, and again to others who come."""
+class ClaimChanged:
+    """A member says something of itself; also to us who have just come, and again to others who come."""
 
     sender: Person
-    sending: Sending
+    claim: Claim
 
 
 @dataclass(frozen=True)
@@ -180,12 +180,12 @@ Event = (
     | MuteRequested
     | Reacted
     | HandChanged
-    | SendingChanged
+    | ClaimChanged
     | Warned
     | Ended
 )
 
-Said = Chat | Recording | Reaction | Hand | Sending
+Said = Chat | Recording | Reaction | Hand | Claim
 """What members tell each other that is for people, and for nothing else."""
 
 
@@ -200,5 +200,5 @@ def event_of(sender: Person, said: Said) -> Event:
             return Reacted(sender, emoji)
         case Hand(raised):
             return HandChanged(sender, raised)
-        case Sending():
-            return SendingChanged(sender, said)
+        case Claim():
+            return ClaimChanged(sender, said)

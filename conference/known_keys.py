@@ -35,14 +35,42 @@ class KnownKey:
     """Seconds since 1970."""
 
 
-class KnownKeys:
+class ComparedKeys:
+    """Keys that were compared, to be looked up."""
+
+    def __init__(self, known: Iterable[KnownKey] = ()) -> None:
+        self._by_key: Mapping[bytes, KnownKey] = {}
+        self._names: Mapping[str, list[KnownKey]] = {}
+        self._take(known)
+
+    @property
+    def all(self) -> tuple[KnownKey, ...]:
+        """By name."""
+        return tuple(sorted(self._by_key.values(), key=lambda each: (each.name, each.compared_at)))
+
+    def find(self, key: bytes) -> KnownKey | None:
+        """What is known of this key."""
+        return self._by_key.get(key)
+
+    def called(self, name: str) -> tuple[KnownKey, ...]:
+        """The keys that were compared under a name that people would take for this one."""
+        return tuple(self._names.get(likeness(name), ()))
+
+    def _take(self, known: Iterable[KnownKey]) -> None:
+        self._by_key = MappingProxyType({each.key: each for each in known})
+        names: dict[str, list[KnownKey]] = {}
+        for each in self._by_key.values():
+            names.setdefault(likeness(each.name), []).append(each)
+        self._names = names
+
+
+class KnownKeys(ComparedKeys):
     """The file, and what it held when it was looked at last."""
 
     def __init__(self, path: Path) -> None:
         """Raises PrivateFileError for a file that is not of this form: it is left as it is."""
+        super().__init__()
         self.path = path
-        self._by_key: Mapping[bytes, KnownKey] = {}
-        self._names: Mapping[str, list[KnownKey]] = {}
         self._seen: tuple[int, int, int] | None = None
         self.refresh()
 
@@ -58,25 +86,12 @@ class KnownKeys:
             self._take(_read(self.path))
             self._seen = seen
 
-    @property
-    def all(self) -> tuple[KnownKey, ...]:
-        """By name."""
-        return tuple(sorted(self._by_key.values(), key=lambda each: (each.name, each.compared_at)))
-
-    def find(self, key: bytes) -> KnownKey | None:
-        """What is known of this key."""
-        return self._by_key.get(key)
-
-    def called(self, name: str) -> tuple[KnownKey, ...]:
-        """The keys that were compared under a name that people would take for this one."""
-        return tuple(self._names.get(likeness(name), ()))
-
     def remember(self, people: Iterable[Person], at: float) -> None:
         """They were compared at `at`, seconds since 1970. Raises PrivateFileError, and nothing is changed."""
         with locked(self.path):
             known = {each.key: each for each in _read(self.path)}
             for person in people:
-                known[person.signature_key] = KnownKey(person.signature_key, person.name, int(at))
+                known[person.signature_key] = known_from(person, at)
             if len(known) > MAX_KNOWN:
                 raise PrivateFileError(f"{self.path} holds {MAX_KNOWN} keys already; forget some.")
             self._write(known)
@@ -99,12 +114,10 @@ class KnownKeys:
         self._take(tuple(known.values()))
         self._seen = _stamp(self.path)
 
-    def _take(self, known: Iterable[KnownKey]) -> None:
-        self._by_key = MappingProxyType({each.key: each for each in known})
-        names: dict[str, list[KnownKey]] = {}
-        for each in self._by_key.values():
-            names.setdefault(likeness(each.name), []).append(each)
-        self._names = names
+
+def known_from(person: Person, at: float) -> KnownKey:
+    """A member was compared at `at`, seconds since 1970."""
+    return KnownKey(person.signature_key, person.name, int(at))
 
 
 def likeness(name: str) -> str:

@@ -19,10 +19,10 @@ from aiortc import MediaStreamTrack
 from conference.aiortc_seam import E2eePeerConnection
 from conference.decoders import Decoded
 from conference.decrypt_health import DecryptHealth
-from conference.frames import AUDIO, CAMERA, KINDS, SCREEN, FrameSealer, Kind, ReceivedFrame
+from conference.frames import AUDIO, CAMERA, KINDS, FrameSealer, Kind, ReceivedFrame
 from conference.grid_recording import GridRecording
 from conference.loudness import SPEAKS_S
-from conference.messages import Sending, Trouble
+from conference.messages import Trouble
 from conference.publishing import Publishing
 from conference.receive_path import Counts, MediaFrame, Misnamed, ReceivePath
 from conference.recording import unused_path
@@ -308,10 +308,9 @@ class Media:
         return self._made | self._given
 
     @property
-    def sending(self) -> Sending:
-        """What we send, for the others to know."""
-        sent = {context for context, stream in self.own_streams.items() if not stream.is_muted}
-        return Sending(microphone=AUDIO in sent, camera=CAMERA in sent, screen=SCREEN in sent)
+    def sending(self) -> frozenset[int]:
+        """The contexts as which we send more than silence or black."""
+        return frozenset(context for context, stream in self.own_streams.items() if not stream.is_muted)
 
     def mute(self, kid_context: int, is_muted: bool) -> None:
         """Send silence or black as this context, or what there is again."""

@@ -23,7 +23,7 @@ from aiortc import MediaStreamTrack
 from av import AudioFrame, VideoFrame
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from conference.comparison import ComparableEpochs, Comparison
+from conference.comparison import ComparableEpochs, Comparison, Marked
 from conference.decoders import Decoded
 from conference.entrance import Credentials
 from conference.errors import MisuseError, RefusedError
@@ -199,8 +199,8 @@ class Meeting:
         if self._running is not None:
             raise MisuseError("A meeting is entered once; join again for another stay.")
         keys = await asyncio.to_thread(self._link.keys, self._passphrase)
-        if self._recogniser is None:
-            self._recogniser = await asyncio.to_thread(Recogniser.at_home)
+        given = self._recogniser
+        self._recogniser = given.for_meeting() if given else await asyncio.to_thread(Recogniser.at_home)
         session = self._make_session(
             self._link,
             keys,
@@ -306,14 +306,13 @@ class Meeting:
         code = await asyncio.to_thread(Code.of, compared.of)
         return Comparison(compared.of.epoch, code, compared.people, time.monotonic(), compared.of.group_id)
 
-    async def mark_compared(
-        self, comparison: Comparison, people: Collection[Person] | None = None
-    ) -> list[Person]:
-        """The code was the same: remember the keys of `people`, or of all others whom it stands for.
+    async def mark_compared(self, comparison: Comparison, people: Collection[Person] | None = None) -> Marked:
+        """The code was the same, which `people`, or all others whom it stands for, are known by from now on.
 
-        They are known again in later meetings, and a name that comes with another key is told loudly. Returns
-        whose keys were remembered. Raises MisuseError for a comparison that is over or of other people,
-        PrivateFileError if they cannot be kept.
+        Keys that last are remembered: they are known again in later meetings, and a name that comes with
+        another key is told loudly. Who says that its key is for this meeting only is known in this meeting.
+        Raises MisuseError for a comparison that is over or of other people, PrivateFileError if they cannot
+        be kept.
         """
         self.check_comparison(comparison)
         ours = self.participant.session.signature_key
@@ -321,9 +320,12 @@ class Meeting:
         if people is not None and not set(people) <= set(others):
             raise MisuseError("Somebody of these was not there when the code was shown: compare another.")
         chosen = [person for person in others if people is None or person in people]
-        await asyncio.to_thread(self.recogniser.known.remember, chosen, time.time())
+        lasting = tuple(person for person in chosen if self.participant.is_lasting(person))
+        fleeting = tuple(person for person in chosen if not self.participant.is_lasting(person))
+        await asyncio.to_thread(self.recogniser.known.remember, lasting, time.time())
+        self.recogniser.know_here(fleeting, time.time())
         self._raise_alarms(comparison.epoch)
-        return chosen
+        return Marked(remembered=lasting, fleeting=fleeting)
 
     def check_comparison(self, comparison: Comparison) -> None:
         """MisuseError if it is over: after ten minutes, or because the meeting was begun anew."""

@@ -98,13 +98,18 @@ class Hand:
 
 
 @dataclass(frozen=True)
-class Sending:
-    """What I send: said when it changes, and to who comes. A claim, which what comes may contradict."""
+class Claim:
+    """What I say of myself, when it changes and to who comes: what I send, and how long my key lasts.
+
+    What comes may contradict the former; the latter is believed, for whoever lies about it harms itself.
+    """
 
     microphone: Annotated[bool, Flag()]
     """Whether what is sent as my sound is more than silence."""
     camera: Annotated[bool, Flag()]
     screen: Annotated[bool, Flag()]
+    lasting_key: Annotated[bool, Flag()]
+    """Whether my signature key is to be met in other meetings."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ Message = (
     | PolicyNotice
     | Reaction
     | Hand
-    | Sending
+    | Claim
     | MuteRequest
     | LobbyRequest
     | Decision

@@ -18,11 +18,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from conference.claims import Claims
 from conference.epoch_keys import Switched
 from conference.errors import ServerError
-from conference.events import SendingChanged
+from conference.events import ClaimChanged
 from conference.frames import AUDIO, CAMERA, SCREEN, FrameSealer
 from conference.link import MeetingLink
 from conference.media import Media, MediaOptions
-from conference.messages import Trouble
+from conference.messages import Claim, Trouble
 from conference.moderation import Moderation
 from conference.network import network_changed
 from conference.pinning import certificate_trouble, pinned_context
@@ -73,7 +73,7 @@ class Participant:
     """One device in a meeting, from joining to leaving.
 
     `on_event` may be set to be called, on the event loop, with what happens. Of the session's events,
-    `TroubleReported` comes as `DecryptionChanged`, and like `RecordingChanged` and `SendingChanged` only when
+    `TroubleReported` comes as `DecryptionChanged`, and like `RecordingChanged` and `ClaimChanged` only when
     it brings news.
     """
 
@@ -100,7 +100,7 @@ class Participant:
         """Our own address on the last connection."""
         self._recording: set[str] = set()
         self._claims = Claims()
-        self.media.on_sending = self._tell_sending
+        self.media.on_sending = self._tell_claim
         self._own_troubles: tuple[Undecrypted, ...] = ()
         self.media.on_troubles = self._look_at_own_troubles
         self._undecrypted: dict[str, tuple[Undecrypted, ...]] = {}
@@ -169,8 +169,18 @@ class Participant:
             self.session.conversation.set_recording(self.media.recordings.is_on)
             self.pump()
 
-    def _tell_sending(self) -> None:
-        self.session.conversation.set_sending(self.media.sending, self._clock())
+    @property
+    def claim(self) -> Claim:
+        """What we say of ourselves to the others."""
+        sent = self.media.sending
+        return Claim(AUDIO in sent, CAMERA in sent, SCREEN in sent, self.session.has_lasting_key)
+
+    def is_lasting(self, person: Person) -> bool:
+        """Whether a member's key may be met in other meetings; so unless it says otherwise itself."""
+        return self._claims.is_lasting(person)
+
+    def _tell_claim(self) -> None:
+        self.session.conversation.set_claim(self.claim, self._clock())
         self._changed.set()  # it may be due
 
     @property
@@ -202,8 +212,8 @@ class Participant:
                 if on != (sender.participant_id in self._recording):
                     self._recording ^= {sender.participant_id}
                     self.on_event(event)
-            case SendingChanged(sender=sender, sending=sending):
-                if self._claims.take(sender.participant_id, sending, self._clock()):
+            case ClaimChanged(sender=sender, claim=claim):
+                if self._claims.take(sender, claim, self._clock()):
                     self.on_event(event)
             case TroubleReported():
                 self._take_troubles(event)
@@ -276,7 +286,7 @@ class Participant:
         is_us = who == self.session.participant_id
         counts = self.media.counts_of(who)
         now, claims = self._clock(), self._claims
-        sending = self.media.sending if is_us else claims.of(who)
+        claim = self.claim if is_us else claims.of(who)
         is_muted = claims.is_muted(who, self.media.heard_at(who), now)
         has_screen = claims.is_live(who, SCREEN, self.media.opened_at(who, SCREEN), now)
         return PersonStatus(
@@ -288,9 +298,9 @@ class Participant:
             video=self.media.stream(who, CAMERA),
             audio=self.media.stream(who, AUDIO),
             screen=self.media.stream(who, SCREEN) if has_screen else None,
-            sending=sending,
+            claim=claim,
             is_speaking=self.media.is_speaking(who),
-            is_muted=not self.media.sending.microphone if is_us else is_muted,
+            is_muted=AUDIO not in self.media.sending if is_us else is_muted,
             refused=counts.dropped.total(),
             is_recording=self.media.recordings.is_on if is_us else who in self._recording,
             health=self._health(counts, row.person.leaf if row.person else None),

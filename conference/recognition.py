@@ -6,14 +6,14 @@ name (`shown`), where no name can put one.
 """
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from conference.anchors import Anchors, Standing, Verdict
 from conference.authorities import trusted_at
-from conference.known_keys import KnownKey, KnownKeys
+from conference.known_keys import ComparedKeys, KnownKey, KnownKeys, known_from
 from conference.roster import Person
 
 VERIFIED_SIGN, SELF_CHOSEN_SIGN, ALARM_SIGN = "✔", "~", "⚠"
@@ -100,6 +100,8 @@ class Recogniser:
     def __init__(self, known: KnownKeys, anchors: Anchors) -> None:
         self.known = known
         self.anchors = anchors
+        self._here = ComparedKeys()
+        """What was compared in this meeting, and will not be met again."""
         self._verdicts: dict[tuple[bytes, ...], tuple[float, Verdict]] = {}
         """When, and what."""
 
@@ -108,10 +110,19 @@ class Recogniser:
         """By the files of this machine's user. Raises PrivateFileError if one is damaged."""
         return cls(KnownKeys.at_home(home), trusted_at(home))
 
+    def for_meeting(self) -> "Recogniser":
+        """By the same files, and without what was compared in another meeting only."""
+        return Recogniser(self.known, self.anchors)
+
+    def know_here(self, people: Iterable[Person], wall_time: float) -> None:
+        """They were compared, and come with other keys next time: for now they are known."""
+        self._here = ComparedKeys([*self._here.all, *(known_from(person, wall_time) for person in people)])
+
     def recognise(self, person: Person, wall_time: float, *, is_us: bool = False) -> Recognition:
         """How well this member is known at `wall_time`, in seconds since 1970."""
         verdict = self._verdict(person, wall_time)
-        same, namesakes = self.known.find(person.signature_key), self.known.called(person.name)
+        same = self.known.find(person.signature_key) or self._here.find(person.signature_key)
+        namesakes = self.known.called(person.name) + self._here.called(person.name)
         newest = same or max(namesakes, key=lambda each: each.compared_at, default=None)
         level = Level.OURSELVES if is_us else _level(verdict, same, namesakes)
         return Recognition(

@@ -408,7 +408,7 @@ def _typed_line(text: str, cursor: int, width: int) -> Text:
 
 def _remarks(line: PersonStatus) -> str:
     remarks = ["muted"] if line.is_muted else ["speaks"] if line.is_speaking else []
-    if line.sending is not None and not line.sending.camera:
+    if line.claim is not None and not line.claim.camera:
         remarks.append("camera off")
     if line.is_recording:
         remarks.append("records")

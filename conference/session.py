@@ -131,12 +131,14 @@ class Session:
         self.is_code_stale = False
         """Whether our leaf has been kept from being refreshed for so long that the code says little."""
         self.sframe_suite = SFRAME_SUITE_OF[link.suite]
+        self.has_lasting_key = credentials is not None
+        """Whether members may know us from other meetings."""
         self._wall_offset = wall_time - now
         self._refreshing = Refresh(refresh_s, chance)
         self._entrance = Entrance(self.policies, self.name, identity, credentials)
         self._epochs: Epochs | None = None
         """Of the group that we are in, or were in last."""
-        self._patience = Patience(has_lasting_key=credentials is not None)
+        self._patience = Patience(has_lasting_key=self.has_lasting_key)
         self._follower = CommitFollower(self.policies)
         self._leader = CommitLeader()
         self._forget_at: float | None = None

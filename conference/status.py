@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conference.messages import Reason, Sending
+from conference.messages import Claim, Reason
 from conference.recognition import Recognition
 from conference.roster import Person, Standing
 from conference.verification import CodeInput
@@ -154,8 +154,8 @@ class PersonStatus:
     """While one is shared."""
     refused: int = 0
     """Frames in its name that did not open."""
-    sending: Sending | None = None
-    """What it says that it sends; None if it has not said."""
+    claim: Claim | None = None
+    """What it says of itself; None if it has not said."""
     is_speaking: bool = False
     """By its decoded sound; if it is not decoded, by its audio level, if the meeting has them."""
     is_muted: bool = False

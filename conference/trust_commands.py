@@ -2,7 +2,7 @@
 
 /code       shows a code, and from then on it stays put for ten minutes
 /verify     holds what the other read, or a scanner did, against it
-/compared   says that it was the same, and remembers whose keys that were
+/compared   says that it was the same, and remembers those of the keys that last
 """
 
 import time
@@ -55,7 +55,7 @@ async def verify(terminal: Terminal, argument: str) -> None:
     _say_who_changed(terminal, comparison)
 
 
-@command("compared", "[NAME]", "the code was the same: remember the keys of all, or of NAME")
+@command("compared", "[NAME]", "the code was the same: know all again by their keys, or NAME")
 async def compared(terminal: Terminal, argument: str) -> None:
     comparison = terminal.comparison
     if comparison is None:
@@ -66,13 +66,19 @@ async def compared(terminal: Terminal, argument: str) -> None:
         people = [each for each in comparison.people if each.signature_key == person.signature_key]
         if not people:
             raise MisuseError(f"{person.name} came since the code was shown; /code shows another.")
-    remembered = await terminal.meeting.mark_compared(comparison, people)
-    if not remembered:
+    marked = await terminal.meeting.mark_compared(comparison, people)
+    if not marked.remembered and not marked.fleeting:
         raise MisuseError("Nobody else was there when the code was shown.")
-    terminal.say(
-        f"Remembered, as of epoch {comparison.epoch}: {_names(remembered)}. They are known again in later "
-        "meetings if they come with an identity of their own, as `conclave identity new` makes."
-    )
+    if marked.remembered:
+        terminal.say(
+            f"Remembered, as of epoch {comparison.epoch}: {_names(marked.remembered)}. They are known again "
+            "in later meetings."
+        )
+    for person in marked.fleeting:
+        terminal.say(
+            f"{person.name} comes with a new key each time: known in this meeting, not remembered. "
+            "`conclave identity new`, typed there, makes a key that lasts."
+        )
     _say_who_changed(terminal, comparison)
 
 

@@ -22,7 +22,7 @@ from conference.meeting import (
     MemberLeft,
     RecordingSaved,
 )
-from conference.messages import Sending
+from conference.messages import Claim
 from conference.participant import Participant
 from conference.session import RecordingChanged
 from conference.sources import PushedAudio, PushedVideo, tone_frequency
@@ -336,7 +336,7 @@ async def test_what_is_typed_is_said_or_done(house: House, tmp_path: Path) -> No
         assert "Ada" in who
         assert "Bob" in who
         ada_sees = partial(line_of, ada.participant, bob)
-        await until("Ada knows what Bob sends", lambda: ada_sees().sending == Sending(True, False, False))
+        await until("Ada knows what Bob sends", lambda: ada_sees().claim == Claim(True, False, False, False))
         await chair.type("/mute")
         assert bob.participant.media.own_streams[0].is_muted
         assert line_of(bob.participant, bob).is_muted

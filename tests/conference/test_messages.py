@@ -15,6 +15,7 @@ from conference.messages import (
     MAX_ENVELOPE,
     MAX_TROUBLES,
     Chat,
+    Claim,
     Decision,
     Hand,
     Heartbeat,
@@ -25,7 +26,6 @@ from conference.messages import (
     Reaction,
     Reason,
     Recording,
-    Sending,
     Trouble,
     decode,
     encode,
@@ -65,7 +65,7 @@ any_message: st.SearchStrategy[Message] = st.one_of(
     st.builds(PolicyNotice, st.binary(min_size=1, max_size=500)),
     st.builds(Reaction, prose.map(lambda text: text[:16])),
     st.builds(Hand, st.booleans()),
-    st.builds(Sending, st.booleans(), st.booleans(), st.booleans()),
+    st.builds(Claim, *[st.booleans()] * 4),
     st.builds(MuteRequest, st.none() | ids),
     st.builds(LobbyRequest, ids, st.binary(min_size=1, max_size=500)),
     st.builds(
@@ -97,8 +97,8 @@ def _message(fields: dict[str, Any]) -> Message:
             return Reaction(emoji)
         case {"type": "hand", "raised": raised}:
             return Hand(raised)
-        case {"type": "sending", **sent}:
-            return Sending(**sent)
+        case {"type": "claim", **said}:
+            return Claim(**said)
         case {"type": "mute_request", "participant_id": participant_id}:
             return MuteRequest(participant_id)
         case {"type": "lobby_request", "participant_id": participant_id, "knock": knock}:

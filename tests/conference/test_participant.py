@@ -13,7 +13,7 @@ import pytest
 from conference import mark
 from conference.errors import ServerError
 from conference.media import SessionSealer, tag_of
-from conference.messages import Reason, Sending
+from conference.messages import Claim, Reason
 from conference.participant import GOING_DOWN
 from conference.reports import sentence
 from conference.session import (
@@ -234,10 +234,9 @@ async def test_who_claims_to_be_muted_and_is_heard_is_shown_as_heard(house: Hous
     ada, bob = await house.join("Ada"), await house.join("Bob", is_silent=True)
     await until("Bob hears Ada", lambda: bob.hears(ada))
     ada.media.on_sending = lambda: None  # a client that lies: it goes on sending its tone
-    ada.session.conversation.set_sending(
-        Sending(microphone=False, camera=False, screen=False), time.monotonic()
-    )
+    silence = Claim(microphone=False, camera=False, screen=False, lasting_key=False)
+    ada.session.conversation.set_claim(silence, time.monotonic())
     ada.participant.pump()
-    await until("Bob has been told so", lambda: bob.line(ada).sending == Sending(False, False, False))
+    await until("Bob has been told so", lambda: bob.line(ada).claim == silence)
     assert bob.line(ada).is_muted
     await until("Bob sees that it is not so", lambda: not bob.line(ada).is_muted)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from conference.frames import AUDIO, CAMERA
 from conference.meeting import ReceivedVideo
-from conference.messages import Reason, Sending
+from conference.messages import Claim, Reason
 from conference.recognition import Level, Recognition
 from conference.reports import JsonReport, ScreenReport, sentence
 from conference.roster import Person, Standing
@@ -89,13 +89,13 @@ def test_the_screen_shows_who_records_and_who_cannot_be_decrypted(screen: Screen
 def test_the_screen_shows_who_is_muted_and_drops_a_screen_that_is_over(screen: Screen) -> None:
     frame = av.VideoFrame.from_ndarray(np.full((180, 320, 3), 200, np.uint8), format="rgb24")
     screen.report.picture(ReceivedVideo(BOB, frame, is_screen=True))
-    sending = Sending(microphone=False, camera=False, screen=True)
-    line = _line(BOB, is_muted=True, sending=sending, screen=StreamStatus(9, 9))
+    claim = Claim(microphone=False, camera=False, screen=True, lasting_key=True)
+    line = _line(BOB, is_muted=True, claim=claim, screen=StreamStatus(9, 9))
     screen.report.status(_status(_line(ADA), line))
     shown = " ".join(screen.last().replace("│", " ").split())
     assert "Bob (screen)" in shown
     assert "muted; camera off; screen: 9 frames" in shown
-    screen.report.status(_status(_line(ADA), _line(BOB, sending=Sending(True, True, False))))
+    screen.report.status(_status(_line(ADA), _line(BOB, claim=Claim(True, True, False, False))))
     shown = screen.last()
     assert not any(word in shown for word in ("(screen)", "muted", "camera off"))
     screen.report.close()

@@ -140,6 +140,44 @@ async def test_who_was_compared_is_known_again_and_a_changed_key_is_loud(
         assert KnownKeys.at_home(tmp_path).find(event.person.signature_key) is None
 
 
+async def test_who_comes_with_a_new_key_each_time_is_no_alarm_the_next_time(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONCLAVE_HOME", str(tmp_path))
+    bobs = Credentials(Ed25519PrivateKey.generate().private_bytes_raw())
+
+    def claims(meeting: Meeting) -> dict[str, bool]:
+        return {line.name: line.claim.lasting_key for line in meeting.status().people if line.claim}
+
+    async with Meeting.join(str(house.link), name="Ada") as ada:
+        chair = Chair(ada)
+        bob, carol = await house.join("Bob", credentials=bobs), await house.join("Carol")
+        await until("they have told", lambda: claims(ada) == {"Ada": False, "Bob": True, "Carol": False})
+        await chair.type("/code")
+        told = await chair.type("/compared")
+        assert "Remembered, as of epoch" in told
+        assert ": Bob. They are known again in later meetings." in told
+        assert "Carol comes with a new key each time: known in this meeting, not remembered." in told
+        await chair.type("/rotate")
+        who = await chair.type("/who")
+        assert "✔ Bob  (compared on" in who
+        assert "✔ Carol  (compared on" in who, "for this meeting"
+        assert [each.name for each in KnownKeys.at_home(tmp_path).all] == ["Bob"]
+        await bob.leave()
+        await carol.leave()
+        await until("they are gone", lambda: len(ada.members) == 1)
+        await house.join("Carol")
+        await until("somebody comes as Carol", lambda: len(ada.members) == 2)
+        assert "⚠ ~Carol" in await chair.type("/who"), "in the same meeting that is worth a look"
+    async with Meeting.join(str(house.link), name="Ada") as ada:
+        await house.join("Bob")
+        await until("somebody comes as Bob", lambda: len(ada.members) == 3)
+        levels = {line.name: line.recognition.level for line in ada.status().people if line.recognition}
+        assert levels == {"Ada": Level.OURSELVES, "Carol": Level.NEW, "Bob": Level.CHANGED}, (
+            "Bob had an identity"
+        )
+
+
 async def test_a_damaged_file_is_said_before_anything_else(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,13 +10,13 @@ from conference import messages
 from conference.entrance import Identity
 from conference.errors import MisuseError
 from conference.events import (
+    ClaimChanged,
     HandChanged,
     LinkChanged,
     LobbyChanged,
     MuteRequested,
     PolicyChanged,
     Reacted,
-    SendingChanged,
     TurnedAway,
     WaitingFor,
 )
@@ -561,19 +561,17 @@ def test_reactions_and_hands_reach_the_others_and_hands_who_comes_later(meeting:
 
 def test_what_is_sent_is_told_at_once_and_to_who_comes_later_but_not_too_often(meeting: Meeting) -> None:
     bob, carol = meeting.devices["Bob"], meeting.devices["Carol"]
-    muted, loud = messages.Sending(False, True, False), messages.Sending(True, True, False)
+    muted, loud = messages.Claim(False, True, False, False), messages.Claim(True, True, False, False)
 
-    def heard(device: Device) -> list[tuple[str, messages.Sending]]:
-        return [(event.sender.name, event.sending) for event in events(device, SendingChanged)]
+    def heard(device: Device) -> list[tuple[str, messages.Claim]]:
+        return [(event.sender.name, event.claim) for event in events(device, ClaimChanged)]
 
-    meeting.act(bob, lambda session: session.conversation.set_sending(muted, meeting.now))
+    meeting.act(bob, lambda session: session.conversation.set_claim(muted, meeting.now))
     meeting.run(0.2)
     assert heard(carol) == [("Bob", muted)]
     for _ in range(50):  # a key that is held down
-        for sending in (loud, muted):
-            meeting.act(
-                bob, lambda session, sending=sending: session.conversation.set_sending(sending, meeting.now)
-            )
+        for claim in (loud, muted):
+            meeting.act(bob, lambda session, claim=claim: session.conversation.set_claim(claim, meeting.now))
     meeting.run(0.9)
     assert heard(carol) == [("Bob", muted), ("Bob", muted)]
     dave = meeting.join("Dave")
@@ -586,14 +584,14 @@ def test_what_is_sent_is_told_at_once_and_to_who_comes_later_but_not_too_often(m
 def test_what_is_sent_is_told_by_who_comes_and_again_by_who_was_cut_off(meeting: Meeting) -> None:
     bob, carol = meeting.devices["Bob"], meeting.devices["Carol"]
     meeting.drop(bob)
-    sending = messages.Sending(False, False, True)
-    meeting.act(bob, lambda session: session.conversation.set_sending(sending, meeting.now))
+    claim = messages.Claim(False, False, True, True)
+    meeting.act(bob, lambda session: session.conversation.set_claim(claim, meeting.now))
     meeting.act(bob, lambda session: session.handle_timer(meeting.now))  # said, and lost
     meeting.run(1.0)
-    assert not events(carol, SendingChanged)
+    assert not events(carol, ClaimChanged)
     meeting.connect(bob)
     meeting.run(1.0)
-    assert [event.sending for event in events(carol, SendingChanged)] == [sending]
+    assert [event.claim for event in events(carol, ClaimChanged)] == [claim]
 
 
 # --- coming back --------------------------------------------------------------------------------------------

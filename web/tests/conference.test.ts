@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { decodeBase64url, fromHex, hex, own } from "../src/bytes.ts"
+import { decodeBase64url, fromHex, hex, type Octets, own } from "../src/bytes.ts"
+import { ClaimNews } from "../src/conference/claim_news.ts"
 import { Claims } from "../src/conference/claims.ts"
 import { CAMERA, SCREEN } from "../src/conference/frames.ts"
 import { atConstantRate } from "../src/conference/constant_rate.ts"
@@ -20,7 +21,6 @@ import {
   verifyAdmission,
   verifyReturn,
 } from "../src/conference/passes.ts"
-import { SendingNews } from "../src/conference/sending_news.ts"
 import { hostKeyOf, type Sign } from "../src/conference/signing.ts"
 import { normaliseCode, securityCode } from "../src/conference/verification.ts"
 import { readJson } from "./vectors.ts"
@@ -206,8 +206,8 @@ test("end-to-end messages", () => {
 })
 
 test("what is sent is told when it changes and to newcomers, and not too often", () => {
-  const news = new SendingNews(() => 1)
-  const muted = { microphone: false, camera: true, screen: false }
+  const news = new ClaimNews(() => 1)
+  const muted = { microphone: false, camera: true, screen: false, lasting_key: false }
   const loud = { ...muted, microphone: true }
   news.set(muted, 0)
   assert.equal(news.take(0), undefined) // to nobody
@@ -264,14 +264,15 @@ test("the server has no say in how sound is encoded", () => {
 
 test("what is claimed shows at once, and hides nothing that arrives", () => {
   const claims = new Claims()
-  const nothing = { microphone: false, camera: true, screen: false }
+  const nothing = { microphone: false, camera: true, screen: false, lasting_key: true }
+  const bob = { participantId: "bob", signatureKey: own(new Uint8Array(32)) }
   assert.equal(claims.isMuted("bob", undefined, 10), false)
   assert.equal(claims.hasEnded("bob", SCREEN, undefined), false)
-  claims.take("bob", nothing, 10)
+  claims.take(bob, nothing, 10)
   assert.deepEqual(claims.of("bob"), nothing)
   assert.equal(claims.isMuted("bob", 10.9, 10.9), true) // it was under way
   assert.equal(claims.isMuted("bob", 11.1, 11.1), false)
-  claims.take("bob", { ...nothing }, 11.2) // saying it again brings no grace
+  claims.take(bob, { ...nothing }, 11.2) // saying it again brings no grace
   assert.equal(claims.isMuted("bob", 11.1, 14), false)
   assert.equal(claims.isMuted("bob", 11.1, 14.2), true)
   assert.equal(claims.hasEnded("bob", SCREEN, 10.5), true)
@@ -280,6 +281,29 @@ test("what is claimed shows at once, and hides nothing that arrives", () => {
   claims.keepOnly(new Set(["ada"]))
   assert.equal(claims.of("bob"), undefined)
   assert.equal(claims.isMuted("bob", undefined, 20), false)
+})
+
+test("only who says so has a key for this meeting only", () => {
+  const claims = new Claims()
+  const lasting = { microphone: true, camera: true, screen: false, lasting_key: true }
+  const fleeting = { ...lasting, lasting_key: false }
+  const people = Array.from({ length: 4098 }, (_, at) => {
+    const signatureKey = own(new Uint8Array([...new Uint8Array(30), at >> 8, at & 255]))
+    return { participantId: `${at}`, signatureKey, certificates: [] as Octets[] }
+  })
+  const [ada, bob, ...others] = people as [(typeof people)[0], ...typeof people]
+  assert.equal(claims.isLasting(bob!), true) // before it says anything
+  claims.take(ada, lasting, 1)
+  claims.take(bob!, fleeting, 1)
+  assert.deepEqual([ada, bob!].map((each) => claims.isLasting(each)), [true, false])
+  assert.equal(claims.isLasting({ ...bob!, certificates: [own(new Uint8Array(1))] }), true) // whatever it says
+  claims.keepOnly(new Set())
+  assert.equal(claims.isLasting(bob!), false) // a comparison can be marked when it is gone
+  claims.take(bob!, lasting, 2)
+  assert.equal(claims.isLasting(bob!), true)
+  claims.take(bob!, fleeting, 3)
+  for (const each of others) claims.take(each, fleeting, 4) // 4097 now, and no meeting has as many
+  assert.deepEqual(people.filter((each) => claims.isLasting(each)), [ada, bob])
 })
 
 test("security codes", async () => {

@@ -11,7 +11,7 @@ import pytest
 from conference.conversation import Conversation
 from conference.link import MeetingLink
 from conference.media import tag_of
-from conference.messages import Reason, Sending, Trouble
+from conference.messages import Claim, Reason, Trouble
 from conference.status import PersonStatus
 from signaling import messages as wire
 from tests.browser.conftest import CAMERA_TAG, Browser, Page
@@ -156,12 +156,12 @@ async def test_what_is_sent_is_told_and_what_is_heard_counts_for_more(house: Hou
     def line() -> PersonStatus | None:
         return next((line for line in bob.participant.status().people if line.name == "Ada"), None)
 
-    async def bob_knows(what: str, expected: Sending) -> None:
-        await until(what, lambda: (told := line()) is not None and told.sending == expected)
+    async def bob_knows(what: str, expected: Claim) -> None:
+        await until(what, lambda: (told := line()) is not None and told.claim == expected)
 
-    await bob_knows("what Ada sends", Sending(microphone=True, camera=True, screen=False))
+    await bob_knows("what Ada sends", Claim(True, True, False, lasting_key=False))
     await click(ada, "#microphone", "#camera", "#screen")
-    await bob_knows("that it is another", Sending(microphone=False, camera=False, screen=True))
+    await bob_knows("that it is another", Claim(False, False, True, lasting_key=False))
     await until("Ada is muted, and her screen is seen", lambda: line().is_muted and line().screen)
     await click(ada, "#screen")
     await until("it is gone", lambda: line().screen is None)
@@ -170,8 +170,8 @@ async def test_what_is_sent_is_told_and_what_is_heard_counts_for_more(house: Hou
     of_bob = f".tile:has([data-owner='{bob.id}'])"
     await ada.until("Bob is seen", f"document.querySelector({of_bob!r})")
     bob.media.on_sending = lambda: None
-    silence = Sending(microphone=False, camera=False, screen=False)
-    bob.session.conversation.set_sending(silence, time.monotonic())
+    silence = Claim(False, False, False, lasting_key=False)
+    bob.session.conversation.set_claim(silence, time.monotonic())
     bob.participant.pump()
     muted = f"document.querySelector({of_bob!r})?.querySelector('[aria-label=muted]')"
     await ada.until("Bob is taken for muted at first", f"{muted} != null")

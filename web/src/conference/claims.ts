@@ -1,30 +1,49 @@
 /**
- * What members say that they send (docs/protocol.md, "What is sent"), held against what arrives: a claim shows at
+ * What members say of themselves (docs/protocol.md, "Claims"), held against what arrives: a claim to send or not shows at
  * once what would else be known after seconds of nothing, and hides nothing, for what arrives after it counts for
- * more. The twin of conference/claims.py.
+ * more. That a key does not last is believed: only its holder can know, and say so. The twin of conference/claims.py.
  */
 
+import { encodeBase64url } from "../bytes.ts"
+import { type Claim, isSameClaim } from "./claim_news.ts"
 import { AUDIO, CAMERA } from "./frames.ts"
-import type { Sending } from "./sending_news.ts"
+import type { Person } from "./roster.ts"
 
 const LIVE_S = 3 // without sound for so long, nobody is heard
 const UNDER_WAY_S = 1 // what was sent before the claim may come so much later than it
+const MAX_FLEETING = 4096 // who left is kept too, for a comparison outlasts that
 
-interface Claim {
-  readonly sending: Sending
+interface Claimed {
+  readonly claim: Claim
   readonly at: number
 }
 
+type Speaker = Pick<Person, "participantId" | "signatureKey">
+
 /** By participant id, what each has said last. Times are in seconds of one clock that never goes back. */
 export class Claims {
-  readonly #claims = new Map<string, Claim>()
+  readonly #claims = new Map<string, Claimed>()
+  /** The signature keys whose holders say that they do not last, in the order of being heard. */
+  readonly #fleeting = new Set<string>()
 
-  /** Somebody says what it sends. */
-  take(participantId: string, sending: Sending, now: number): void {
-    const known = this.#claims.get(participantId)?.sending
-    const { microphone, camera, screen } = sending
-    const isNews = known?.microphone !== microphone || known.camera !== camera || known.screen !== screen
-    if (isNews) this.#claims.set(participantId, { sending, at: now }) // or repeating it would renew its grace
+  /** Somebody says something of itself. */
+  take({ participantId, signatureKey }: Speaker, claim: Claim, now: number): void {
+    if (isSameClaim(claim, this.of(participantId))) return // or repeating it would renew its grace
+    this.#claims.set(participantId, { claim, at: now })
+    const key = encodeBase64url(signatureKey)
+    this.#fleeting.delete(key)
+    if (!claim.lasting_key) this.#fleeting.add(key)
+    const [oldest] = this.#fleeting
+    if (this.#fleeting.size > MAX_FLEETING) this.#fleeting.delete(oldest!)
+  }
+
+  /**
+   * Whether its key may be met again: a certificate is for longer, and else only itself can deny it. Who has said
+   * nothing counts as lasting. A false alarm in the next meeting is the smaller harm: were silence enough, the server
+   * could keep anybody from being remembered, by losing one message.
+   */
+  isLasting({ signatureKey, certificates }: Pick<Person, "signatureKey" | "certificates">): boolean {
+    return certificates.length > 0 || !this.#fleeting.has(encodeBase64url(signatureKey))
   }
 
   /** Only these are here. */
@@ -34,28 +53,28 @@ export class Claims {
     }
   }
 
-  of(participantId: string): Sending | undefined {
-    return this.#claims.get(participantId)?.sending
+  of(participantId: string): Claim | undefined {
+    return this.#claims.get(participantId)?.claim
   }
 
   /** Whether it says so, and nothing is heard; `heardAt` is when there was more than silence. */
   isMuted(participantId: string, heardAt: number | undefined, now: number): boolean {
-    const claim = this.#claims.get(participantId)
-    if (claim === undefined || claim.sending.microphone) return false
-    return !isBelied(claim, heardAt) || now - heardAt! >= LIVE_S
+    const claimed = this.#claims.get(participantId)
+    if (claimed === undefined || claimed.claim.microphone) return false
+    return !isBelied(claimed, heardAt) || now - heardAt! >= LIVE_S
   }
 
   /** Whether it says that a stream has ended, whose last frame was opened then. */
   hasEnded(participantId: string, kidContext: number, openedAt: number | undefined): boolean {
-    const claim = this.#claims.get(participantId)
-    if (claim === undefined) return false
-    const { microphone, camera, screen } = claim.sending
+    const claimed = this.#claims.get(participantId)
+    if (claimed === undefined) return false
+    const { microphone, camera, screen } = claimed.claim
     const isOn = kidContext === AUDIO ? microphone : kidContext === CAMERA ? camera : screen
-    return !isOn && !isBelied(claim, openedAt)
+    return !isOn && !isBelied(claimed, openedAt)
   }
 }
 
 /** Whether something came that was sent after the claim. */
-function isBelied({ at }: Claim, cameAt: number | undefined): boolean {
+function isBelied({ at }: Claimed, cameAt: number | undefined): boolean {
   return cameAt !== undefined && cameAt > at + UNDER_WAY_S
 }

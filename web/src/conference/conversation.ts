@@ -5,12 +5,12 @@
 
 import type { Group } from "../mls/group.ts"
 import type { Client, Server } from "../signaling/messages.ts"
+import { type Claim, ClaimNews } from "./claim_news.ts"
 import { told } from "./errors.ts"
 import { type Event, eventOf, isForPeople } from "./events.ts"
 import { Heartbeats } from "./heartbeat.ts"
 import * as messages from "./messages.ts"
 import { isSamePerson, type Person } from "./roster.ts"
-import { type Sending, SendingNews } from "./sending_news.ts"
 
 /** What the conversation needs of the session that it belongs to. */
 export interface Seat {
@@ -39,13 +39,13 @@ export class Conversation {
   /** What we cannot decrypt; heartbeats carry it. */
   #troubles: readonly messages.Trouble[] = []
   #hasHandUp = false
-  readonly #sendingNews: SendingNews
+  readonly #claimNews: ClaimNews
 
   /** `chance` gives numbers from 0 to 1. */
   constructor(seat: Seat, now: number, chance: () => number) {
     this.#seat = seat
     this.#startedAt = now
-    this.#sendingNews = new SendingNews(chance)
+    this.#claimNews = new ClaimNews(chance)
   }
 
   // --- what we say ---
@@ -72,20 +72,20 @@ export class Conversation {
     this.#hasHandUp = raised
   }
 
-  /** What we send: told to all members when it changes, and to who comes later. Any time. */
-  setSending(sending: Sending, now: number): void {
-    this.#sendingNews.set(sending, now)
+  /** What we say of ourselves: told to all when it changes, and to who comes later. Any time. */
+  setClaim(claim: Claim, now: number): void {
+    this.#claimNews.set(claim, now)
   }
 
   /** Somebody has come, who heard nothing of what we said before. */
   async repeat(now: number): Promise<void> {
     if (this.#hasHandUp) await this.tell({ type: "hand", raised: true })
-    this.#sendingNews.tellAgain(now)
+    this.#claimNews.tellAgain(now)
   }
 
   /** What we said of late may have been lost. */
   tellAgain(now: number): void {
-    this.#sendingNews.tellAgain(now)
+    this.#claimNews.tellAgain(now)
   }
 
   /** What we cannot decrypt: told to all in each heartbeat, and at once when it is other than before. */
@@ -99,13 +99,13 @@ export class Conversation {
 
   /** When `handleTimer` is due next; infinite if never. */
   nextTimer(): number {
-    return Math.min(this.#heartbeats.nextAt, this.#sendingNews.nextAt)
+    return Math.min(this.#heartbeats.nextAt, this.#claimNews.nextAt)
   }
 
   /** Say what is due, being in a group; whether it was time for a heartbeat. */
   async handleTimer(now: number): Promise<boolean> {
-    const sending = this.#sendingNews.take(now)
-    if (sending !== undefined) await this.tell({ type: "sending", ...sending })
+    const claim = this.#claimNews.take(now)
+    if (claim !== undefined) await this.tell({ type: "claim", ...claim })
     if (!this.#heartbeats.isDue(now)) return false
     const troubles = this.#troubles.slice(0, messages.MAX_TROUBLES)
     const sent_ms = Math.round((now - this.#startedAt) * 1000)
@@ -127,7 +127,7 @@ export class Conversation {
   /** The group is at a new epoch; `others` are the leaves beside our own. */
   setGroup(epoch: number, others: readonly number[], now: number): void {
     this.#heartbeats.setGroup(epoch, others, now)
-    this.#sendingNews.setMembers(1 + others.length)
+    this.#claimNews.setMembers(1 + others.length)
     this.#checkIsolation(now)
   }
 

@@ -1,11 +1,11 @@
 /** What a session tells whoever drives it. */
 
 import type { Octets } from "../bytes.ts"
+import type { Claim } from "./claim_news.ts"
 import type { EpochSecret } from "./epoch_keys.ts"
 import type { Message, Told, Trouble } from "./messages.ts"
 import type { PolicyDocument } from "./policy.ts"
 import { isReturned, isSamePerson, type Person } from "./roster.ts"
-import type { Sending } from "./sending_news.ts"
 
 /** The group is at a new epoch; receive keys are in place. */
 export interface EpochChanged {
@@ -47,7 +47,7 @@ export type Event =
   | { readonly type: "reacted"; readonly sender: Person; readonly emoji: string }
   | { readonly type: "hand changed"; readonly sender: Person; readonly raised: boolean }
   /** A member says what it sends; also to us who have just come, and again to others who come. */
-  | { readonly type: "sending changed"; readonly sender: Person; readonly sending: Sending }
+  | { readonly type: "claim changed"; readonly sender: Person; readonly claim: Claim }
   /** No majority of the members confirms our epoch, so nothing is sent; `on` false when it is again. */
   | { readonly type: "sending paused"; readonly on: boolean }
   /** Something that the user should know: the server or a member did what it must not. */
@@ -79,10 +79,10 @@ export function epochChanged(
 }
 
 /** What members tell each other that is for people, and for nothing else. */
-export type Said = Told<"chat"> | Told<"recording"> | Told<"reaction"> | Told<"hand"> | Told<"sending">
+export type Said = Told<"chat"> | Told<"recording"> | Told<"reaction"> | Told<"hand"> | Told<"claim">
 
 export function isForPeople(message: Message): message is Said {
-  return ["chat", "recording", "reaction", "hand", "sending"].includes(message.type)
+  return ["chat", "recording", "reaction", "hand", "claim"].includes(message.type)
 }
 
 /** What to tell the driver of it. */
@@ -96,9 +96,9 @@ export function eventOf(sender: Person, said: Said): Event {
       return { type: "reacted", sender, emoji: said.emoji }
     case "hand":
       return { type: "hand changed", sender, raised: said.raised }
-    case "sending": {
-      const { microphone, camera, screen } = said
-      return { type: "sending changed", sender, sending: { microphone, camera, screen } }
+    case "claim": {
+      const { type: _, ...claim } = said
+      return { type: "claim changed", sender, claim }
     }
   }
 }

@@ -3,12 +3,12 @@
  * nothing; `view` is how things stand, and `onChange` says that it is another one.
  */
 
+import type { Sending } from "./claim_news.ts"
 import type { Failing } from "./decrypt_health.ts"
 import type { Event } from "./events.ts"
 import { AUDIO, CAMERA } from "./frames.ts"
 import { usableOf } from "./ice_servers.ts"
 import { Publishing } from "./publishing.ts"
-import type { Sending } from "./sending_news.ts"
 import { Subscribing } from "./subscribing.ts"
 import { type Tile, Tiles } from "./tiles.ts"
 import type {

@@ -54,7 +54,7 @@ const structs = {
   policy_notice: tagged("policy_notice", { signed: octetString(1, MAX_SIGNED) }),
   reaction: tagged("reaction", { emoji: prose(16) }),
   hand: tagged("hand", { raised: flag }),
-  sending: tagged("sending", { microphone: flag, camera: flag, screen: flag }),
+  claim: tagged("claim", { microphone: flag, camera: flag, screen: flag, lasting_key: flag }),
   mute_request: tagged("mute_request", { participant_id: nullable(identifier) }),
   lobby_request: tagged("lobby_request", { participant_id: identifier, knock: sealedKnock }),
   decision: tagged("decision", {

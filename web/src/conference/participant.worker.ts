@@ -94,7 +94,7 @@ class Participant implements Speaker {
       case "hand":
         return session.conversation.raiseHand(message.raised)
       case "sending":
-        return session.conversation.setSending(message.sending, now())
+        return session.conversation.setClaim({ ...message.sending, lasting_key: session.hasLastingKey }, now())
       case "moderate":
         return this.#moderate(message.action)
       case "leave":

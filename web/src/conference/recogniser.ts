@@ -25,12 +25,20 @@ export class Recogniser {
   #kept = KnownKeys.none
   /** What is known in this page only. */
   #here = KnownKeys.none
+  /** What is known in this meeting only: the next time those people come with other keys. */
+  #fleeting = KnownKeys.none
   #known = KnownKeys.none
   readonly #others = new BroadcastChannel(CHANNEL)
 
   constructor() {
     this.#others.onmessage = () => void this.#look()
     this.judge.onChange = () => this.onChange()
+  }
+
+  /** A meeting begins. */
+  enterMeeting(): void {
+    this.#fleeting = KnownKeys.none
+    this.#changed()
   }
 
   /** Look at what is kept. */
@@ -57,16 +65,22 @@ export class Recogniser {
 
   /** They were compared now. What cannot be kept, or is not to be, is known for as long as the page is open. */
   async remember(people: readonly Person[], isForLater: boolean): Promise<void> {
-    const comparedAt = Math.floor(Date.now() / 1000)
-    const compared = people.map(({ signatureKey, name }) => ({ key: signatureKey, name, comparedAt }))
+    const compared = comparedNow(people)
     this.#here = this.#here.with(compared)
     if (isForLater) await this.#change(() => rememberKeys(compared))
     else this.#changed()
   }
 
+  /** They were compared now, and come with other keys next time. */
+  knowForNow(people: readonly Person[]): void {
+    this.#fleeting = this.#fleeting.with(comparedNow(people))
+    this.#changed()
+  }
+
   /** They count as never compared. */
   async forget(keys: readonly Octets[]): Promise<void> {
     this.#here = this.#here.without(keys)
+    this.#fleeting = this.#fleeting.without(keys)
     await this.#change(() => forgetKeys(keys))
   }
 
@@ -94,7 +108,12 @@ export class Recogniser {
   }
 
   #changed(): void {
-    this.#known = this.#kept.with(this.#here.all)
+    this.#known = this.#kept.with(this.#here.all).with(this.#fleeting.all)
     this.onChange()
   }
+}
+
+function comparedNow(people: readonly Person[]): KnownKey[] {
+  const comparedAt = Math.floor(Date.now() / 1000)
+  return people.map(({ signatureKey, name }) => ({ key: signatureKey, name, comparedAt }))
 }

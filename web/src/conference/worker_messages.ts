@@ -5,11 +5,11 @@
 
 import type { Octets } from "../bytes.ts"
 import type { ClientMessage, Server, Slot } from "../signaling/messages.ts"
+import type { Sending } from "./claim_news.ts"
 import type { Failing } from "./decrypt_health.ts"
 import type { Event, KeyOrder } from "./events.ts"
 import type { Misnamed, TileKey } from "./receive_path.ts"
 import type { Person, Row } from "./roster.ts"
-import type { Sending } from "./sending_news.ts"
 import type { Phase } from "./session.ts"
 import type { SecurityCode } from "./verification.ts"
 

@@ -32,6 +32,7 @@ import type {
 } from "./scene.ts"
 import { levelOf, levelsOf, suitesOf, transportOf } from "./statistics.ts"
 import { type EpochEvent, Timeline } from "./timeline.ts"
+import { notRemembered } from "./words.ts"
 
 const LEVELS_EVERY_MS = 400
 const HEARD = 0.001 // of 1: what a decoder makes of silence stays below
@@ -115,6 +116,7 @@ export class LiveMeeting {
     this.#media = media
     this.#recogniser = recogniser
     this.#identity = identity
+    recogniser.enterMeeting()
     recogniser.onChange = identity.onChange = () => this.onChange()
     const isLasting = identity.isUsed
     this.#wantsLobby = wantsLobby
@@ -178,8 +180,8 @@ export class LiveMeeting {
         return this.#set(this.#hands, event.sender, event.raised)
       case "recording changed":
         return this.#set(this.#recording, event.sender, event.on)
-      case "sending changed":
-        return this.#claims.take(event.sender.participantId, event.sending, performance.now() / 1000)
+      case "claim changed":
+        return this.#claims.take(event.sender, event.claim, performance.now() / 1000)
       case "trouble reported":
         return this.#onReport(event)
       case "waiting for":
@@ -398,10 +400,10 @@ export class LiveMeeting {
       .filter(({ owner }) => owner === participantId)
       .sort((one, other) => other.sinceS - one.sinceS)[0]
     const sound = view.tiles.find(({ owner, kidContext }) => owner === participantId && kidContext === AUDIO)
-    const sending = this.#claims.of(participantId)
+    const claim = this.#claims.of(participantId)
     const isSilent = sound?.isLive !== true || (this.#silentFor.get(participantId) ?? 0) >= SILENT_AFTER
     const isMuted =
-      sending === undefined ? isSilent : this.#claims.isMuted(participantId, this.#heardAt.get(participantId), now)
+      claim === undefined ? isSilent : this.#claims.isMuted(participantId, this.#heardAt.get(participantId), now)
     return {
       key: `${participantId} ${person?.leaf ?? "-"}`,
       participantId,
@@ -417,7 +419,7 @@ export class LiveMeeting {
       isRecording: this.#recording.has(participantId),
       level: isSelf ? this.#media.level : levelOf(sound, this.#levels),
       isMuted: person !== undefined && (isSelf ? !this.#media.isMicrophoneOn : isMuted),
-      hasCameraOff: !isSelf && sending?.camera === false,
+      hasCameraOff: !isSelf && claim?.camera === false,
       unreadable: isSelf || failing === undefined ? undefined : { ...failing, epoch: failing.epoch ?? undefined },
       cannotReadUs: isValid ? { ...reported.trouble, sinceS: reported.trouble.sinceS + now - reported.at } : undefined,
     }
@@ -522,7 +524,11 @@ export class LiveMeeting {
     if (!isSame) return this.#recogniser.forget(this.#pinned.splice(0))
     const others = members.filter(({ signatureKey }) => ownKey === undefined || !equal(signatureKey, ownKey))
     this.#pinned.push(...others.map(({ signatureKey }) => signatureKey))
-    await this.#recogniser.remember(others, whom !== "nobody")
+    const fleeting = others.filter((each) => !this.#claims.isLasting(each))
+    this.#recogniser.knowForNow(fleeting)
+    if (fleeting.length && whom !== "nobody") this.#pass(notRemembered(fleeting.map(({ name }) => name)))
+    const lasting = others.filter((each) => this.#claims.isLasting(each))
+    await this.#recogniser.remember(lasting, whom !== "nobody")
   }
 
   async #showCode(): Promise<void> {

@@ -157,6 +157,12 @@ export function alarmOf(recognition: Recognition): string {
   return `${about}. Somebody else goes by this name, or it has another device, or came without its identity. Compare the security code with them before you say anything that matters.`
 }
 
+/** Who was compared, and will not be known in the next meeting. */
+export function notRemembered(names: readonly string[]): string {
+  const who = names.length === 1 ? "comes with a new key" : "come with new keys"
+  return `${spellNames(names)} ${who} each time: known in this meeting, not remembered.`
+}
+
 /** How many of the others are known; undefined if nobody is, or there is nobody. */
 export function howManyAreKnown(people: readonly Person[]): string | undefined {
   const others = people.flatMap(({ recognition, isSelf }) => (isSelf || recognition === undefined ? [] : [recognition]))
