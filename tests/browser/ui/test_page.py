@@ -210,6 +210,24 @@ async def test_another_secret_leads_nowhere_and_says_so(house: House, browser: B
     await says(eve, "The members cannot open the request to join", "#ended")
 
 
+NO_TRANSFORMS = "delete globalThis.RTCRtpScriptTransform"
+NO_CURVES = "crypto.subtle.generateKey = () => Promise.reject(new DOMException('', 'NotSupportedError'))"
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [(NO_TRANSFORMS, "cannot encrypt media by itself. Use Firefox"), (NO_CURVES, "is too old")],
+)
+async def test_a_browser_that_cannot_encrypt_is_told_what_to_use(
+    house: House, browser: Browser, missing: str, sentence: str
+) -> None:
+    bob = await browser.open("Bob", house.link, before=missing)
+    await says(bob, "Another browser, please", "h1")
+    await says(bob, sentence)
+    await says(bob, "conclave join")
+    assert await bob.evaluate("document.querySelector('#join')") is None
+
+
 async def test_one_can_join_without_camera_and_microphone(house: House, browser: Browser) -> None:
     ada = await house.join("Ada")
     bob = await browser.open("Bob", house.link, before=NO_DEVICES)
