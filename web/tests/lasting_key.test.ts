@@ -6,7 +6,7 @@ import { decodeBase64url, encodeBase64url, type Octets, random, utf8 } from "../
 import { MeetingLink } from "../src/conference/link.ts"
 import { decodeKnock, verifyReturn } from "../src/conference/passes.ts"
 import { type OwnKeys, Session } from "../src/conference/session.ts"
-import { createKeyPair, hostKeyOf } from "../src/conference/signing.ts"
+import { createKeyPair, hostKeyOf, keptKeyPair } from "../src/conference/signing.ts"
 import { Group } from "../src/mls/group.ts"
 import { checkedKeyPackage, createKeyPackage, encodePackage } from "../src/mls/key_package.ts"
 import { loadSuite, signedBy } from "../src/mls/suite.ts"
@@ -101,5 +101,17 @@ test("who comes back after a crash claims the leaf that it had in this group, an
       assert.ok(claim.ground === "return" && claim.participantId === former.participantId)
       await verifyReturn(claim, lastingKey.key, groupId, decodeBase64url(reference)!)
     }
+  }
+})
+
+test("what was kept as a pair of keys is one that this page made, or none", async () => {
+  const pair = await createKeyPair()
+  assert.deepEqual(keptKeyPair(pair), { ...pair })
+  const extractable = (await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])) as CryptoKeyPair
+  const other = (await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign", "verify"])) as CryptoKeyPair
+  const { privateKey, publicKey } = pair
+  const swapped = { privateKey: publicKey, publicKey: privateKey }
+  for (const damaged of [undefined, null, "", {}, { privateKey }, { privateKey, publicKey: {} }, swapped, extractable, other]) {
+    assert.equal(keptKeyPair(damaged), undefined)
   }
 })

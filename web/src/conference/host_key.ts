@@ -3,6 +3,7 @@
  * stored is a handle that the browser keeps to itself.
  */
 
+import { keptKeyPair } from "./signing.ts"
 import { done, inStore } from "./storage.ts"
 
 const STORE = "host keys"
@@ -12,7 +13,7 @@ export async function keepHostKey(meetingId: string, hostKey: CryptoKeyPair): Pr
   await inStore(STORE, "readwrite", (keys) => done(keys.put(hostKey, meetingId)))
 }
 
-/** The host's key of a meeting that was made here; undefined for any other. StorageError. */
-export function findHostKey(meetingId: string): Promise<CryptoKeyPair | undefined> {
-  return inStore(STORE, "readonly", (keys) => done<CryptoKeyPair | undefined>(keys.get(meetingId)))
+/** The host's key of a meeting that was made here; undefined for any other, and if it is damaged. StorageError. */
+export async function findHostKey(meetingId: string): Promise<CryptoKeyPair | undefined> {
+  return keptKeyPair(await inStore<unknown>(STORE, "readonly", (keys) => done(keys.get(meetingId))))
 }

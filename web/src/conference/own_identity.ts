@@ -11,7 +11,7 @@ import type { Former } from "./entrance.ts"
 import { CertificateError, ConferenceError, StorageError } from "./errors.ts"
 import { CERTIFICATE, partsOf, REQUEST, toPem } from "./pem.ts"
 import { checkedName } from "./rules.ts"
-import { createKeyPair, type HostKey, hostKeyOf, isSigned } from "./signing.ts"
+import { createKeyPair, type HostKey, hostKeyOf, isSigned, keptKeyPair } from "./signing.ts"
 import { done, inStore } from "./storage.ts"
 
 const STORE = "identity"
@@ -208,18 +208,12 @@ function encodeStored({ pair, createdAt, certificates }: Stored): object {
 
 function decodeStored(record: unknown): Stored | undefined {
   if (typeof record !== "object" || record === null) return undefined
-  const { pair, created_at: createdAt, certificates = [], ...more } = record as Record<string, unknown>
-  if (Object.keys(more).length || typeof pair !== "object" || pair === null) return undefined
+  const { pair: kept, created_at: createdAt, certificates = [], ...more } = record as Record<string, unknown>
+  const pair = keptKeyPair(kept)
+  if (Object.keys(more).length || pair === undefined) return undefined
   if (typeof createdAt !== "number" || !Number.isSafeInteger(createdAt) || createdAt < 0) return undefined
   if (!Array.isArray(certificates) || !certificates.every((each) => each instanceof Uint8Array)) return undefined
-  const { privateKey, publicKey } = pair as Record<string, unknown>
-  if (!(privateKey instanceof CryptoKey) || !(publicKey instanceof CryptoKey)) return undefined
-  // One that could be copied is not one that this page has made.
-  const isPrivate = privateKey.type === "private" && !privateKey.extractable && privateKey.usages.join() === "sign"
-  const isEd25519 = [privateKey, publicKey].every(({ algorithm }) => algorithm.name === "Ed25519")
-  return isPrivate && isEd25519 && publicKey.type === "public"
-    ? { pair: { privateKey, publicKey }, createdAt, certificates: certificates.map(own) }
-    : undefined
+  return { pair, createdAt, certificates: certificates.map(own) }
 }
 
 async function belongTogether({ pair, certificates }: Stored): Promise<boolean> {

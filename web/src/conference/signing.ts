@@ -28,6 +28,18 @@ export function createKeyPair(): Promise<CryptoKeyPair> {
   return crypto.subtle.generateKey("Ed25519", false, ["sign", "verify"]) as Promise<CryptoKeyPair>
 }
 
+/** The pair that `createKeyPair` gave, as this browser has kept it; undefined for anything else. */
+export function keptKeyPair(kept: unknown): CryptoKeyPair | undefined {
+  if (typeof kept !== "object" || kept === null) return undefined
+  const { privateKey, publicKey } = kept as Record<string, unknown>
+  if (!(privateKey instanceof CryptoKey) || !(publicKey instanceof CryptoKey)) return undefined
+  // One that could be copied is not one that this page has made.
+  const isPrivate = privateKey.type === "private" && !privateKey.extractable && privateKey.usages.join() === "sign"
+  const isPublic = publicKey.type === "public" && publicKey.extractable
+  const isEd25519 = [privateKey, publicKey].every(({ algorithm }) => algorithm.name === "Ed25519")
+  return isPrivate && isPublic && isEd25519 ? { privateKey, publicKey } : undefined
+}
+
 /** The pair as a key that signs, of which the browser shows the public half only. */
 export async function hostKeyOf(pair: CryptoKeyPair): Promise<HostKey> {
   return {
