@@ -155,6 +155,34 @@ async def test_who_was_compared_is_known_in_the_next_meeting_and_an_impostor_is_
         assert await bob.ask("errors") == []
 
 
+async def test_who_comes_with_a_new_key_each_time_is_not_remembered_and_no_alarm(
+    house: House, browser: Browser
+) -> None:
+    bob = await browser.join("Bob", house.link)
+    carol = await house.join("Carol")
+    news = carol.session.conversation._claim_news
+    await until("Carol has told that her key does not last", lambda: news.next_at is None)
+    carol.session.conversation.raise_hand(True)  # it comes after that
+    carol.participant.pump()
+    await bob.until("Bob has heard it", "document.querySelector('[aria-label^=hand]')")
+    await bob.ask("click", selector="#security")
+    await bob.until("a code is shown", "document.querySelector('.code')?.dataset.code")
+    await bob.ask("click", selector="#compared")
+    await says(bob, "Carol comes with a new key each time: known in this meeting, not remembered.", ".notice")
+    await says(bob, "✔ Carol", ".holders")
+    await carol.leave()
+    await bob.ask("click", selector="#leave")
+    await bob.until("it is over", "document.querySelector('#again')")
+    await bob.ask("click", selector="#again")
+    await bob.until("it asks for a name", "document.querySelector('#join')")
+    await bob.join()
+    await bob.is_member()
+    await house.join("Carol")
+    await says(bob, "~Carol", ".tile-name")
+    assert await bob.evaluate("document.querySelector('.notice.danger')") is None
+    assert "⚠" not in await bob.evaluate("document.body.innerText")
+
+
 async def test_who_wants_no_identity_leaves_nothing_behind(brief_house: House, browser: Browser) -> None:
     bob = await browser.join("Bob", brief_house.link)
     first = await bob.evaluate(OWN_KEY)
