@@ -53,6 +53,15 @@ def test_only_a_microphone_tells_and_only_if_it_is_to(kid_context: int, tells: b
     assert levels == ([-23] * 10 + [-SILENCE] * 10 if told else [None] * 20)
 
 
+@pytest.mark.parametrize("kid_context", [AUDIO, SCREEN_AUDIO])
+def test_nor_does_the_size_of_a_packet_tell_what_is_in_it(kid_context: int) -> None:
+    """RFC 6562: a constant bitrate, and packets in silence too."""
+    encoder = sealing_encoder(Seal(Sealer(), kid_context), kid_context, None)
+    encoded = [encoder.encode(sound(32767 if n < 10 else 0, number=n), False) for n in range(20)]
+    assert [len(frames) for frames in encoded] == [1] * 20
+    assert len({len(b"".join(frames[0].payloads)) for frames in encoded}) == 1
+
+
 def test_of_sound_that_is_encoded_already_nothing_is_told() -> None:
     encoder = sealing_encoder(Seal(Sealer(), AUDIO), AUDIO, None, tells_level=True)
     packet = av.Packet(b"opus")
