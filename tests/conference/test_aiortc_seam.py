@@ -37,7 +37,7 @@ from conference.epoch_keys import EpochKeys, EpochSecret
 from conference.errors import MisuseError
 from conference.frames import AUDIO, CAMERA, SCREEN
 from conference.receive_buffer import Frame, Outcome
-from conference.receive_path import Reason, ReceivePath
+from conference.receive_path import MediaFrame, Reason, ReceivePath
 from conference.recording import Recorder, RecordingWriter
 from conference.sources import MediaFile, Tone, tone_frequency
 from conference.tile import Tile
@@ -75,6 +75,7 @@ class Receiver:
         self.pc = E2eePeerConnection(sink=self.path)
         self.frames: list[VideoFrame] = []
         self.sounds: list[av.AudioFrame] = []
+        self.opened: dict[int, list[MediaFrame]] = {CAMERA: [], AUDIO: []}
         self.writer: RecordingWriter | None = recorder.record("Ann / 1") if recorder else None
 
     def create(self, owner: Hashable, context: int) -> Tile:
@@ -82,6 +83,7 @@ class Receiver:
             owner,
             context,
             ask_key_frame=self.pc.request_key_frame,
+            on_opened=self.opened.setdefault(context, []).append,
             on_decoded=self.show,
             recording=self.writer,
         )
@@ -176,11 +178,13 @@ async def test_every_frame_is_opened_and_decoded_and_its_mark_read() -> None:
 async def test_a_recording_goes_through_and_what_is_recorded_of_it_is_right(
     media: Path, tmp_path: Path, name: str
 ) -> None:
+    """A busy machine may send fewer pictures and less sound than the source has; what comes is recorded."""
     recorder = Recorder(tmp_path)
     receiver = Receiver(secret(RECEIVER), recorder=recorder)
+    pictures, blocks = receiver.opened[CAMERA], receiver.opened[AUDIO]
     source = MediaFile(media / name, tag=5)
     async with call(Sealer(secret(SENDER)), receiver, (source.video, CAMERA), (source.audio, AUDIO)):
-        await until(lambda: receiver.decoded(CAMERA) >= 40 and receiver.decoded(AUDIO) >= 100)
+        await until(lambda: receiver.decoded(CAMERA) >= 40 and len(blocks) >= 100, 60.0)
         stats = receiver.path.tiles[SENDER, CAMERA].stats
         assert stats.marks == {5: stats.decoded}
     source.stop()
@@ -190,15 +194,21 @@ async def test_a_recording_goes_through_and_what_is_recorded_of_it_is_right(
     with av.open(str(paths[0])) as container:
         frames = list(container.decode(video=0))
         read = [found.number for frame in frames if (found := mark.read(frame))]
-        assert len(frames) == len(read) >= 40
-        assert read == list(range(read[0], read[0] + len(read)))
+        assert len(frames) == len(read) == len(pictures)
+        seen = [found.number for frame in receiver.frames if (found := mark.read(frame))]
+        assert len(seen) >= 40
+        assert read[: len(seen)] == seen == sorted(set(seen))
         times = [frame.time for frame in frames]
         assert times == sorted(times)
     with av.open(str(paths[0])) as container:
         sounds = list(container.decode(audio=0))
-        assert sum(sound.samples for sound in sounds) > 99 * 960  # less Opus' own delay
-        length = sounds[-1].time - sounds[0].time
-        assert length == pytest.approx(times[-1] - times[0], abs=0.7)
+        assert sum(sound.samples for sound in sounds) > (len(blocks) - 1) * 960  # less Opus' own delay
+    begun = min(pictures[0].received_at, blocks[0].received_at)
+    for first, last, of in [(times[0], times[-1], pictures), (sounds[0].time, sounds[-1].time, blocks)]:
+        assert first == pytest.approx(of[0].received_at - begun, abs=0.05)
+        assert last == pytest.approx(
+            of[-1].received_at - begun, abs=1.1
+        )  # what came late is placed by its time
 
 
 async def test_keys_that_come_late_let_the_picture_in_within_a_second() -> None:
