@@ -21,10 +21,18 @@ class EpochChanged:
     """None for the epoch in which we founded or joined the group."""
     returned: tuple[Person, ...] = ()
     """Those who had a leaf and have another now, as who they are then. Neither joined nor left."""
+    has_new_rules: bool = False
+    """Another policy came into force with it, which may be what it was begun for."""
 
     @classmethod
     def between(
-        cls, epoch: int, before: Collection[Person], after: tuple[Person, ...], committer: Person | None
+        cls,
+        epoch: int,
+        before: Collection[Person],
+        after: tuple[Person, ...],
+        committer: Person | None,
+        *,
+        has_new_rules: bool = False,
     ) -> "EpochChanged":
         """Who came and went; who changed its leaf is the same person by its signature key."""
         came = [person for person in after if person not in before]
@@ -38,6 +46,7 @@ class EpochChanged:
             left=tuple(person for person in gone if person.signature_key not in keys_after),
             committer=committer,
             returned=tuple(person for person in came if person.signature_key in keys_before),
+            has_new_rules=has_new_rules,
         )
 
 

@@ -155,7 +155,7 @@ def _epoch(event: EpochChanged, name_of: Callable[[Person], str]) -> str:
         for people, what in ((event.joined, "joined"), (event.left, "left"), (event.returned, "came back"))
         for person in people
     ]
-    what = ", ".join(changes) or "keys renewed"
+    what = ", ".join(changes) or ("the meeting's rules changed" if event.has_new_rules else "keys renewed")
     return f"Epoch {event.epoch}: {what}, committed by {name_of(event.committer)}."
 
 

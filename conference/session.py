@@ -407,8 +407,11 @@ class Session:
             is_hosts_wish = self.signature_key in (*step.policy.removed, *step.policy.barred)
             return self.end(REMOVED if is_hosts_wish else "The members removed this participant.")
         committer = self.person_at(step.group.epoch - 1, step.committer)
+        has_new_rules = step.policy != self.policies.in_force
         self._follower.follow(step)
-        self._adopt(step.group, committer=committer, removes=step.removes, now=now)
+        self._adopt(
+            step.group, committer=committer, removes=step.removes, has_new_rules=has_new_rules, now=now
+        )
 
     def _on_refused(self, message: wire.Refused, now: float) -> None:
         if message.generation == self.generation:
@@ -436,6 +439,7 @@ class Session:
         committer: Person | None,
         removes: bool,
         now: float,
+        has_new_rules: bool = False,
         is_welcome: bool = False,
     ) -> None:
         """Make `group` the current one: receive keys first, then everything that shows it."""
@@ -455,7 +459,7 @@ class Session:
         if self._refreshing.next_at is None or is_ours:
             self._refreshing.schedule(len(people), now)
             self._tell_staleness()
-        changed = EpochChanged.between(group.epoch, before, people, committer)
+        changed = EpochChanged.between(group.epoch, before, people, committer, has_new_rules=has_new_rules)
         self.happened(changed)
         self.send(wire.Ack(self.generation, group.epoch))
         if is_welcome:  # before anything is said: only who has said this is a member to the server

@@ -183,6 +183,10 @@ def test_lines_stay_when_the_screen_is_closed(screen: Screen) -> None:
         (EpochChanged(4, (ADA, BOB), (ADA, BOB), (), None), "Epoch 4: you are in. Here are Ada, Bob."),
         (EpochChanged(5, (ADA, BOB), (BOB,), (), ADA), "Epoch 5: Bob joined, committed by Ada."),
         (EpochChanged(6, (ADA, BOB), (), (), BOB), "Epoch 6: keys renewed, committed by Bob."),
+        (
+            EpochChanged(7, (ADA, BOB), (), (), BOB, has_new_rules=True),
+            "Epoch 7: the meeting's rules changed, committed by Bob.",
+        ),
         (RecordingChanged(BOB, True), "Bob records the meeting."),
         (RecordingChanged(BOB, False), "Bob no longer records the meeting."),
         (DecryptionChanged(BOB, ()), "Bob can decrypt everybody again."),

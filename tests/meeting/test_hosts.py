@@ -112,6 +112,16 @@ def test_a_key_of_another_meeting_makes_no_host() -> None:
         Meeting(1).join("Alice", host_key=Meeting(2).host_key)
 
 
+def test_an_epoch_that_is_begun_for_a_policy_says_so(meeting: Meeting) -> None:
+    before = len(events(meeting.devices["Bob"], EpochChanged))
+    act(meeting, "Alice", "set_lobby", True)
+    begun = events(meeting.devices["Bob"], EpochChanged)[before:]
+    assert ["the meeting's rules changed" in (sentence(each) or "") for each in begun] == [True]
+    meeting.act(meeting.devices["Bob"], lambda session: session.rotate(meeting.now))
+    meeting.run(2.0)
+    assert "keys renewed" in (sentence(events(meeting.devices["Alice"], EpochChanged)[-1]) or "")
+
+
 # --- the lobby ----------------------------------------------------------------------------------------------
 
 

@@ -241,12 +241,16 @@ test("epochs in words", () => {
     returned: [],
     committer: "Ada",
     isOwn: false,
+    hasNewRules: false,
     switchedAfterMs: undefined,
     tookMs: undefined,
   }
   assert.equal(eventOf(line), "Ada rotated keys")
   assert.equal(eventOf({ ...line, isOwn: true }), "You rotated your keys")
   assert.equal(eventOf({ ...line, joined: ["Bob", "Eve"], left: ["Cem"] }), "Bob and Eve joined, Cem left")
+  assert.equal(eventOf({ ...line, isOwn: true, hasNewRules: true }), "The meeting's rules changed")
+  assert.equal(eventOf({ ...line, isOwn: true, hasNewRules: true, tookMs: 80 }), "You rotated your keys")
+  assert.equal(eventOf({ ...line, joined: ["Bob"], hasNewRules: true }), "Bob joined")
   assert.equal(eventOf({ ...line, returned: ["Bob"] }), "Bob came back")
   assert.equal(eventOf({ ...line, committer: undefined, joined: ["Ada"] }), "You began the meeting")
   assert.equal(

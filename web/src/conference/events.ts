@@ -18,6 +18,8 @@ export interface EpochChanged {
   readonly returned: readonly Person[]
   /** undefined for the epoch in which we founded or joined the group. */
   readonly committer: Person | undefined
+  /** Another policy came into force with it, which may be what it was begun for. */
+  readonly hasNewRules: boolean
 }
 
 export type Event =
@@ -63,6 +65,7 @@ export function epochChanged(
   before: readonly Person[],
   members: readonly Person[],
   committer: Person | undefined,
+  hasNewRules: boolean,
 ): EpochChanged {
   const came = members.filter((person) => !before.some((each) => isSamePerson(each, person)))
   const gone = before.filter((person) => !members.some((each) => isSamePerson(each, person)))
@@ -75,6 +78,7 @@ export function epochChanged(
     left: gone.filter((was) => !came.some((person) => isReturned(person, was))),
     returned: came.filter(isBack),
     committer,
+    hasNewRules,
   }
 }
 

@@ -399,7 +399,7 @@ export class Session implements Floor, Seat {
       return this.#knockAgain(now)
     }
     this.policies.joinUnder(opened.policy, opened.signed)
-    await this.#adopt(opened.group, undefined, false, now, true)
+    await this.#adopt(opened.group, undefined, false, now, { isWelcome: true })
   }
 
   // --- the log ---------------------------------------------------------------------------------------------
@@ -426,8 +426,9 @@ export class Session implements Floor, Seat {
       return this.end(isHostsWish ? REMOVED : "The members removed this participant.")
     }
     const committer = this.personAt(step.group.epoch - 1, step.committer)
+    const hasNewRules = !step.policy.equals(this.policies.inForce)
     await this.#follower.follow(step)
-    await this.#adopt(step.group, committer, step.removes, now)
+    await this.#adopt(step.group, committer, step.removes, now, { hasNewRules })
   }
 
   /** We are out of the group's step: say so, and ask to be let in again (RFC 9420 §16.12). */
@@ -454,7 +455,7 @@ export class Session implements Floor, Seat {
     committer: Person | undefined,
     removes: boolean,
     now: number,
-    isWelcome = false,
+    { hasNewRules = false, isWelcome = false } = {},
   ): Promise<void> {
     const people = peopleOf(group)
     const suite = SFRAME_SUITE_OF[this.link.suite]!
@@ -479,7 +480,7 @@ export class Session implements Floor, Seat {
     const others = people.filter(({ leaf }) => leaf !== group.ownLeaf)
     this.conversation.setGroup(group.epoch, others.map(({ leaf }) => leaf), now)
     if (this.#refreshing.nextAt === Infinity) this.#refreshing.schedule(people.length, now)
-    const changed = epochChanged(group.epoch, before, people, committer)
+    const changed = epochChanged(group.epoch, before, people, committer, hasNewRules)
     this.happened(changed)
     this.send({ type: "ack", generation: this.generation, epoch: group.epoch })
     // Before anything is said: only who has said this is a member to the server.

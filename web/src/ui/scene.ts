@@ -89,6 +89,8 @@ export interface EpochLine {
   /** Whose commit began it; undefined for the epoch in which we came. */
   readonly committer: string | undefined
   readonly isOwn: boolean
+  /** Another policy came into force with it. */
+  readonly hasNewRules: boolean
   /** From the epoch's coming until what we send was sealed with its keys; undefined while it is not. */
   readonly switchedAfterMs: number | undefined
   /** From our wish to rotate, or to come in, until the epoch was there. */

@@ -24,7 +24,7 @@ export class Timeline {
 
   /** The group is at a new epoch. */
   enter(
-    { epoch, joined, left, returned, committer }: EpochEvent,
+    { epoch, joined, left, returned, committer, hasNewRules }: EpochEvent,
     generation: number,
     ownLeaf: number | undefined,
     nameOf: (person: Person) => string,
@@ -42,6 +42,7 @@ export class Timeline {
       returned: returned.map(nameOf),
       committer: committer && nameOf(committer),
       isOwn,
+      hasNewRules,
       switchedAfterMs: undefined,
       tookMs: isOwnRotation || committer === undefined ? performance.now() - this.#askedAt : undefined,
     }

@@ -187,6 +187,7 @@ export function eventOf(line: EpochLine): string {
   if (line.returned.length) parts.push(`${spellNames(line.returned)} came back`)
   if (line.left.length) parts.push(`${spellNames(line.left)} left`)
   if (parts.length) return parts.join(", ")
+  if (line.hasNewRules && line.tookMs === undefined) return "The meeting's rules changed" // unless new keys were asked for
   return line.isOwn ? "You rotated your keys" : `${line.committer} rotated keys`
 }
 

@@ -149,6 +149,7 @@ function line(epoch: number, more: Partial<EpochLine>): EpochLine {
     returned: [],
     committer: "Ada Lovelace",
     isOwn: true,
+    hasNewRules: false,
     switchedAfterMs: 38,
     tookMs: undefined,
   }
