@@ -135,7 +135,7 @@ function Remembering({
           ))}
         <option value="nobody">nobody, just for now</option>
       </select>
-      <small>Of those who keep an identity. Who comes with another key next time sounds an alarm.</small>
+      <small>Those who keep an identity: another key by such a name sounds an alarm. The others are known in this meeting only.</small>
     </label>
   )
 }
