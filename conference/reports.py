@@ -162,10 +162,11 @@ def _epoch(event: EpochChanged, name_of: Callable[[Person], str]) -> str:
 def alarm(name: str, found: Recognition) -> str:
     """Loudly, that somebody may not be who the user takes it for, and what to do."""
     if found.level is Level.REFUSED:
-        return f"ALARM: the certificate of {name} does not hold. {found.why} Its name may be anybody's."
+        return f"ALARM: the certificate of {name} does not hold. {found.why} The name may be anybody's."
     return (
-        f"ALARM: {name} {found.remark}. Somebody else goes by this name, or it has another device, or came "
-        "without its identity. Compare the security code with it; /compared then remembers its new key."
+        f"ALARM: {name} {found.remark}. Somebody else goes by this name, or they have another device, or "
+        "came without their identity. Compare the security code with them; /compared then remembers the new "
+        "key."
     )
 
 

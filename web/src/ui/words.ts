@@ -154,7 +154,7 @@ export function lookOf(recognition: Recognition | undefined): "good" | "alarm" |
 export function alarmOf(recognition: Recognition): string {
   const about = `${shown(recognition)}: ${remarkOf(recognition)}`
   if (recognition.level === "certificate not valid") return `${about} The name may be anybody's.`
-  return `${about}. Somebody else goes by this name, or it has another device, or came without its identity. Compare the security code with them before you say anything that matters.`
+  return `${about}. Somebody else goes by this name, or they have another device, or came without their identity. Compare the security code with them before you say anything that matters.`
 }
 
 /** Who was compared, and will not be known in the next meeting. */
