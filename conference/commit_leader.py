@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import mls
 from conference.commit_follower import Step
 from conference.door import Admitted, Door, RefusedError, Situation
-from conference.errors import MemberError, PolicyError
+from conference.errors import MemberError, PolicyError, ServerError
 from conference.messages import LobbyRequest
 from conference.passes import encode_passes
 from conference.policy import Policy
@@ -21,6 +21,12 @@ from signaling.messages import ClientMessage, DismissReason
 MAX_JOINS = MAX_LEAVES = 4096
 """More than any server admits."""
 MAX_JOINS_IN_COMMIT = 128
+MAX_BUILDS = 64
+"""In an epoch: each uses up a handshake generation, and a server can make terms without end."""
+_WORN_OUT = (
+    f"in this epoch {MAX_BUILDS} commits were built and none came into the log. The server may be "
+    "changing who leads without end; no more are built before the next epoch."
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,10 @@ class CommitLeader:
         self._leaves: set[str] = set()
         self._pending: CommitUnderWay | None = None
         self._refused_at: int | None = None
+        self._built_on: mls.Group | None = None
+        """The group that was built on last, which is another value in each epoch, and how often."""
+        self._builds = 0
+        self._has_told_worn_out = False
 
     def reset(self) -> None:
         """Begin in a room where no term was heard of."""
@@ -104,10 +114,13 @@ class CommitLeader:
         """What is to be sent: dismissals, what the hosts are to decide, and a commit if there is one to make.
 
         Raises mls.ProtocolError if this group cannot be committed to at all; it is then left alone until the
-        next term or epoch.
+        next term or epoch. ServerError, once, if it was committed to too often; it is then left alone until
+        the next epoch.
         """
         if self._pending is not None or self._refused_at == on.group.epoch or not self._has_work(on):
             return []
+        if self._is_worn_out(on.group):
+            return self._decline_to_lead()
         self._leaves |= on.departed
         door = Door(on)
         if door.own.signature_key in on.unwanted:
@@ -118,6 +131,20 @@ class CommitLeader:
         if not (door.admitted or self._leaves or self.wants_refresh or on.is_new_policy):
             return told
         return [*told, *self._commit_what_can_be(on, door)]
+
+    def _is_worn_out(self, group: mls.Group) -> bool:
+        return self._built_on is group and self._builds >= MAX_BUILDS
+
+    def _decline_to_lead(self) -> list[ClientMessage | LobbyRequest]:
+        if self._has_told_worn_out:
+            return []
+        self._has_told_worn_out = True
+        raise ServerError(_WORN_OUT)
+
+    def _count(self, group: mls.Group) -> None:
+        if self._built_on is not group:
+            self._built_on, self._builds, self._has_told_worn_out = group, 0, False
+        self._builds += 1
 
     def _has_work(self, on: Situation) -> bool:
         return bool(
@@ -138,7 +165,7 @@ class CommitLeader:
         try:
             return [self._commit(on, door, door.admitted)]
         except mls.ProtocolError:
-            if not door.admitted:
+            if not door.admitted or self._is_worn_out(on.group):
                 self._refused_at = on.group.epoch
                 raise
         # One of them spoils it for all, in a way that looking at each did not show: take them singly.
@@ -152,6 +179,7 @@ class CommitLeader:
         """The commit that adds these, removes who has left, and is under way from now on."""
         gone = door.gone(self._leaves, adds)
         passes = encode_passes([each.given for each in adds.values()])
+        self._count(on.group)
         built = on.group.commit(
             add=[each.key_package for each in adds.values()],
             remove=[door.people[participant_id].leaf for participant_id in gone],

@@ -27,7 +27,7 @@ from conference.door import Situation
 from conference.entrance import Credentials, Entrance, Identity
 from conference.epoch_keys import EpochKeys, EpochSecret
 from conference.epochs import Epochs, secret_of
-from conference.errors import MemberError, MisuseError
+from conference.errors import MemberError, MisuseError, ServerError
 from conference.events import (
     ChatReceived,
     CodeStale,
@@ -515,7 +515,7 @@ class Session:
         )
         try:
             built = self._leader.lead(on)
-        except mls.ProtocolError as error:
+        except (mls.ProtocolError, ServerError) as error:
             return self._warn(f"This participant leads, but cannot commit: {error}")
         if on.is_new_policy and any(isinstance(each, wire.Commit) for each in built):
             # Who was added since it was announced has not heard of it, and would refuse the commit.

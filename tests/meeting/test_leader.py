@@ -2,6 +2,7 @@
 
 import pytest
 
+from conference.commit_leader import MAX_BUILDS
 from conference.events import WaitingFor
 from conference.session import UNANSWERED, EpochChanged, Phase
 from signaling import messages as wire
@@ -173,3 +174,22 @@ def test_who_waits_in_vain_is_told_so() -> None:
         row.participant_id: str(row.standing) for row in meeting.leader.session.roster.rows(meeting.now)
     }
     assert standing[dave.id] == "in the group but not in the room"
+
+
+def test_a_server_that_makes_terms_without_end_has_no_commits_built_without_end() -> None:
+    meeting = settled()
+    leader, bystander = meeting.leader, meeting.follower
+    session, first = leader.session, terms(meeting) + 1
+    epoch = session.member_group.epoch
+    built = set()
+    for term in range(first, first + 2 * MAX_BUILDS):
+        meeting.overhear(leader, wire.Leader(term, leader.id))
+        sent = meeting.overhear(leader, wire.Work(term, (), (bystander.id,)))
+        built |= {each.commit for each in sent if isinstance(each, wire.Commit)}
+        meeting.overhear(
+            leader, wire.Refused(session.generation, epoch, wire.RefusedReason.TERM, term + 1, epoch)
+        )
+    assert len(built) == MAX_BUILDS
+    assert [
+        warning for warning in leader.warnings if "no more are built before the next epoch" in warning
+    ] == [leader.warnings[-1]]

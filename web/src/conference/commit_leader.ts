@@ -12,7 +12,7 @@ import type { CiphersuiteImpl } from "../mls/suite.ts"
 import type { Client, ClientMessage, DismissReason, Server } from "../signaling/messages.ts"
 import type { Step } from "./commit_follower.ts"
 import { type Adds, Door, isUnwanted, RefusedError, type Situation } from "./door.ts"
-import { MemberError, PolicyError } from "./errors.ts"
+import { MemberError, PolicyError, ServerError } from "./errors.ts"
 import type { Told } from "./messages.ts"
 import { encodePasses } from "./passes.ts"
 import type { Policy } from "./policy.ts"
@@ -20,6 +20,9 @@ import { LockedError } from "./rules.ts"
 
 const MAX_WORK = 4096 // joins, and leaves: more than any server admits
 const MAX_JOINS_IN_COMMIT = 128
+/** So many commits are built in an epoch: each uses up a handshake generation, and a server can make terms without end. */
+const MAX_BUILDS = 64
+const WORN_OUT = `in this epoch ${MAX_BUILDS} commits were built and none came into the log. The server may be changing who leads without end; no more are built before the next epoch.`
 
 /** A knock that a host has to decide about. */
 interface Waiting {
@@ -55,6 +58,10 @@ export class CommitLeader {
   readonly #leaves = new Set<string>()
   #pending: CommitUnderWay | undefined
   #refusedAt: number | undefined
+  /** The group that was built on last, which is another value in each epoch, and how often. */
+  #builtOn: Group | undefined
+  #builds = 0
+  #hasToldWornOut = false
 
   constructor(suite: CiphersuiteImpl) {
     this.#suite = suite
@@ -131,9 +138,11 @@ export class CommitLeader {
    * What is to be sent: dismissals, what the hosts are to decide, and a commit if there is one to make.
    *
    * MLSError if this group cannot be committed to at all; it is then left alone until the next term or epoch.
+   * ServerError, once, if it was committed to too often; it is then left alone until the next epoch.
    */
   async lead(on: Situation): Promise<Leading[]> {
     if (this.#pending !== undefined || this.#refusedAt === on.group.epoch || !this.#hasWork(on)) return []
+    if (this.#isWornOut(on.group)) return this.#declineToLead()
     const door = new Door(on, this.#suite)
     if (isUnwanted(on, door.own.signatureKey)) return [] // nobody commits its own removal: the next leader does
     for (const who of on.departed) this.#leaves.add(who)
@@ -143,6 +152,25 @@ export class CommitLeader {
     }
     if (!(door.admitted.size || this.#leaves.size || this.wantsRefresh || on.isNewPolicy)) return told
     return [...told, await this.#commitWhatCanBe(on, door)]
+  }
+
+  #isWornOut(group: Group): boolean {
+    return this.#builtOn === group && this.#builds >= MAX_BUILDS
+  }
+
+  #declineToLead(): Leading[] {
+    if (this.#hasToldWornOut) return []
+    this.#hasToldWornOut = true
+    throw new ServerError(WORN_OUT)
+  }
+
+  #count(group: Group): void {
+    if (this.#builtOn !== group) {
+      this.#builtOn = group
+      this.#builds = 0
+      this.#hasToldWornOut = false
+    }
+    this.#builds += 1
   }
 
   #hasWork(on: Situation): boolean {
@@ -166,7 +194,7 @@ export class CommitLeader {
       return await this.#commit(on, door, door.admitted)
     } catch (error) {
       if (!(error instanceof MLSError)) throw error
-      if (door.admitted.size === 0) {
+      if (door.admitted.size === 0 || this.#isWornOut(on.group)) {
         this.#refusedAt = on.group.epoch
         throw error
       }
@@ -186,6 +214,7 @@ export class CommitLeader {
     const gone = door.gone(this.#leaves, adds)
     const joined = [...adds.keys()].sort()
     const passes = encodePasses([...adds.values()].map(({ given }) => given))
+    this.#count(on.group)
     const built = await on.group.commit(
       {
         add: [...adds.values()].map(({ presented }) => presented.keyPackage),

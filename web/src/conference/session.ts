@@ -25,7 +25,7 @@ import { Conversation, type Seat } from "./conversation.ts"
 import type { Situation } from "./door.ts"
 import { Entrance, type Former } from "./entrance.ts"
 import { Epochs, secretOf } from "./epochs.ts"
-import { MisuseError, told } from "./errors.ts"
+import { MisuseError, ServerError, told } from "./errors.ts"
 import { epochChanged, type Event, type KeyOrder } from "./events.ts"
 import { type LinkKeys, type MeetingLink, X25519_SUITE, X_WING_SUITE } from "./link.ts"
 import type { Message } from "./messages.ts"
@@ -532,7 +532,7 @@ export class Session implements Floor, Seat {
     try {
       built = await this.#leader.lead(on)
     } catch (error) {
-      if (!(error instanceof MLSError)) throw error
+      if (!(error instanceof MLSError || error instanceof ServerError)) throw error
       return this.#warn(`This participant leads, but cannot commit: ${error.message}`)
     }
     // Who was added since it was announced has not heard of it, and would refuse the commit.
