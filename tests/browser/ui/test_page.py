@@ -83,6 +83,8 @@ async def test_a_meeting_from_the_first_page_to_the_goodbye(
     await click(bob, "#join")
     await click(ada, "[aria-label='Let in Bob']")
     await bob.is_member()
+    await ada.until("Bob is in", "meeting.view.rows.filter((row) => row.person).length === 2")
+    assert "Bob was not let in" not in await ada.evaluate("document.body.innerText")
     await ada.sees(await bob.id(), CAMERA_TAG)
     await bob.sees(await ada.id(), CAMERA_TAG)
 

@@ -188,7 +188,7 @@ export class LiveMeeting {
         this.#waitingFor = event.text
         return
       case "turned away":
-        return this.#pass(`${this.#shown(event.person)} was not let in.`)
+        return this.#pass(this.#notLetIn(event.person))
       case "mute requested":
         void this.#media.setMicrophone(false)
         return this.#pass(`${this.#shown(event.sender)} asked you to fall silent. You are muted; unmute when you like.`)
@@ -206,6 +206,9 @@ export class LiveMeeting {
   #onEpoch(event: EpochEvent): void {
     const { epoch, members, joined, left, committer } = event
     if (committer === undefined) this.#waitingFor = undefined
+    // Who was let in after all, under another key perhaps, is not shown beside the contrary.
+    const isPast = new Set(joined.map((person) => this.#notLetIn(person)))
+    this.#warnings = this.#warnings.filter(({ text }) => !isPast.has(text))
     this.#comparisons.enter(epoch, members, committer === undefined ? [] : joined, left, Date.now())
     const nameOf = (person: Member) => this.#shown(person)
     this.#timeline.enter(event, this.#generation, this.meeting.view.ownLeaf, nameOf)
@@ -237,6 +240,10 @@ export class LiveMeeting {
 
   #shown(person: Member): string {
     return shown(this.#recognise(person))
+  }
+
+  #notLetIn(person: Member): string {
+    return `${this.#shown(person)} was not let in.`
   }
 
   #set(set: Set<string>, { participantId }: Member, on: boolean): void {
