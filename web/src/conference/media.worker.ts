@@ -7,6 +7,7 @@ import { equal, type Octets } from "../bytes.ts"
 import { SFrameProtocolError } from "../sframe/errors.ts"
 import { DecryptHealth } from "./decrypt_health.ts"
 import { EpochKeys } from "./epoch_keys.ts"
+import { EqualSizes } from "./equal_sizes.ts"
 import type { KeyOrder } from "./events.ts"
 import { CLEAR, CODECS, KINDS, type MediaKind } from "./frames.ts"
 import { ReceivePath, type TileKey } from "./receive_path.ts"
@@ -146,7 +147,7 @@ function isOurs(kind: MediaKind, mimeType: string | undefined): boolean {
   return mimeType === undefined || mimeType.toLowerCase() === CODECS[kind]
 }
 
-async function seal(kidContext: number, frame: EncodedFrame): Promise<boolean> {
+async function seal(kidContext: number, sizes: EqualSizes, frame: EncodedFrame): Promise<boolean> {
   const kind = KINDS[kidContext]
   const sending = keys?.epochKeys
   const data = new Uint8Array(frame.data)
@@ -161,7 +162,8 @@ async function seal(kidContext: number, frame: EncodedFrame): Promise<boolean> {
     return false
   }
   const began = performance.now()
-  frame.data = (await sending.seal(kidContext, data, CLEAR[kind])).buffer
+  const sent = kind === "audio" ? sizes.padded(data) : data
+  frame.data = (await sending.seal(kidContext, sent, CLEAR[kind])).buffer
   work.sealed++
   work.sealMs += performance.now() - began
   return true
@@ -215,7 +217,8 @@ scope.onrtctransform = ({ transformer }) => {
   let pass: (frame: EncodedFrame) => Promise<boolean>
   if (options.direction === "send") {
     senders.set(options.kidContext, transformer)
-    pass = (frame) => seal(options.kidContext, frame)
+    const sizes = new EqualSizes()
+    pass = (frame) => seal(options.kidContext, sizes, frame)
   } else {
     receivers.set(options.mid, { transformer, connection: options.connection })
     pass = async (frame) => options.connection === connection && open(options.mid, options.kind, frame)
