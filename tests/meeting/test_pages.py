@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conference.commit_leader import MAX_BUILDS
 from conference.events import HandChanged
 from conference.session import Phase
 from signaling import messages as wire
@@ -119,6 +120,22 @@ def test_a_page_hosts(pages: Pages) -> None:
     meeting.act(carol, moderating("endForAll"))
     meeting.run(3.0)
     assert alice.end is not None
+
+
+def test_a_page_builds_no_commits_without_end_either(pages: Pages) -> None:
+    meeting = Meeting(6)
+    leader = pages.join(meeting, "Alice")
+    bystander = meeting.join("Bob")
+    meeting.settle("Alice", "Bob")
+    epoch = leader.session.group.epoch
+    built = set()
+    for term in range(2, 2 + 2 * MAX_BUILDS):
+        meeting.overhear(leader, wire.Leader(term, leader.id))
+        sent = meeting.overhear(leader, wire.Work(term, (), (bystander.id,)))
+        built |= {each.commit for each in sent if isinstance(each, wire.Commit)}
+        meeting.overhear(leader, wire.Refused(1, epoch, wire.RefusedReason.TERM, term + 1, epoch))
+    assert len(built) == MAX_BUILDS
+    assert ["no more are built" in warning for warning in leader.warnings] == [True]
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 8))])
