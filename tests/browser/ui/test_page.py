@@ -80,6 +80,7 @@ async def test_a_meeting_from_the_first_page_to_the_goodbye(
     await click(bob, "#again")
     await bob.until("his name is still there", "document.querySelector('#name')?.value === 'Bob'")
     await bob.ask("fill", selector="#passphrase", text="correct horse")
+    await bob.evaluate("meeting.onRefused('This comes late.')")  # from the meeting that is over
     await click(bob, "#join")
     await click(ada, "[aria-label='Let in Bob']")
     await bob.is_member()

@@ -124,16 +124,18 @@ async function showGreenRoom(link: MeetingLink, wantsLobby = false, firstName = 
 function showMeeting(live: LiveMeeting, name: string): void {
   const { meeting } = live
   let isDue = false
+  let isOver = false
   live.onChange = () => {
     if (isDue) return
     isDue = true
     queueMicrotask(() => {
       isDue = false
-      show(<MeetingPage scene={live.scene} intents={live.intents} />)
+      if (!isOver) show(<MeetingPage scene={live.scene} intents={live.intents} />)
     })
   }
   live.onLink = (link) => history.replaceState(null, "", link)
   live.onAgain = () => {
+    isOver = true // a notice of this meeting that passes only now does not bring its page back
     show(null)
     void begin(name)
   }
