@@ -16,8 +16,6 @@ LIVE_S: Final = 3.0
 """Without frames for so long, a stream has stopped."""
 UNDER_WAY_S: Final = 1.0
 """What was sent before the claim may come so much later than it."""
-
-
 MAX_FLEETING: Final = 4096
 """More than any meeting has at once; who left is kept too, for a comparison outlasts that."""
 

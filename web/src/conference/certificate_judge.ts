@@ -7,7 +7,7 @@ import { equal, encodeBase64url, type Octets } from "../bytes.ts"
 import type { Anchors } from "./anchors.ts"
 import type { Authority } from "./authorities.ts"
 import { dropAuthorities, keepAuthorities, readAuthorities } from "./authorities_store.ts"
-import { CertificateError, ConferenceError, StorageError } from "./errors.ts"
+import { CertificateError, failureOf, StorageError } from "./errors.ts"
 import type { Verdict } from "./recognition.ts"
 import type { Person } from "./roster.ts"
 
@@ -117,13 +117,7 @@ export class CertificateJudge {
   }
 
   async #attempt(work: () => Promise<void>): Promise<void> {
-    try {
-      await work()
-      this.problem = undefined
-    } catch (error) {
-      if (!(error instanceof ConferenceError)) throw error
-      this.problem = error.message
-    }
+    this.problem = (await failureOf(work))?.message
     this.onChange()
   }
 }

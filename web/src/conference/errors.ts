@@ -55,3 +55,14 @@ export function told(error: unknown): string {
   if (error instanceof MLSError || error instanceof MemberError) return error.message
   throw error
 }
+
+/** What came of it that a user is to be told; undefined if it succeeded. Anything else is thrown on. */
+export async function failureOf(work: () => Promise<void>): Promise<ConferenceError | undefined> {
+  try {
+    await work()
+    return undefined
+  } catch (error) {
+    if (!(error instanceof ConferenceError)) throw error
+    return error
+  }
+}

@@ -1,6 +1,6 @@
 /** Whether we come with this browser's identity, and what there is of it. One for each page. */
 
-import { ConferenceError, StorageError } from "../conference/errors.ts"
+import { failureOf, StorageError } from "../conference/errors.ts"
 import {
   certify,
   findIdentity,
@@ -85,14 +85,9 @@ export class IdentityChoice {
   }
 
   async #carryOut(work: () => Promise<void>): Promise<void> {
-    try {
-      await work()
-      this.problem = undefined
-    } catch (error) {
-      if (!(error instanceof ConferenceError)) throw error
-      this.problem = error.message
-      if (error instanceof StorageError) this.isUsed = false
-    }
+    const failure = await failureOf(work)
+    this.problem = failure?.message
+    if (failure instanceof StorageError) this.isUsed = false
     this.onChange()
   }
 }
